@@ -1,0 +1,2 @@
+import { json } from "node:stream/consumers";
+void json;

@@ -1,0 +1,209 @@
+import { hex, PAGE_SIZE } from "../base/units.ts";
+import type { Kernel } from "../kernel/kernel.ts";
+import { DMA_BUS_MASTER_OFF, DMA_MASTER_ABORT } from "../machine/dma_port.ts";
+import type { Machine } from "../machine/machine.ts";
+import { formatBdf } from "../uapi/pci_regs.ts";
+import { faultReasonText } from "../uapi/vtd_regs.ts";
+import type { GuestReport } from "../userspace/guest/guest.ts";
+import { lookOver } from "./checks.ts";
+import { type InvariantId, INVARIANTS, type Premise, type Violation } from "./invariants.ts";
+import { Ledger } from "./ledger.ts";
+import { type DmaIncident, type IncidentSink, Meters } from "./meters.ts";
+
+/** What health has to know of a device: whose it is, and what was promised to its owner. */
+export interface Watched {
+  readonly fn: number;
+  readonly name: string;
+  readonly sid: number;
+  /** The guest it belongs to; undefined: nobody's. */
+  readonly guest: string | undefined;
+  /** Its DMA was promised to go on through a kexec. */
+  readonly promised: boolean;
+}
+
+/** One line of the verdict on an invariant. */
+export interface InvariantState {
+  readonly id: InvariantId;
+  readonly title: string;
+  readonly premise: Premise;
+  readonly verdict: "holds" | "violated" | "not exercised";
+  readonly violations: readonly Violation[];
+}
+
+/**
+ * The judge: watches every DMA as it happens, looks the system over after every phase, and keeps
+ * what was found broken. It is fed by hardware and by the guests, and never asked by them.
+ */
+export class Health implements IncidentSink {
+  readonly meters = new Meters(() => this.ledger);
+  readonly violations: Violation[] = [];
+  readonly premises = new Set<Premise>();
+  ledger!: Ledger;
+  #machine!: Machine;
+  #watched: Watched[] = [];
+  /** Functions of the VMs whose DMA is promised, while the promise stands. */
+  #promised: boolean[] = [];
+  /** Between the jump and the next kernel's first program. */
+  #jumping = false;
+  /** Functions that did DMA before the jump and were not promised anything. */
+  #unheld = new Set<number>();
+
+  /** The observers exist before the machine they watch. */
+  start(machine: Machine, watched: readonly Watched[]): void {
+    this.#machine = machine;
+    this.ledger = new Ledger(machine.memory);
+    this.#watched = [...watched];
+    this.meters.sink = this;
+    this.meters.start(machine.queue);
+    for (const w of watched) {
+      this.meters.get(w.fn);
+      this.meters.guestOf[w.fn] = 0;
+    }
+  }
+
+  /** A guest's memory became known, or went: devices are judged by its number from here on. */
+  refreshOwners(): void {
+    for (const w of this.#watched) {
+      this.meters.guestOf[w.fn] = w.guest === undefined ? 0 : this.ledger.numberOf(w.guest);
+    }
+  }
+
+  /** The guest runs: what was promised to its devices is watched. */
+  promise(guest: string, stands: boolean): void {
+    for (const w of this.#watched) {
+      if (w.guest === guest && w.promised) this.#promised[w.fn] = stands;
+    }
+  }
+
+  nameOf(sid: number): string {
+    return this.#watched.find((w) => w.sid === sid)?.name ?? formatBdf(sid >> 8, sid & 0xff);
+  }
+
+  get now(): number {
+    return this.#machine.queue.now;
+  }
+
+  fault(incident: DmaIncident): void {
+    if (!this.#promised[incident.fn]) return;
+    const how = incident.code === DMA_BUS_MASTER_OFF
+      ? "bus mastering is off"
+      : incident.code === DMA_MASTER_ABORT
+      ? "no memory at the address it led to"
+      : `fault reason 0x${(-incident.code).toString(16).padStart(2, "0")} ` +
+        `(${faultReasonText(-incident.code)})`;
+    this.report("no-dma-fault", this.#name(incident.fn), incident.iova, access(incident, how));
+  }
+
+  stray(incident: DmaIncident): void {
+    const where = `landed in ${hex(incident.pfn * PAGE_SIZE)}, ` +
+      `${this.ledger.ownerName(incident.pfn) ?? "nobody"}'s memory`;
+    this.report("no-stray-dma", this.#name(incident.fn), incident.iova, access(incident, where));
+  }
+
+  untranslated(incident: DmaIncident): void {
+    const where = `reached ${hex(incident.pfn * PAGE_SIZE)} with translation off`;
+    const name = this.#name(incident.fn);
+    this.report("no-untranslated-dma", name, incident.iova, access(incident, where));
+  }
+
+  done(fn: number, pfn: number): void {
+    this.premises.add("dma-seen");
+    if (!this.#jumping) return;
+    if (this.#promised[fn]) this.premises.add("dma-during-kexec");
+    else if (this.#unheld.has(fn)) {
+      const detail = `reached ${hex(pfn * PAGE_SIZE)} before its driver was there`;
+      this.report("quiet-unless-held", this.#name(fn), undefined, detail);
+    }
+  }
+
+  #name(fn: number): string {
+    return this.#watched.find((w) => w.fn === fn)?.name ?? `function ${fn}`;
+  }
+
+  /** The old kernel is gone. */
+  jumped(): void {
+    this.#jumping = true;
+    for (const w of this.#watched) {
+      const active = this.meters.get(w.fn).lastDone >= 0;
+      if (!this.#promised[w.fn] && active) {
+        this.#unheld.add(w.fn);
+        this.premises.add("unheld-at-kexec");
+      }
+    }
+  }
+
+  /** The new kernel runs programs: drivers may have started their devices by now. */
+  booted(): void {
+    this.#jumping = false;
+    this.#unheld.clear();
+  }
+
+  /** Looks everything over: after each phase, and whenever somebody wants to know. */
+  check(kernel: Kernel): void {
+    const look = lookOver(this.#machine, kernel, (sid) => this.nameOf(sid));
+    for (const premise of look.premises) this.premises.add(premise);
+    for (const f of look.findings) this.report(f.invariant, f.subject, f.address, f.detail);
+  }
+
+  /** A paused guest's memory against its seal. */
+  checkMemory(name: string): void {
+    const damage = this.ledger.check(name);
+    if (damage === undefined) return;
+    const detail = damage.what === "moved"
+      ? `guest page is now frame ${hex(damage.pfn * PAGE_SIZE)}, it was another`
+      : `guest page was changed behind the guest's back (frame ${hex(damage.pfn * PAGE_SIZE)})`;
+    this.report("guest-intact", name, damage.gpa, detail);
+  }
+
+  /** How a guest says it fared so far. `resumedAfterKexec`: it has run on after one. */
+  judgeGuest(name: string, report: GuestReport, resumedAfterKexec: boolean): void {
+    if (resumedAfterKexec) this.premises.add("guest-resumed");
+    const lost = report.missing - report.missed;
+    const complaints: [number, string][] = [
+      [report.crashed ? 1 : 0, "the guest crashed"],
+      [lost, `${lost} packets lost that no full ring explains`],
+      [report.corrupt, `${report.corrupt} packets damaged`],
+      [report.canaryDamaged, `${report.canaryDamaged} memory canaries damaged`],
+      [report.ioErrors, `${report.ioErrors} disk commands failed`],
+      [report.ioCorrupt, `${report.ioCorrupt} disk blocks read back wrong`],
+      [report.ioLost, `${report.ioLost} disk commands lost`],
+      [report.ioRepeated + report.repeated, "a completion came twice"],
+    ];
+    for (const [count, detail] of complaints) {
+      if (count > 0) this.report("guest-intact", name, report.firstDamage, detail);
+    }
+  }
+
+  /** Notes a violation; repeats at the same subject are counted, not listed. */
+  report(
+    invariant: InvariantId,
+    subject: string,
+    address: number | undefined,
+    detail: string,
+  ): void {
+    const known = this.violations.find((v) => v.invariant === invariant && v.subject === subject);
+    if (known !== undefined) {
+      known.count++;
+      return;
+    }
+    const violation = { invariant, time: this.now, subject, detail, count: 1 };
+    this.violations.push(address === undefined ? violation : { ...violation, address });
+  }
+
+  /** Every invariant with its verdict so far. */
+  states(): InvariantState[] {
+    return INVARIANTS.map(({ id, title, premise }) => {
+      const violations = this.violations.filter((v) => v.invariant === id);
+      const verdict = violations.length > 0
+        ? "violated"
+        : this.premises.has(premise)
+        ? "holds"
+        : "not exercised";
+      return { id, title, premise, verdict, violations };
+    });
+  }
+}
+
+function access(incident: DmaIncident, what: string): string {
+  return `${incident.write ? "write" : "read"} to IOVA ${hex(incident.iova)}: ${what}`;
+}

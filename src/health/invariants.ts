@@ -1,0 +1,121 @@
+/** What must hold, and the situation that must have been seen for its holding to mean anything. */
+export interface Invariant {
+  readonly id: string;
+  readonly title: string;
+  /** A situation; see {@link PREMISES}. */
+  readonly premise: Premise;
+  /** Where it comes from. */
+  readonly source: string;
+}
+
+/** Situations that make an invariant's verdict worth something. */
+export const PREMISES = {
+  "dma-during-kexec":
+    "a device of a persistent VM reached memory between the jump and the next kernel's readiness",
+  "dma-seen": "a device reached memory",
+  "unheld-at-kexec": "a device that was doing DMA was not handed over at a kexec",
+  "tables-after-kexec": "page tables in use were looked at after a kexec",
+  "two-domains": "a unit had two domains in use at once",
+  "file-pinned": "a memory file was pinned for DMA",
+  "kho-active": "a KHO dump stood",
+  "update-aborted": "a live update was called off before the jump",
+  "iotlb-filled": "the IOTLB had entries when it was compared with the tables",
+  "guest-resumed": "a guest ran on after a kexec",
+  "groups-probed": "IOMMU groups had domains",
+} as const;
+
+export type Premise = keyof typeof PREMISES;
+
+/** FACTS 10.3, as far as they apply to what can be run. In the order a report names them. */
+export const INVARIANTS = [
+  {
+    id: "no-dma-fault",
+    title: "a device of a persistent VM never has a DMA refused or lost",
+    premise: "dma-during-kexec",
+    source: "FACTS 10.3 I1",
+  },
+  {
+    id: "no-stray-dma",
+    title: "every DMA lands in memory of the guest the device belongs to",
+    premise: "dma-seen",
+    source: "FACTS 10.3 I1",
+  },
+  {
+    id: "quiet-unless-held",
+    title: "a device that is not handed over does no DMA between the jump and its driver's probe",
+    premise: "unheld-at-kexec",
+    source: "FACTS 10.3 I2",
+  },
+  {
+    id: "tables-owned",
+    title: "no table in use by hardware is free memory or somebody else's",
+    premise: "tables-after-kexec",
+    source: "FACTS 10.3 I3",
+  },
+  {
+    id: "domain-in-hardware",
+    title: "every group has a domain, and hardware translates with that one",
+    premise: "groups-probed",
+    source: "FACTS 10.3 I4",
+  },
+  {
+    id: "did-one-root",
+    title: "each domain id in hardware stands for one page-table root",
+    premise: "two-domains",
+    source: "FACTS 10.3 I5",
+  },
+  {
+    id: "pins-balanced",
+    title: "a memory file has as many pins as there are mappings of it for DMA",
+    premise: "file-pinned",
+    source: "FACTS 10.3 I6",
+  },
+  {
+    id: "scratch-clean",
+    title: "nothing that is preserved lies in the scratch region",
+    premise: "kho-active",
+    source: "FACTS 10.3 I7",
+  },
+  {
+    id: "abort-restores",
+    title: "an update called off before the jump leaves the system as it was",
+    premise: "update-aborted",
+    source: "FACTS 10.3 I10",
+  },
+  {
+    id: "no-untranslated-dma",
+    title: "no device behind an IOMMU reaches memory untranslated",
+    premise: "dma-seen",
+    source: "FACTS 10.3 I11",
+  },
+  {
+    id: "iotlb-fresh",
+    title: "every cached translation is in the tables of today",
+    premise: "iotlb-filled",
+    source: "FACTS 10.3 I12",
+  },
+  {
+    id: "guest-intact",
+    title: "nothing a guest or its devices wrote is lost, moved or changed by anybody else",
+    premise: "guest-resumed",
+    source: "seed lines 24-32",
+  },
+] as const satisfies readonly Invariant[];
+
+export type InvariantId = (typeof INVARIANTS)[number]["id"];
+
+export const INVARIANT_IDS: readonly InvariantId[] = INVARIANTS.map((i) => i.id);
+
+/** One broken invariant: the first time it was seen broken, for a device or for all. */
+export interface Violation {
+  readonly invariant: InvariantId;
+  /** Virtual nanoseconds. */
+  readonly time: number;
+  /** Name of the device or guest it was seen at. */
+  readonly subject: string;
+  /** IOVA or guest-physical address, where there is one. */
+  readonly address?: number;
+  readonly detail: string;
+  /** How often it was seen at this subject. */
+  count: number;
+}

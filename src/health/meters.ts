@@ -1,0 +1,214 @@
+import type { EventQueue } from "../base/event_queue.ts";
+import { ms } from "../base/units.ts";
+import { DMA_BUS_MASTER_OFF, type DmaObserver, Route } from "../machine/dma_port.ts";
+import { DMA_INTERRUPT } from "../machine/vtd/interrupt_range.ts";
+import type { Ledger } from "./ledger.ts";
+
+/** Width of one bucket of the rate history, and how many are kept. */
+export const BUCKET = 20 * ms;
+export const BUCKETS = 128;
+
+/** One DMA that should not have been, or did not come through. */
+export interface DmaIncident {
+  readonly time: number;
+  readonly fn: number;
+  readonly write: boolean;
+  readonly iova: number;
+  /** Frame that was hit; -1 for a fault. */
+  readonly pfn: number;
+  /** Fault reason of the IOMMU, or the port's code; 0 for a stray access. */
+  readonly code: number;
+}
+
+/** What is known of one device's DMA. Times in nanoseconds. */
+export class Meter {
+  reads = 0;
+  writes = 0;
+  bytes = 0;
+  /** Time of the last access that reached memory; -1 before the first. */
+  lastDone = -1;
+  /** Since when the device has had work; -1 while it has none. */
+  busySince = -1;
+  /** Longest time between two successes, or since work came up, while there was work. */
+  longestGap = 0;
+  longestGapEnd = 0;
+  /** Accesses the IOMMU refused, by reason. */
+  readonly faults = new Map<number, number>();
+  faultCount = 0;
+  /** Accesses that found bus mastering off. */
+  blocked = 0;
+  /** Accesses that reached memory which is not the guest's. */
+  stray = 0;
+  /** Accesses to physical addresses where no memory is. */
+  aborted = 0;
+  untranslated = 0;
+  starved = 0;
+  /** The ring is full now: dropped since the last success. */
+  isStarved = false;
+  firstFault: DmaIncident | undefined;
+  firstStray: DmaIncident | undefined;
+  /** Time of the last access that failed or strayed; -1 for never. */
+  lastBad = -1;
+  /** Accesses per bucket of virtual time, a ring. */
+  readonly history = new Int32Array(BUCKETS);
+  #bucket = 0;
+
+  count(now: number): void {
+    this.advance(now);
+    this.history[this.#bucket % BUCKETS]++;
+  }
+
+  /** Moves the ring to the bucket of `now`, clearing what it passes. */
+  advance(now: number): void {
+    const bucket = Math.floor(now / BUCKET);
+    const steps = Math.min(bucket - this.#bucket, BUCKETS);
+    for (let i = 1; i <= steps; i++) this.history[(this.#bucket + i) % BUCKETS] = 0;
+    this.#bucket = Math.max(bucket, this.#bucket);
+  }
+
+  /** The last `n` buckets, oldest first; the last one is still filling. */
+  recent(now: number, n: number): number[] {
+    this.advance(now);
+    const values: number[] = [];
+    for (let i = n - 1; i >= 0; i--) {
+      const at = this.#bucket - i;
+      values.push(at < 0 ? 0 : this.history[at % BUCKETS]);
+    }
+    return values;
+  }
+
+  /** Accesses per second over the last five full buckets (100 ms). */
+  rate(now: number): number {
+    const full = this.recent(now, 6).slice(0, 5);
+    const seconds = Math.min(now, 5 * BUCKET) / 1e9;
+    return seconds === 0 ? 0 : full.reduce((a, b) => a + b, 0) / seconds;
+  }
+
+  /** The gap that is open now, 0 when the device has nothing to do. */
+  openGap(now: number): number {
+    if (this.busySince < 0) return 0;
+    return now - Math.max(this.busySince, this.lastDone);
+  }
+}
+
+/** What happens at the moment an incident is seen; the judge of the invariants listens. */
+export interface IncidentSink {
+  fault(incident: DmaIncident): void;
+  stray(incident: DmaIncident): void;
+  untranslated(incident: DmaIncident): void;
+  /** Every access that reached memory. */
+  done(fn: number, pfn: number): void;
+}
+
+/** Watches the DMA port of every device. */
+export class Meters implements DmaObserver {
+  readonly all: Meter[] = [];
+  /** Guest number each function belongs to; 0: none. */
+  readonly guestOf: number[] = [];
+  sink: IncidentSink | undefined;
+  #queue: EventQueue | undefined;
+
+  constructor(readonly ledger: () => Ledger) {}
+
+  /** The clock arrives after the machine is made, which wants its observer first. */
+  start(queue: EventQueue): void {
+    this.#queue = queue;
+  }
+
+  get(fn: number): Meter {
+    let meter = this.all[fn];
+    if (meter === undefined) meter = this.all[fn] = new Meter();
+    return meter;
+  }
+
+  get now(): number {
+    return this.#queue?.now ?? 0;
+  }
+
+  done(
+    fn: number,
+    write: boolean,
+    hi: number,
+    lo: number,
+    pfn: number,
+    bytes: number,
+    route: Route,
+  ): void {
+    const meter = this.get(fn);
+    const now = this.now;
+    if (write) meter.writes++;
+    else meter.reads++;
+    meter.bytes += bytes;
+    meter.isStarved = false;
+    const gap = meter.openGap(now);
+    if (gap > meter.longestGap && meter.lastDone >= 0) {
+      meter.longestGap = gap;
+      meter.longestGapEnd = now;
+    }
+    meter.lastDone = now;
+    meter.count(now);
+    const ledger = this.ledger();
+    if (write) ledger.dmaWrote(pfn);
+    if (ledger.ownerNumber(pfn) !== this.guestOf[fn]) {
+      const incident = this.#incident(fn, write, hi, lo, pfn, 0);
+      meter.stray++;
+      meter.lastBad = now;
+      meter.firstStray ??= incident;
+      this.sink?.stray(incident);
+    }
+    if (route === Route.untranslated) {
+      meter.untranslated++;
+      this.sink?.untranslated(this.#incident(fn, write, hi, lo, pfn, 0));
+    }
+    this.sink?.done(fn, pfn);
+  }
+
+  failed(fn: number, write: boolean, hi: number, lo: number, code: number): void {
+    // A write to the interrupt window is an interrupt on its way, not a DMA.
+    if (code === DMA_INTERRUPT) return;
+    const meter = this.get(fn);
+    const now = this.now;
+    meter.lastBad = now;
+    if (code === DMA_BUS_MASTER_OFF) meter.blocked++;
+    else if (code < 0 && code > -256) {
+      meter.faultCount++;
+      meter.faults.set(-code, (meter.faults.get(-code) ?? 0) + 1);
+    } else meter.aborted++;
+    const incident = this.#incident(fn, write, hi, lo, -1, code);
+    if (code !== DMA_BUS_MASTER_OFF) meter.firstFault ??= incident;
+    this.sink?.fault(incident);
+  }
+
+  work(fn: number, busy: boolean): void {
+    const meter = this.get(fn);
+    const now = this.now;
+    if (busy) {
+      if (meter.busySince < 0) meter.busySince = now;
+      return;
+    }
+    const gap = meter.openGap(now);
+    if (gap > meter.longestGap && meter.lastDone >= 0) {
+      meter.longestGap = gap;
+      meter.longestGapEnd = now;
+    }
+    meter.busySince = -1;
+  }
+
+  starved(fn: number): void {
+    const meter = this.get(fn);
+    meter.starved++;
+    meter.isStarved = true;
+  }
+
+  #incident(
+    fn: number,
+    write: boolean,
+    hi: number,
+    lo: number,
+    pfn: number,
+    code: number,
+  ): DmaIncident {
+    const iova = (hi >>> 0) * 4294967296 + (lo >>> 0);
+    return { time: this.now, fn, write, iova, pfn, code };
+  }
+}

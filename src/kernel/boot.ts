@@ -1,0 +1,105 @@
+import { formatSize, hex, MiB, PAGE_SIZE } from "../base/units.ts";
+import { BLOCK_SIZE } from "./fs/guestmemfs/layout.ts";
+import { Guestmemfs } from "./fs/guestmemfs/guestmemfs.ts";
+import { guestmemfsNotify, handedOverRange, restoreGuestmemfs } from "./fs/guestmemfs/handover.ts";
+import { earlyWrites } from "./early_writes.ts";
+import type { Kernel } from "./kernel.ts";
+import { readBootParams } from "./kho/boot_params.ts";
+import { IMAGE_BASE, IMAGE_SIZE, imageBytes } from "./kho/kexec.ts";
+import { KvmFile } from "./kvm.ts";
+import { FrameUse } from "./mm/frames.ts";
+
+/** Where the guests' file system is mounted. */
+export const GUESTMEMFS_MOUNT = "/mnt/guestmemfs";
+
+/** `64M` as the kernel's memparse reads it; undefined when it is no size. */
+export function memparse(text: string): number | undefined {
+  const m = /^(\d+|0x[0-9a-fA-F]+)([KMGT]?)$/.exec(text);
+  if (m === null) return undefined;
+  return Number(m[1]) * 1024 ** ("KMGT".indexOf(m[2]) + 1 || 0);
+}
+
+/** Boot of one kernel, in the order of a real one. Yields what each stage takes, nanoseconds. */
+export function* boot(kernel: Kernel): Generator<number, void, void> {
+  const { dmesg, machine } = kernel;
+  const { timing } = machine.profile;
+  dmesg.info(`Linux version ${kernel.image.version} (${kernel.image.name})`);
+  dmesg.info(`Command line: ${kernel.cmdline}`);
+  const range = setupMemory(kernel);
+  yield timing.earlyBoot;
+
+  for (const region of kernel.memblock.free()) kernel.pages.donate(region);
+  const kept = earlyWrites(kernel.pages, machine.memory.size);
+  dmesg.info(
+    `Memory: ${formatSize(kernel.pages.freePages * PAGE_SIZE)} available, ` +
+      `${formatSize(kept * PAGE_SIZE)} kernel`,
+  );
+  if (kernel.image.kho) kernel.kho.init();
+  // The driver claims the page tables first: nothing else may take them for free memory.
+  kernel.intel?.init();
+  yield timing.devices;
+
+  kernel.pci.scan();
+  for (const dev of kernel.pci.devices) kernel.iommu.probeDevice(dev);
+  kernel.iommufd.init();
+  kernel.pci.registerDriver(kernel.vfio);
+  kernel.vfs.mkdirs("/dev").add("kvm", { kind: "file", open: () => new KvmFile(kernel) });
+  if (range !== undefined) mountGuestmemfs(kernel, range);
+  yield timing.userspace;
+
+  kernel.ready = true;
+  dmesg.info("Run /sbin/init as init process");
+}
+
+/** memblock, KHO reservations, scratch, the guests' range: before any page is handed out. */
+function setupMemory(kernel: Kernel): { base: number; size: number } | undefined {
+  const { dmesg, machine, memblock, kho, image } = kernel;
+  for (const r of machine.firmware.ram) memblock.memory.add(r.start, r.start + r.size);
+  // The first megabyte belongs to firmware and the boot parameters.
+  memblock.reserve(0, 1 * MiB);
+  const params = image.kho ? readBootParams(machine.memory) : undefined;
+  if (kernel.number === 1) machine.memory.write(IMAGE_BASE, imageBytes(image));
+  memblock.reserve(params?.image ?? IMAGE_BASE, params?.imageSize ?? IMAGE_SIZE);
+  if (!image.kho) return undefined;
+
+  kho.early(params);
+  let range = handedOverRange(kernel);
+  const size = memparse(kernel.parameter("guestmemfs") ?? "");
+  if (range === undefined && size) {
+    const base = memblock.alloc(size, BLOCK_SIZE);
+    if (base < 0) dmesg.err(`guestmemfs: no room for ${formatSize(size)}`);
+    else range = { base, size };
+  }
+  const scratch = memparse(kernel.parameter("kho_scratch") ?? "");
+  if (kho.scratch === undefined && scratch) {
+    const start = memblock.alloc(scratch, 2 * MiB);
+    if (start >= 0) kho.scratch = { start, end: start + scratch };
+  }
+  if (kho.scratch !== undefined) {
+    const { start, end } = kho.scratch;
+    kernel.pages.mark(start / PAGE_SIZE, (end - start) / PAGE_SIZE, FrameUse.scratch);
+    dmesg.info(`KHO: scratch ${hex(start)} + ${formatSize(end - start)}`);
+  }
+  if (range !== undefined) {
+    dmesg.info(`guestmemfs: ${hex(range.base)} + ${formatSize(range.size)}`);
+  }
+  return range;
+}
+
+/** Restores the file system that was handed over, or makes an empty one. */
+function mountGuestmemfs(kernel: Kernel, range: { base: number; size: number }): void {
+  const { dmesg, vfs, kho } = kernel;
+  const handedOver = handedOverRange(kernel) !== undefined;
+  const fs = handedOver
+    ? restoreGuestmemfs(kernel)
+    : Guestmemfs.format(kernel, range.base, range.size);
+  if (fs === undefined) {
+    dmesg.err("guestmemfs: cannot be mounted");
+    return;
+  }
+  kernel.guestmemfs = fs;
+  vfs.mount(GUESTMEMFS_MOUNT, fs);
+  kho.register("guestmemfs", (command, fdt) => guestmemfsNotify(fs, command, fdt));
+  const files = fs.names().length;
+  dmesg.info(`guestmemfs: mounted${handedOver ? `, ${files} files from before` : ""}`);
+}

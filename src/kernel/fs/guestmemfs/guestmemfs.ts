@@ -1,0 +1,185 @@
+import { PAGE_SIZE } from "../../../base/units.ts";
+import * as E from "../../../uapi/errno.ts";
+import type { Kernel } from "../../kernel.ts";
+import { FrameUse } from "../../mm/frames.ts";
+import type { FsDir, FsFile } from "../vfs.ts";
+import { GuestmemfsFile } from "./file.ts";
+import * as L from "./layout.ts";
+
+/**
+ * guestmemfs: memory for guests that outlives the kernel. A range set aside at boot, never in the
+ * page allocator, handed out in 2 MiB blocks to files in one flat directory (FACTS 5, the
+ * documented behaviour). All of its state lies in memory that KHO carries.
+ */
+export class Guestmemfs implements FsDir {
+  readonly kind = "dir";
+  /** Set while a KHO dump stands: the carried structures must not change any more. */
+  serialised = false;
+  readonly blocks: number;
+
+  /** `base`, `size`: the data range in bytes. `sb`: the persisted super block. */
+  constructor(
+    readonly kernel: Kernel,
+    readonly base: number,
+    readonly size: number,
+    readonly sb: L.SuperBlock,
+  ) {
+    this.blocks = Math.floor(size / L.BLOCK_SIZE);
+    kernel.pages.mark(base / PAGE_SIZE, size / PAGE_SIZE, FrameUse.guestmemfs);
+  }
+
+  /** Makes an empty file system; undefined when memory for its structures is out. */
+  static format(kernel: Kernel, base: number, size: number): Guestmemfs | undefined {
+    const page = kernel.pages.allocPage(FrameUse.kernel);
+    const inodes = kernel.pages.allocRange(L.INODES_BYTES / PAGE_SIZE, 512, FrameUse.kernel);
+    const bitmap = kernel.pages.allocRange(L.BITMAP_BYTES / PAGE_SIZE, 256, FrameUse.kernel);
+    if (page < 0 || inodes < 0 || bitmap < 0) return undefined;
+    const sb = new L.SuperBlock(kernel.machine.memory, page * PAGE_SIZE);
+    sb.inodes = inodes * PAGE_SIZE;
+    sb.bitmap = bitmap * PAGE_SIZE;
+    sb.nextFreeIno = L.ROOT_INO + 1;
+    sb.allocatedInodes = 1;
+    for (let ino = L.ROOT_INO + 1; ino < L.INODES; ino++) sb.inode(ino).sibling = ino + 1;
+    const root = sb.inode(L.ROOT_INO);
+    root.flags = L.INODE_FLAG_DIR;
+    root.name = ".";
+    return new Guestmemfs(kernel, base, size, sb);
+  }
+
+  names(): string[] {
+    return this.inodes().map((i) => i.name).sort();
+  }
+
+  lookup(name: string): FsFile | undefined {
+    const inode = this.inodes().find((i) => i.name === name);
+    if (inode === undefined) return undefined;
+    return { kind: "file", open: () => new GuestmemfsFile(this, inode) };
+  }
+
+  /** The files, newest first: the list hangs off the root's child pointer. */
+  inodes(): L.PersistedInode[] {
+    const list: L.PersistedInode[] = [];
+    let ino = this.sb.inode(L.ROOT_INO).child;
+    while (ino !== 0 && list.length <= L.INODES) {
+      const inode = this.sb.inode(ino);
+      list.push(inode);
+      ino = inode.sibling;
+    }
+    return list;
+  }
+
+  /** ENAMETOOLONG, EBUSY while dumped, ENOMEM when the inode table is full. */
+  create(name: string): FsFile | number {
+    if (new TextEncoder().encode(name).length > L.FILENAME_LEN) return -E.ENAMETOOLONG;
+    if (this.serialised) return -E.EBUSY;
+    const ino = this.sb.nextFreeIno;
+    if (ino === 0 || ino > L.INODES) return -E.ENOMEM;
+    const inode = this.sb.inode(ino);
+    this.sb.nextFreeIno = inode.sibling;
+    this.sb.allocatedInodes++;
+    inode.flags = L.INODE_FLAG_FILE;
+    inode.name = name;
+    inode.mappings = 0;
+    inode.numMappings = 0;
+    inode.pins = 0;
+    inode.child = 0;
+    const root = this.sb.inode(L.ROOT_INO);
+    inode.sibling = root.child;
+    root.child = ino;
+    return { kind: "file", open: () => new GuestmemfsFile(this, inode) };
+  }
+
+  /** EBUSY while the file is pinned (seed line 2075) or a dump stands. */
+  unlink(name: string): number {
+    const list = this.inodes();
+    const at = list.findIndex((i) => i.name === name);
+    if (at < 0) return -E.ENOENT;
+    const inode = list[at];
+    if (inode.pins !== 0 || this.serialised) return -E.EBUSY;
+    if (at === 0) this.sb.inode(L.ROOT_INO).child = inode.sibling;
+    else list[at - 1].sibling = inode.sibling;
+    this.resize(inode, 0);
+    inode.flags = 0;
+    inode.sibling = this.sb.nextFreeIno;
+    this.sb.nextFreeIno = inode.ino;
+    this.sb.allocatedInodes--;
+    return 0;
+  }
+
+  /**
+   * Gives the file `ceil(size / 2 MiB)` blocks. EBUSY while dumped or pinned, EFBIG above 1 GiB,
+   * ENOMEM when blocks run out (and then nothing has changed).
+   */
+  truncate(inode: L.PersistedInode, size: number): number {
+    if (this.serialised || inode.pins !== 0) return -E.EBUSY;
+    return this.resize(inode, Math.ceil(size / L.BLOCK_SIZE));
+  }
+
+  private resize(inode: L.PersistedInode, blocks: number): number {
+    if (blocks > L.MAX_MAPPINGS) return -E.EFBIG;
+    const pages = this.kernel.pages;
+    const before = inode.numMappings;
+    if (blocks > 0 && inode.mappings === 0) {
+      const pfn = pages.allocPage(FrameUse.kernel);
+      if (pfn < 0) return -E.ENOMEM;
+      inode.mappings = pfn * PAGE_SIZE;
+    }
+    let count = before;
+    while (count < blocks) {
+      const block = this.allocBlock();
+      if (block < 0) break;
+      inode.setBlock(count++, block);
+    }
+    const enough = count >= blocks;
+    const target = enough ? blocks : before;
+    while (count > target) this.sb.setBlockUsed(inode.block(--count), false);
+    inode.numMappings = count;
+    if (count === 0 && inode.mappings !== 0) {
+      pages.freePage(inode.mappings / PAGE_SIZE);
+      inode.mappings = 0;
+    }
+    return enough ? 0 : -E.ENOMEM;
+  }
+
+  private allocBlock(): number {
+    for (let block = 0; block < this.blocks; block++) {
+      if (this.sb.blockUsed(block)) continue;
+      this.sb.setBlockUsed(block, true);
+      this.clearBlock(block);
+      return block;
+    }
+    return -1;
+  }
+
+  /** A new file must not show what an older one held. Frames never written are zero already. */
+  private clearBlock(block: number): void {
+    const memory = this.kernel.machine.memory;
+    const first = this.frameOfBlock(block);
+    for (let i = 0; i < L.BLOCK_FRAMES; i++) {
+      if (memory.isWritten(first + i)) memory.fillFrames(first + i, 1, 0);
+    }
+  }
+
+  frameOfBlock(block: number): number {
+    return this.base / PAGE_SIZE + block * L.BLOCK_FRAMES;
+  }
+
+  /** Frame of a file's page, -1 beyond its end. */
+  frameOfPage(inode: L.PersistedInode, page: number): number {
+    const index = Math.floor(page / L.BLOCK_FRAMES);
+    if (index >= inode.numMappings) return -1;
+    return this.frameOfBlock(inode.block(index)) + page % L.BLOCK_FRAMES;
+  }
+
+  /** Takes a long-term pin; the handle (the inode number) undoes it (seed line 2042). */
+  pin(inode: L.PersistedInode): number {
+    inode.pins++;
+    return inode.ino;
+  }
+
+  unpin(handle: number): void {
+    const inode = this.sb.inode(handle);
+    inode.pins--;
+    if (inode.pins < 0) this.kernel.dmesg.warn(`WARNING: guestmemfs: negative pins on ${handle}`);
+  }
+}

@@ -1,0 +1,158 @@
+import { MiB } from "../../../base/units.ts";
+import type { Memory } from "../../../machine/memory.ts";
+
+/**
+ * What guestmemfs keeps in memory across kexec, byte for byte (FACTS 5.2): the super block, the
+ * inode array, the allocator's bitmap. Only physical addresses are stored.
+ */
+
+/** Data is handed out in blocks of this many bytes. */
+export const BLOCK_SIZE = 2 * MiB;
+export const BLOCK_FRAMES = BLOCK_SIZE / 4096;
+/** Bytes of the inode array and of the block bitmap. */
+export const INODES_BYTES = 2 * MiB;
+export const BITMAP_BYTES = 1 * MiB;
+/** One mappings page holds this many block numbers: a file ends at 1 GiB. */
+export const MAX_MAPPINGS = 512;
+export const FILENAME_LEN = 255;
+export const ROOT_INO = 1;
+
+export const INODE_FLAG_FILE = 1;
+export const INODE_FLAG_DIR = 2;
+
+const SB_NEXT_FREE_INO = 0;
+const SB_ALLOCATED = 8;
+const SB_INODES = 16;
+const SB_BITMAP = 24;
+
+const INODE_SIZE = 296;
+const I_FLAGS = 0;
+const I_SIBLING = 8;
+const I_CHILD = 16;
+const I_NAME = 24;
+const I_MAPPINGS = 280;
+const I_NUM_MAPPINGS = 288;
+const I_PINS = 292;
+
+/** Inodes the array has room for; number 0 is never used. */
+export const INODES = Math.floor(INODES_BYTES / INODE_SIZE) - 1;
+
+/** The persisted super block at a physical address. */
+export class SuperBlock {
+  constructor(readonly memory: Memory, readonly address: number) {}
+
+  get nextFreeIno(): number {
+    return this.memory.read64(this.address + SB_NEXT_FREE_INO);
+  }
+  set nextFreeIno(ino: number) {
+    this.memory.write64(this.address + SB_NEXT_FREE_INO, ino);
+  }
+  get allocatedInodes(): number {
+    return this.memory.read64(this.address + SB_ALLOCATED);
+  }
+  set allocatedInodes(n: number) {
+    this.memory.write64(this.address + SB_ALLOCATED, n);
+  }
+  /** Physical address of the inode array. */
+  get inodes(): number {
+    return this.memory.read64(this.address + SB_INODES);
+  }
+  set inodes(address: number) {
+    this.memory.write64(this.address + SB_INODES, address);
+  }
+  get bitmap(): number {
+    return this.memory.read64(this.address + SB_BITMAP);
+  }
+  set bitmap(address: number) {
+    this.memory.write64(this.address + SB_BITMAP, address);
+  }
+
+  inode(ino: number): PersistedInode {
+    return new PersistedInode(this.memory, this.inodes + ino * INODE_SIZE, ino);
+  }
+
+  /** Bit of a data block. */
+  blockUsed(block: number): boolean {
+    const byte = this.memory.read(this.bitmap + (block >> 3), 1)[0];
+    return (byte & (1 << (block & 7))) !== 0;
+  }
+
+  setBlockUsed(block: number, used: boolean): void {
+    const at = this.bitmap + (block >> 3);
+    const bit = 1 << (block & 7);
+    const byte = this.memory.read(at, 1)[0];
+    this.memory.write(at, Uint8Array.of(used ? byte | bit : byte & ~bit));
+  }
+}
+
+/** One persisted inode. */
+export class PersistedInode {
+  constructor(readonly memory: Memory, readonly address: number, readonly ino: number) {}
+
+  #u32(offset: number): number {
+    const b = this.memory.read(this.address + offset, 4);
+    return new DataView(b.buffer).getInt32(0, true);
+  }
+  #setU32(offset: number, value: number): void {
+    const b = new Uint8Array(4);
+    new DataView(b.buffer).setInt32(0, value, true);
+    this.memory.write(this.address + offset, b);
+  }
+
+  get flags(): number {
+    return this.#u32(I_FLAGS);
+  }
+  set flags(value: number) {
+    this.#setU32(I_FLAGS, value);
+  }
+  get sibling(): number {
+    return this.memory.read64(this.address + I_SIBLING);
+  }
+  set sibling(ino: number) {
+    this.memory.write64(this.address + I_SIBLING, ino);
+  }
+  get child(): number {
+    return this.memory.read64(this.address + I_CHILD);
+  }
+  set child(ino: number) {
+    this.memory.write64(this.address + I_CHILD, ino);
+  }
+  get name(): string {
+    const bytes = this.memory.read(this.address + I_NAME, FILENAME_LEN);
+    const end = bytes.indexOf(0);
+    return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
+  }
+  set name(text: string) {
+    const bytes = new Uint8Array(FILENAME_LEN);
+    bytes.set(new TextEncoder().encode(text).subarray(0, FILENAME_LEN));
+    this.memory.write(this.address + I_NAME, bytes);
+  }
+  /** Physical address of the page of block numbers; 0 when the file has none. */
+  get mappings(): number {
+    return this.memory.read64(this.address + I_MAPPINGS);
+  }
+  set mappings(address: number) {
+    this.memory.write64(this.address + I_MAPPINGS, address);
+  }
+  get numMappings(): number {
+    return this.#u32(I_NUM_MAPPINGS);
+  }
+  set numMappings(n: number) {
+    this.#setU32(I_NUM_MAPPINGS, n);
+  }
+  /** Long-term pins (seed line 2066): a file with pins cannot be removed or resized. */
+  get pins(): number {
+    return this.#u32(I_PINS);
+  }
+  set pins(n: number) {
+    this.#setU32(I_PINS, n);
+  }
+
+  /** Data block number `index` of the file. */
+  block(index: number): number {
+    return this.memory.read64(this.mappings + index * 8);
+  }
+  setBlock(index: number, block: number): void {
+    this.memory.write64(this.mappings + index * 8, block);
+  }
+}

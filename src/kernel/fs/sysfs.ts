@@ -1,0 +1,49 @@
+import { EACCES, EIO } from "../../uapi/errno.ts";
+import { O_RDONLY, O_WRONLY } from "../../uapi/sys.ts";
+import type { Task } from "../process/task.ts";
+import { type FsFile, OpenFile } from "./vfs.ts";
+
+/** What a sysfs attribute does. Both sides get the calling task, as the kernel's `current`. */
+export interface Attribute {
+  /** The text of the file, raw bytes, or a negative errno. */
+  show?(task: Task): string | Uint8Array | number;
+  /** Takes what was written; 0 or a negative errno. */
+  store?(text: string, task: Task): number;
+}
+
+/** A file in sysfs. `show` runs once for each pass from the start, as seq_file does. */
+export function sysfsFile(attribute: Attribute): FsFile {
+  return {
+    kind: "file",
+    open(_task, flags) {
+      const access = flags & 3;
+      if (access !== O_WRONLY && attribute.show === undefined) return -EACCES;
+      if (access !== O_RDONLY && attribute.store === undefined) return -EACCES;
+      return new SysfsFile(attribute);
+    },
+  };
+}
+
+class SysfsFile extends OpenFile {
+  #bytes: Uint8Array = new Uint8Array(0);
+
+  constructor(readonly attribute: Attribute) {
+    super();
+  }
+
+  override read(task: Task, length: number): Uint8Array | number {
+    if (this.position === 0) {
+      const shown = this.attribute.show?.(task) ?? -EIO;
+      if (typeof shown === "number") return shown;
+      this.#bytes = typeof shown === "string" ? new TextEncoder().encode(shown) : shown;
+    }
+    const part = this.#bytes.subarray(this.position, this.position + length);
+    this.position += part.length;
+    return part;
+  }
+
+  override write(task: Task, bytes: Uint8Array): number {
+    const rc = this.attribute.store?.(new TextDecoder().decode(bytes), task) ?? -EIO;
+    return rc < 0 ? rc : bytes.length;
+  }
+}

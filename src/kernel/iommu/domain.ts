@@ -1,0 +1,29 @@
+/**
+ * IOMMU domains as the core sees them. Addresses are page numbers (IOVA >> 12, exact below 2^53),
+ * so that every IOVA of a 57-bit space fits a number; frames are int32.
+ */
+export type DomainType = "paging" | "blocking" | "identity";
+
+export abstract class IommuDomain {
+  abstract readonly type: DomainType;
+  /** 0: not persistent (seed line 690). */
+  persistentId = 0;
+}
+
+/** A domain with page tables that map and unmap. */
+export abstract class PagingDomain extends IommuDomain {
+  readonly type = "paging";
+  /** The context that owns this domain across kexec; 0: none. */
+  persistentOwner = 0;
+
+  /** Last page number the tables reach. */
+  abstract readonly lastPage: number;
+  /** Maps `count` frames from `pfn` at page `page`. 0, ENOMEM, or EEXIST over a live mapping. */
+  abstract map(page: number, pfn: number, count: number, prot: number): number;
+  /** Unmaps and flushes; pages that were mapped. */
+  abstract unmap(page: number, count: number): number;
+  /** Frame behind a page, -1 where nothing is mapped (iommu_iova_to_phys). */
+  abstract translate(page: number): number;
+  /** Nothing is attached any more: tables are freed. */
+  abstract free(): void;
+}

@@ -1,0 +1,92 @@
+import { hex, PAGE_SIZE } from "../../../base/units.ts";
+import type { Fdt } from "../../../fdt/mod.ts";
+import { readMem, readNumber } from "../../kho/abi.ts";
+import { FrameUse } from "../../mm/frames.ts";
+import { DmarDomain } from "./domain.ts";
+import type { IntelDriver } from "./driver.ts";
+import { INTEL_COMPATIBLE } from "./serialise.ts";
+import type { IntelUnit } from "./unit.ts";
+
+/** /intel-iommu of the previous kernel, if this driver can read it. */
+function incoming(driver: IntelDriver): { fdt: Fdt; node: number } | undefined {
+  const fdt = driver.kernel.kho.incoming;
+  const node = fdt?.path("/intel-iommu") ?? -1;
+  if (fdt === undefined || node < 0) return undefined;
+  const compatible = new TextDecoder().decode(fdt.getprop(node, "compatible"));
+  if (compatible === INTEL_COMPATIBLE + "\0") return { fdt, node };
+  driver.kernel.dmesg.err(`DMAR: handed-over data is not ${INTEL_COMPATIBLE}, ignored`);
+  return undefined;
+}
+
+/**
+ * Takes over a unit that is running: its root table is the one that was handed over, and its
+ * tables are claimed. False when the data does not fit the hardware; nothing was changed then.
+ */
+export function adoptUnit(driver: IntelDriver, unit: IntelUnit): boolean {
+  const from = incoming(driver);
+  if (from === undefined) return false;
+  const { fdt } = from;
+  const units = fdt.subnode(from.node, "units");
+  if (units < 0) return false;
+  for (const node of fdt.subnodes(units)) {
+    if (readNumber(fdt, node, "reg-base") !== unit.regBase) continue;
+    const root = readNumber(fdt, node, "root");
+    if (root === undefined || root !== unit.latchedRoot) {
+      driver.kernel.dmesg.err(`DMAR: ${unit.name}: root table is not the one handed over`);
+      return false;
+    }
+    for (const mem of readMem(fdt, node)) {
+      if (!driver.kernel.kho.claim(mem, FrameUse.iommuTable)) return false;
+    }
+    unit.root = root / PAGE_SIZE;
+    unit.adopted = true;
+    return true;
+  }
+  return false;
+}
+
+/** The domains hardware walks for handed-over devices, as objects of this kernel. */
+export function restoreDomains(driver: IntelDriver): DmarDomain[] {
+  const from = incoming(driver);
+  if (from === undefined) return [];
+  const { fdt } = from;
+  const root = fdt.subnode(from.node, "domains");
+  const restored: DmarDomain[] = [];
+  for (const node of root < 0 ? [] : fdt.subnodes(root)) {
+    const domain = restoreDomain(driver, fdt, node);
+    if (domain === undefined) {
+      driver.kernel.dmesg.err(`DMAR: domain ${fdt.name(node)} cannot be restored`);
+      for (const sid of devicesOf(fdt, node)) driver.unitOf(sid)?.clearContext(sid);
+    } else restored.push(domain);
+  }
+  return restored;
+}
+
+function devicesOf(fdt: Fdt, node: number): number[] {
+  const list = fdt.subnode(node, "devices");
+  return (list < 0 ? [] : [...fdt.subnodes(list)]).map((n) =>
+    ((readNumber(fdt, n, "bus") ?? 0) << 8) | (readNumber(fdt, n, "devfn") ?? 0)
+  );
+}
+
+function restoreDomain(driver: IntelDriver, fdt: Fdt, node: number): DmarDomain | undefined {
+  const value = (name: string) => readNumber(fdt, node, name);
+  const id = value("persistent_id"), pgd = value("pgd"), agaw = value("agaw");
+  const did = value("did"), owner = value("owner");
+  const unit = driver.units[value("unit") ?? -1];
+  if (!id || !pgd || agaw === undefined || did === undefined || !owner) return undefined;
+  // A unit that could not be adopted walks an empty root: its domains are not in use any more.
+  if (unit === undefined || !unit.adopted) return undefined;
+  if (!unit.reserveDid(did)) return undefined;
+  for (const mem of readMem(fdt, node)) {
+    if (!driver.kernel.kho.claim(mem, FrameUse.iommuTable)) return undefined;
+  }
+  const domain = new DmarDomain(driver.kernel, unit, agaw, did, pgd / PAGE_SIZE);
+  domain.persistentId = id;
+  domain.persistentOwner = owner;
+  for (const sid of devicesOf(fdt, node)) domain.devices.add(sid);
+  driver.kernel.dmesg.info(
+    `DMAR: ${unit.name}: restored domain ${id}, pgd ${hex(pgd)}, did ${did}`,
+  );
+  return domain;
+}

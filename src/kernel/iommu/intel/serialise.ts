@@ -1,0 +1,76 @@
+import { PAGE_SIZE } from "../../../base/units.ts";
+import type { FdtWriter } from "../../../fdt/mod.ts";
+import {
+  KEXEC_KHO_DUMP,
+  type KhoCommand,
+  type KhoMem,
+  memProperty,
+  NOTIFY_BAD,
+  NOTIFY_DONE,
+} from "../../kho/abi.ts";
+import type { DmarDomain } from "./domain.ts";
+import type { IntelDriver } from "./driver.ts";
+
+/** Version of what this driver writes under /intel-iommu. */
+export const INTEL_COMPATIBLE = "intel-iommu-v0";
+
+/** "mem" entries of table pages, neighbours joined: a big guest would fill the blob otherwise. */
+export function memOfPages(pfns: readonly number[]): KhoMem[] {
+  const sorted = [...pfns].sort((a, b) => a - b);
+  const entries: { address: number; length: number }[] = [];
+  for (const pfn of sorted) {
+    const last = entries[entries.length - 1];
+    if (last !== undefined && last.address + last.length === pfn * PAGE_SIZE) {
+      last.length += PAGE_SIZE;
+    } else entries.push({ address: pfn * PAGE_SIZE, length: PAGE_SIZE });
+  }
+  return entries;
+}
+
+/**
+ * The Intel subscriber of the KHO chain (seed lines 1296-1318): every table page hardware can
+ * reach for a persistent domain, and the root and context tables of the units that lead there.
+ */
+export function intelNotify(driver: IntelDriver, command: KhoCommand, fdt: FdtWriter): number {
+  if (command !== KEXEC_KHO_DUMP) return NOTIFY_DONE;
+  const domains = [...driver.persistent.values()].sort((a, b) => a.persistentId - b.persistentId);
+  let err = 0;
+  err |= fdt.beginNode("intel-iommu");
+  err |= fdt.propString("compatible", INTEL_COMPATIBLE);
+  err |= fdt.beginNode("domains");
+  for (const domain of domains) err |= serialiseDomain(fdt, domain);
+  err |= fdt.endNode();
+  err |= fdt.beginNode("units");
+  for (const unit of driver.units) {
+    if (unit.root < 0) continue;
+    err |= fdt.beginNode(String(unit.index));
+    err |= fdt.propU64("reg-base", unit.regBase);
+    err |= fdt.propU64("root", unit.root * PAGE_SIZE);
+    err |= memProperty(fdt, memOfPages(unit.tables()));
+    err |= fdt.endNode();
+  }
+  err |= fdt.endNode();
+  err |= fdt.endNode();
+  return err !== 0 ? NOTIFY_BAD : NOTIFY_DONE;
+}
+
+/** One domain: the seed's properties (lines 1478-1524), then what adopting it needs besides. */
+function serialiseDomain(fdt: FdtWriter, domain: DmarDomain): number {
+  let err = fdt.beginNode(String(domain.persistentId));
+  err |= memProperty(fdt, memOfPages(domain.table.tables()));
+  err |= fdt.propU64("persistent_id", domain.persistentId);
+  err |= fdt.propU64("pgd", domain.table.pgd * PAGE_SIZE);
+  err |= fdt.propI32("agaw", domain.agaw);
+  err |= fdt.propU32("did", domain.did);
+  err |= fdt.propU64("owner", domain.persistentOwner);
+  err |= fdt.propU32("unit", domain.unit.index);
+  err |= fdt.beginNode("devices");
+  [...domain.devices].sort((a, b) => a - b).forEach((sid, index) => {
+    err |= fdt.beginNode(String(index));
+    err |= fdt.propU8("bus", sid >> 8);
+    err |= fdt.propU8("devfn", sid & 0xff);
+    err |= fdt.endNode();
+  });
+  err |= fdt.endNode();
+  return err | fdt.endNode();
+}

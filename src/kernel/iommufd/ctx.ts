@@ -1,0 +1,55 @@
+import { E2BIG, EFAULT, EINVAL, ENOTTY } from "../../uapi/errno.ts";
+import { OpenFile } from "../fs/vfs.ts";
+import type { Kernel } from "../kernel.ts";
+import type { Task } from "../process/task.ts";
+import type { PagingDomain } from "../iommu/domain.ts";
+import { HwptPaging } from "./hwpt.ts";
+import { IOCTLS } from "./ioctls.ts";
+import { ObjectTable } from "./objects.ts";
+
+/** One open /dev/iommu. Devices bound to it hold it beyond the life of the descriptor. */
+export class IommufdCtx extends OpenFile {
+  readonly objects = new ObjectTable();
+  /** 0: not persistent (seed line 128). */
+  persistentId = 0;
+  /** A dump stands: what was written into it must not change. Mutating calls answer EBUSY. */
+  frozen = false;
+
+  constructor(readonly kernel: Kernel) {
+    super();
+  }
+
+  /** The envelope of every iommufd ioctl, FACTS 1.1 steps 2 to 6. */
+  override ioctl(task: Task, command: number, payload: Uint8Array): number {
+    const row = IOCTLS.get(command);
+    if (row === undefined) return -ENOTTY;
+    if (payload.length < 4) return -EFAULT;
+    const size = new DataView(payload.buffer, payload.byteOffset).getUint32(0, true);
+    if (size < row.minSize) return -EINVAL;
+    if (size > payload.length) return -EFAULT;
+    // A newer program may know more fields; it must not use them.
+    if (payload.subarray(row.struct.size, size).some((byte) => byte !== 0)) return -E2BIG;
+    return row.run({ task, ctx: this, payload: payload.subarray(0, size) });
+  }
+
+  /** Some device still waits, on one of this context's domains, for its heir. */
+  #stillHeld(): boolean {
+    const domains = this.objects.all.map((o) => (o instanceof HwptPaging ? o.domain : undefined));
+    return this.kernel.iommu.groups.some((g) =>
+      g.held && domains.includes(g.domain as PagingDomain)
+    );
+  }
+
+  protected override release(): void {
+    if (this.#stillHeld()) {
+      // The process went away before it took its devices: they go on, somebody may try again.
+      this.kernel.iommufd.returnToPending(this);
+      return;
+    }
+    const leaked = this.objects.destroyAll();
+    if (leaked.length > 0) {
+      this.kernel.dmesg.warn(`WARNING: iommufd: ${leaked.length} objects left at close`);
+    }
+    this.kernel.iommufd.forget(this);
+  }
+}

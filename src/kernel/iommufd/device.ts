@@ -1,0 +1,119 @@
+import * as E from "../../uapi/errno.ts";
+import type { IommuGroup } from "../iommu/core.ts";
+import type { PciDev } from "../pci/pci.ts";
+import type { IommufdCtx } from "./ctx.ts";
+import { HwptPaging, makeHwpt } from "./hwpt.ts";
+import { Ioas } from "./ioas.ts";
+import { IommufdObject, ObjectKind } from "./objects.ts";
+
+/** IOVAs that are interrupts on x86 and never memory: 0xfee00000-0xfeefffff. */
+const MSI_START = 0xfee00000n;
+const MSI_LAST = 0xfeefffffn;
+
+/** A device bound to an iommufd. VFIO holds one user of it, so DESTROY answers EBUSY. */
+export class IommufdDevice extends IommufdObject {
+  readonly kind = ObjectKind.device;
+  hwpt: HwptPaging | undefined;
+
+  constructor(readonly ctx: IommufdCtx, readonly dev: PciDev, readonly group: IommuGroup) {
+    super();
+  }
+
+  override destroy(): void {}
+
+  /**
+   * Attaches to an IOAS (an automatic HWPT is found or made) or to a HWPT; while attached it is a
+   * replace. The HWPT's id, or: ENOENT, EINVAL for another kind, what the driver says, EADDRINUSE
+   * where the device's reserved IOVAs are mapped.
+   */
+  attach(ptId: number): number {
+    const target = this.ctx.objects.get(ptId);
+    if (target === undefined) return -E.ENOENT;
+    if (target instanceof HwptPaging) {
+      const rc = this.#attachHwpt(target);
+      return rc < 0 ? rc : target.id;
+    }
+    if (!(target instanceof Ioas)) return -E.EINVAL;
+    for (const hwpt of target.hwpts) {
+      if (!hwpt.auto) continue;
+      const rc = this.#attachHwpt(hwpt);
+      if (rc === 0) return hwpt.id;
+      // Not compatible with this device's IOMMU: try the next one.
+      if (rc !== -E.EINVAL) return rc;
+    }
+    if (this.ctx.frozen) return -E.EBUSY;
+    const hwpt = makeHwpt(this.ctx, target, this, true);
+    if (typeof hwpt === "number") return hwpt;
+    const rc = this.#attachHwpt(hwpt);
+    if (rc < 0) {
+      this.ctx.objects.remove(hwpt.id);
+      return rc;
+    }
+    return hwpt.id;
+  }
+
+  #attachHwpt(hwpt: HwptPaging): number {
+    if (this.hwpt === hwpt) return 0;
+    // A frozen context may not change hardware; taking up what hardware does already is no change.
+    if (this.ctx.frozen && this.group.domain !== hwpt.domain) return -E.EBUSY;
+    const old = this.hwpt;
+    if (old?.ioas !== hwpt.ioas) {
+      const rc = hwpt.ioas.iopt.reserve(MSI_START, MSI_LAST, this);
+      if (rc < 0) return rc;
+    }
+    const rc = this.group.attach(hwpt.domain);
+    if (rc < 0) {
+      if (old?.ioas !== hwpt.ioas) hwpt.ioas.iopt.release(this);
+      return rc;
+    }
+    hwpt.users++;
+    this.hwpt = hwpt;
+    if (old !== undefined) this.#drop(old, old.ioas !== hwpt.ioas);
+    return 0;
+  }
+
+  /** Back to the blocking domain. Harmless when nothing is attached. */
+  detach(): void {
+    const hwpt = this.hwpt;
+    if (hwpt === undefined) return;
+    this.group.detach();
+    this.hwpt = undefined;
+    this.#drop(hwpt, true);
+  }
+
+  #drop(hwpt: HwptPaging, releaseReserved: boolean): void {
+    if (releaseReserved) hwpt.ioas.iopt.release(this);
+    hwpt.users--;
+    if (hwpt.auto && hwpt.users === 1) this.ctx.objects.remove(hwpt.id);
+  }
+}
+
+/**
+ * Binds a device: its group's DMA is claimed for the context. ENODEV without a group; EPERM and
+ * EBUSY from {@link IommuGroup.claim}. The heir of a held device gets the object id it had.
+ */
+export function bindDevice(ctx: IommufdCtx, dev: PciDev): IommufdDevice | number {
+  const group = dev.group;
+  if (group === undefined) return -E.ENODEV;
+  const rc = group.claim(
+    ctx,
+    (domain) => ctx.persistentId !== 0 && domain.persistentOwner === ctx.persistentId,
+  );
+  if (rc < 0) return rc;
+  const idev = new IommufdDevice(ctx, dev, group);
+  const id = ctx.kernel.iommufd.takeReservedId(ctx, dev);
+  if (id === undefined) ctx.objects.add(idev);
+  else ctx.objects.addAt(id, idev);
+  ctx.get();
+  idev.users++;
+  return idev;
+}
+
+/** Undoes {@link bindDevice}. */
+export function unbindDevice(idev: IommufdDevice): void {
+  idev.detach();
+  idev.users--;
+  idev.ctx.objects.remove(idev.id);
+  idev.group.release();
+  idev.ctx.put();
+}

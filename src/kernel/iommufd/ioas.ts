@@ -1,0 +1,165 @@
+import { PAGE_SIZE } from "../../base/units.ts";
+import * as E from "../../uapi/errno.ts";
+import * as U from "../../uapi/iommufd.ts";
+import { GuestmemfsFile } from "../fs/guestmemfs/file.ts";
+import { copyToUser } from "../process/user_copy.ts";
+import type { Task } from "../process/task.ts";
+import type { IommufdCtx } from "./ctx.ts";
+import type { HwptPaging } from "./hwpt.ts";
+import { IoPageTable } from "./io_pagetable.ts";
+import type { Ucmd } from "./ioctls.ts";
+import { IommufdObject, ObjectKind } from "./objects.ts";
+import { fileSource, GuestmemfsSource, IoptPages, type PageSource, UserSource } from "./pages.ts";
+
+const PAGE = BigInt(PAGE_SIZE);
+
+/** An I/O address space: areas, and the HWPTs made from it. */
+export class Ioas extends IommufdObject {
+  readonly kind = ObjectKind.ioas;
+  readonly iopt = new IoPageTable();
+  readonly hwpts: HwptPaging[] = [];
+
+  override destroy(): void {
+    this.iopt.unmapAll();
+  }
+}
+
+export function getIoas(ctx: IommufdCtx, id: number): Ioas | undefined {
+  return ctx.objects.get(id, ObjectKind.ioas) as Ioas | undefined;
+}
+
+/** IOMMU_IOAS_ALLOC: flags must be 0, EOPNOTSUPP. */
+export function ioasAlloc({ ctx, payload }: Ucmd): number {
+  const cmd = U.iommu_ioas_alloc.decode(payload);
+  if (cmd.flags !== 0) return -E.EOPNOTSUPP;
+  if (ctx.frozen) return -E.EBUSY;
+  cmd.out_ioas_id = ctx.objects.add(new Ioas()).id;
+  U.iommu_ioas_alloc.update(payload, cmd);
+  return 0;
+}
+
+/** IOMMU_IOAS_IOVA_RANGES: EMSGSIZE when the array is short, num_iovas says how many there are. */
+export function ioasIovaRanges({ task, ctx, payload }: Ucmd): number {
+  const cmd = U.iommu_ioas_iova_ranges.decode(payload);
+  if (cmd.rsvd !== 0) return -E.EOPNOTSUPP;
+  const ioas = getIoas(ctx, cmd.ioas_id);
+  if (ioas === undefined) return -E.ENOENT;
+  const ranges = ioas.iopt.usableRanges();
+  const capacity = cmd.num_iovas;
+  for (const [i, range] of ranges.slice(0, capacity).entries()) {
+    const at = Number(cmd.allowed_iovas) + i * U.iommu_iova_range.size;
+    const bytes = U.iommu_iova_range.encode(range);
+    if (!copyToUser(ctx.kernel.machine.memory, task.mm, at, bytes)) return -E.EFAULT;
+  }
+  cmd.num_iovas = ranges.length;
+  cmd.out_iova_alignment = ioas.iopt.alignment;
+  U.iommu_ioas_iova_ranges.update(payload, cmd);
+  return ranges.length > capacity ? -E.EMSGSIZE : 0;
+}
+
+const MAP_FLAGS = U.IOMMU_IOAS_MAP_FIXED_IOVA | U.IOMMU_IOAS_MAP_WRITEABLE |
+  U.IOMMU_IOAS_MAP_READABLE;
+
+/** Steps 1 to 4 of FACTS 1.3, IOAS_MAP; the IOAS or an errno. */
+function mapPreamble(
+  ctx: IommufdCtx,
+  cmd: { flags: number; ioas_id: number; length: bigint; iova: bigint },
+): Ioas | number {
+  if (cmd.flags & ~MAP_FLAGS) return -E.EOPNOTSUPP;
+  if (cmd.iova === U.U64_MAX || cmd.length === U.U64_MAX) return -E.EOVERFLOW;
+  if ((cmd.flags & (U.IOMMU_IOAS_MAP_WRITEABLE | U.IOMMU_IOAS_MAP_READABLE)) === 0) {
+    return -E.EINVAL;
+  }
+  const ioas = getIoas(ctx, cmd.ioas_id);
+  if (ioas === undefined) return -E.ENOENT;
+  return ctx.frozen ? -E.EBUSY : ioas;
+}
+
+function iommuProt(flags: number): number {
+  return U.IOMMU_CACHE | (flags & U.IOMMU_IOAS_MAP_READABLE ? U.IOMMU_READ : 0) |
+    (flags & U.IOMMU_IOAS_MAP_WRITEABLE ? U.IOMMU_WRITE : 0);
+}
+
+/** Steps 5 to 10: the mapping itself. `source` is released again when it fails. */
+function mapSource(
+  ioas: Ioas,
+  source: PageSource,
+  cmd: { flags: number; length: bigint; iova: bigint },
+  start: bigint,
+): number {
+  const writable = (cmd.flags & U.IOMMU_IOAS_MAP_WRITEABLE) !== 0;
+  const npages = Number((start % PAGE + cmd.length + PAGE - 1n) / PAGE);
+  const pages = new IoptPages(source, npages, writable).get();
+  const fixed = (cmd.flags & U.IOMMU_IOAS_MAP_FIXED_IOVA) !== 0;
+  const iova = ioas.iopt.map(pages, start, cmd.length, cmd.iova, iommuProt(cmd.flags), fixed);
+  // From here on the area, if there is one, holds the pages.
+  pages.put();
+  if (typeof iova === "number") return iova;
+  cmd.iova = iova;
+  return 0;
+}
+
+/** IOMMU_IOAS_MAP: memory of the caller by address. */
+export function ioasMap({ task, ctx, payload }: Ucmd): number {
+  const cmd = U.iommu_ioas_map.decode(payload);
+  if (cmd.rsvd !== 0) return -E.EOPNOTSUPP;
+  const ioas = mapPreamble(ctx, cmd);
+  if (typeof ioas === "number") return ioas;
+  const source = ctx.persistentId !== 0
+    ? persistentSource(task, cmd.user_va, cmd.length)
+    : new UserSource(task.mm, Number(cmd.user_va - cmd.user_va % PAGE), ctx.kernel.userPages);
+  if (typeof source === "number") return source;
+  const rc = mapSource(ioas, source, cmd, cmd.user_va);
+  if (rc === 0) U.iommu_ioas_map.update(payload, cmd);
+  return rc;
+}
+
+/**
+ * Persistent DMA may only reach memory that outlives the kernel (seed line 1795): the whole range
+ * must show one guestmemfs file. It is then mapped by file and offset, which is what can be handed
+ * over. EFAULT otherwise (seed line 1853).
+ */
+function persistentSource(task: Task, va: bigint, length: bigint): PageSource | number {
+  const address = Number(va);
+  const vma = task.mm.find(address);
+  const file = vma?.backing.file;
+  if (vma === undefined || !(file instanceof GuestmemfsFile)) return -E.EFAULT;
+  if (va + length > BigInt(vma.end)) return -E.EFAULT;
+  const page = vma.pgoff * PAGE_SIZE + (address - vma.start);
+  return new GuestmemfsSource(file.fs, file.inode.ino, page - page % PAGE_SIZE, false);
+}
+
+/** IOMMU_IOAS_MAP_FILE: memory of a file by offset; the file is held, not the process. */
+export function ioasMapFile({ task, ctx, payload }: Ucmd): number {
+  const cmd = U.iommu_ioas_map_file.decode(payload);
+  const ioas = mapPreamble(ctx, cmd);
+  if (typeof ioas === "number") return ioas;
+  const file = task.file(cmd.fd);
+  if (file === undefined) return -E.EBADF;
+  if (ctx.persistentId !== 0 && !(file instanceof GuestmemfsFile)) return -E.EFAULT;
+  const source = fileSource(file, Number(cmd.start - cmd.start % PAGE));
+  if (typeof source === "number") return source;
+  const rc = mapSource(ioas, source, cmd, cmd.start);
+  if (rc === 0) U.iommu_ioas_map_file.update(payload, cmd);
+  return rc;
+}
+
+/** IOMMU_IOAS_UNMAP: iova 0 with length U64_MAX is everything (FACTS 1.3). */
+export function ioasUnmap({ ctx, payload }: Ucmd): number {
+  const cmd = U.iommu_ioas_unmap.decode(payload);
+  const ioas = getIoas(ctx, cmd.ioas_id);
+  if (ioas === undefined) return -E.ENOENT;
+  if (ctx.frozen) return -E.EBUSY;
+  if (cmd.iova === 0n && cmd.length === U.U64_MAX) {
+    cmd.length = ioas.iopt.unmapAll();
+  } else {
+    if (cmd.iova === U.U64_MAX || cmd.length === U.U64_MAX) return -E.EOVERFLOW;
+    if (cmd.length === 0n) return -E.EINVAL;
+    if (cmd.iova + cmd.length - 1n > U.U64_MAX) return -E.EOVERFLOW;
+    const bytes = ioas.iopt.unmap(cmd.iova, cmd.iova + cmd.length - 1n);
+    if (typeof bytes === "number") return bytes;
+    cmd.length = bytes;
+  }
+  U.iommu_ioas_unmap.update(payload, cmd);
+  return 0;
+}

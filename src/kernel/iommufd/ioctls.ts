@@ -1,0 +1,46 @@
+import type { FieldType, Struct } from "../../uapi/struct.ts";
+import * as U from "../../uapi/iommufd.ts";
+import type { Task } from "../process/task.ts";
+import type { IommufdCtx } from "./ctx.ts";
+import { destroy } from "./destroy.ts";
+import { hwptAlloc } from "./hwpt.ts";
+import { ioasAlloc, ioasIovaRanges, ioasMap, ioasMapFile, ioasUnmap } from "./ioas.ts";
+import { option } from "./option.ts";
+
+/** One call: who asks, on what, and the structure's bytes, which take the reply. */
+export interface Ucmd {
+  readonly task: Task;
+  readonly ctx: IommufdCtx;
+  readonly payload: Uint8Array;
+}
+
+export interface IoctlRow {
+  readonly struct: Struct<Record<string, FieldType>>;
+  /** Bytes of the structure as it first was: less is EINVAL. */
+  readonly minSize: number;
+  readonly run: (ucmd: Ucmd) => number;
+}
+
+function row<F extends Record<string, FieldType>>(
+  struct: Struct<F>,
+  lastOriginalField: keyof F,
+  run: (ucmd: Ucmd) => number,
+): IoctlRow {
+  const any = struct as unknown as Struct<Record<string, FieldType>>;
+  return { struct: any, minSize: struct.endOf(lastOriginalField), run };
+}
+
+/** The table of /dev/iommu (FACTS 1.1). */
+export const IOCTLS: ReadonlyMap<number, IoctlRow> = new Map([
+  [U.IOMMU_DESTROY, row(U.iommu_destroy, "id", destroy)],
+  [U.IOMMU_IOAS_ALLOC, row(U.iommu_ioas_alloc, "out_ioas_id", ioasAlloc)],
+  [
+    U.IOMMU_IOAS_IOVA_RANGES,
+    row(U.iommu_ioas_iova_ranges, "out_iova_alignment", ioasIovaRanges),
+  ],
+  [U.IOMMU_IOAS_MAP, row(U.iommu_ioas_map, "iova", ioasMap)],
+  [U.IOMMU_IOAS_MAP_FILE, row(U.iommu_ioas_map_file, "iova", ioasMapFile)],
+  [U.IOMMU_IOAS_UNMAP, row(U.iommu_ioas_unmap, "length", ioasUnmap)],
+  [U.IOMMU_OPTION, row(U.iommu_option, "val64", option)],
+  [U.IOMMU_HWPT_ALLOC, row(U.iommu_hwpt_alloc, "rsvd", hwptAlloc)],
+]);

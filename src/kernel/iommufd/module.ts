@@ -1,0 +1,120 @@
+import { sysfsFile } from "../fs/sysfs.ts";
+import type { FsFile } from "../fs/vfs.ts";
+import type { Kernel } from "../kernel.ts";
+import type { PciDev } from "../pci/pci.ts";
+import { EBUSY } from "../../uapi/errno.ts";
+import { IommufdCtx } from "./ctx.ts";
+import { iommufdNotify } from "./serialise.ts";
+import { incomingIommufds, rehydrate } from "./restore.ts";
+
+/** /dev/iommu and the persistent iommufds of this boot. */
+export class IommufdModule {
+  /** Persistent iommufds by id (seed line 148). */
+  readonly persistent = new Map<number, IommufdCtx>();
+  /** Ids the previous kernel handed over; nobody else may get one of them. */
+  readonly #pending = new Set<number>();
+  readonly #domainIds = new Set<number>();
+  /** Object ids that wait for the device they belonged to: by context, then by source id. */
+  readonly #deviceIds = new Map<IommufdCtx, Map<number, number>>();
+
+  readonly #contexts = new Set<IommufdCtx>();
+
+  constructor(readonly kernel: Kernel) {}
+
+  /** Every open context, in the order they were opened. */
+  get contexts(): IommufdCtx[] {
+    return [...this.#contexts];
+  }
+
+  opened(ctx: IommufdCtx): IommufdCtx {
+    this.#contexts.add(ctx);
+    return ctx;
+  }
+
+  init(): void {
+    const { vfs, kho } = this.kernel;
+    const open: FsFile = { kind: "file", open: () => this.opened(new IommufdCtx(this.kernel)) };
+    vfs.mkdirs("/dev").add("iommu", open);
+    if (this.kernel.image.handover === "none") return;
+    kho.register("iommufd", (command, fdt) => iommufdNotify(this, command, fdt));
+    const ids = incomingIommufds(this.kernel);
+    if (ids.length === 0) return;
+    const parent = vfs.mkdirs("/sys/kernel/iommufd_persisted");
+    for (const id of ids) {
+      this.#pending.add(id);
+      parent.dir(String(id)).add("iommufd", sysfsFile({ show: (task) => this.#show(id, task) }));
+    }
+    this.kernel.dmesg.info(`iommufd: ${ids.length} persistent iommufds to be picked up`);
+  }
+
+  /**
+   * Reading the file makes a descriptor in the reader and prints its number (seed line 1142).
+   * EBUSY when the iommufd has been picked up already.
+   */
+  #show(id: number, task: Parameters<typeof rehydrate>[1]): string | number {
+    if (!this.#pending.has(id)) return -EBUSY;
+    const ctx = rehydrate(this.kernel, task, id);
+    if (typeof ctx === "number") return ctx;
+    this.#pending.delete(id);
+    this.persistent.set(id, this.opened(ctx));
+    return `${task.installFd(ctx)}\n`;
+  }
+
+  /** Gives the context the lowest persistent id nobody has or waits for. */
+  markPersistent(ctx: IommufdCtx): number {
+    let id = 1;
+    while (this.persistent.has(id) || this.#pending.has(id)) id++;
+    this.persistent.set(id, ctx);
+    ctx.persistentId = id;
+    return id;
+  }
+
+  /** Each persistent domain has an id of its own: a context may have several. */
+  allocDomainId(): number {
+    let id = 1;
+    while (this.#domainIds.has(id)) id++;
+    this.#domainIds.add(id);
+    return id;
+  }
+
+  reserveDomainId(id: number): void {
+    this.#domainIds.add(id);
+  }
+
+  freeDomainId(id: number): void {
+    this.#domainIds.delete(id);
+  }
+
+  /** The device with this source id will get this object id back when it is bound. */
+  reserveDeviceId(ctx: IommufdCtx, sid: number, id: number): void {
+    let ids = this.#deviceIds.get(ctx);
+    if (ids === undefined) this.#deviceIds.set(ctx, ids = new Map());
+    ids.set(sid, id);
+    ctx.objects.reserve(id);
+  }
+
+  takeReservedId(ctx: IommufdCtx, dev: PciDev): number | undefined {
+    const ids = this.#deviceIds.get(ctx);
+    const id = ids?.get(dev.sid);
+    ids?.delete(dev.sid);
+    return id;
+  }
+
+  /** A context was closed for good. */
+  forget(ctx: IommufdCtx): void {
+    if (ctx.persistentId !== 0) this.persistent.delete(ctx.persistentId);
+    this.#deviceIds.delete(ctx);
+    this.#contexts.delete(ctx);
+  }
+
+  /** A picked-up context was closed while devices still wait: it can be picked up again. */
+  returnToPending(ctx: IommufdCtx): void {
+    this.forget(ctx);
+    this.#pending.add(ctx.persistentId);
+  }
+
+  /** Ids that wait to be picked up, ascending. */
+  get pending(): number[] {
+    return [...this.#pending].sort((a, b) => a - b);
+  }
+}

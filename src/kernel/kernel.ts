@@ -1,0 +1,149 @@
+import type { Chooser } from "../base/choice.ts";
+import type { EventQueue } from "../base/event_queue.ts";
+import type { Machine } from "../machine/machine.ts";
+import { EINVAL } from "../uapi/errno.ts";
+import type { Program } from "../uapi/sys.ts";
+import { boot } from "./boot.ts";
+import { Dmesg, type LogLine } from "./dmesg.ts";
+import type { Guestmemfs } from "./fs/guestmemfs/guestmemfs.ts";
+import { Vfs } from "./fs/vfs.ts";
+import type { KernelImage } from "./image.ts";
+import { IommuCore } from "./iommu/core.ts";
+import { IntelDriver } from "./iommu/intel/driver.ts";
+import { IommufdModule } from "./iommufd/module.ts";
+import { Kexec } from "./kho/kexec.ts";
+import { Kho } from "./kho/kho.ts";
+import { Memblock } from "./mm/memblock.ts";
+import { PageAllocator } from "./mm/page_alloc.ts";
+import { UserPages } from "./mm/user_pages.ts";
+import { PciCore } from "./pci/pci.ts";
+import { Scheduler } from "./process/scheduler.ts";
+import type { Task } from "./process/task.ts";
+import { Syscalls } from "./syscalls.ts";
+import { VfioPciDriver } from "./vfio/vfio.ts";
+
+/** The world outside the machine that a kernel can be seen from: nothing comes in through here. */
+export interface Console {
+  /** A line of the kernel log. */
+  log(line: LogLine): void;
+  /** A line a program printed. */
+  program(text: string): void;
+  /** Device shutdown begins: reboot(2) was called. */
+  rebooting(): void;
+  /** Memory and registers as they stand, between the last store here and the next kernel's first. */
+  atJump(kernel: Kernel): void;
+  /** The jump itself: this kernel is no more. */
+  jump(image: KernelImage): void;
+}
+
+/**
+ * One kernel, from its boot to its kexec. Nothing of it reaches the next one except what lies in
+ * memory, in registers, and in the KHO tree.
+ */
+export class Kernel {
+  readonly queue: EventQueue;
+  readonly chooser: Chooser;
+  readonly dmesg: Dmesg;
+  readonly memblock = new Memblock();
+  readonly pages: PageAllocator;
+  readonly userPages: UserPages;
+  readonly vfs = new Vfs();
+  readonly kho = new Kho(this);
+  readonly kexec = new Kexec(this);
+  readonly pci = new PciCore(this);
+  readonly iommu = new IommuCore(this);
+  readonly iommufd = new IommufdModule(this);
+  readonly intel: IntelDriver | undefined;
+  readonly vfio: VfioPciDriver;
+  readonly scheduler: Scheduler;
+  guestmemfs: Guestmemfs | undefined;
+  /** init runs: programs can be started. */
+  ready = false;
+  /** reboot(2) was called and cannot be taken back. */
+  rebooting = false;
+  readonly #bootedAt: number;
+  readonly #shutdownEvent: number;
+  readonly #jumpEvent: number;
+
+  /** `number`: 1 for the first boot of the machine. `cmdline`: `name=value` words. */
+  constructor(
+    readonly machine: Machine,
+    readonly image: KernelImage,
+    readonly cmdline: string,
+    readonly number: number,
+    readonly out: Console,
+  ) {
+    this.queue = machine.queue;
+    this.chooser = machine.chooser;
+    this.#bootedAt = machine.queue.now;
+    this.dmesg = new Dmesg(number, machine.queue, machine.hash, (line) => out.log(line));
+    this.pages = new PageAllocator(machine.memory, machine.chooser);
+    this.userPages = new UserPages(this.pages);
+    this.intel = machine.firmware.drhds.length > 0 ? new IntelDriver(this) : undefined;
+    this.vfio = new VfioPciDriver(this);
+    const sys = (task: Task) => new Syscalls(this, task);
+    this.scheduler = new Scheduler(machine.queue, machine.chooser, this.dmesg, sys);
+    this.#shutdownEvent = machine.queue.register(() => this.#shutdown());
+    this.#jumpEvent = machine.queue.register(() => this.#jump());
+  }
+
+  /** Boots, yielding the nanoseconds each stage takes. */
+  boot(): Generator<number, void, void> {
+    return boot(this);
+  }
+
+  /** Nanoseconds since this kernel took over. */
+  get uptime(): number {
+    return this.queue.now - this.#bootedAt;
+  }
+
+  /** Value of a command-line parameter; undefined when it is not there. */
+  parameter(name: string): string | undefined {
+    for (const word of this.cmdline.split(" ")) {
+      if (word.startsWith(name + "=")) return word.slice(name.length + 1);
+    }
+    return undefined;
+  }
+
+  console(text: string): void {
+    this.machine.hash.mixAt(this.queue.now, text.length);
+    this.machine.hash.mixText(text);
+    this.out.program(text);
+  }
+
+  /** A shell: system calls of a task of its own that runs no program. */
+  shell(): Syscalls {
+    return new Syscalls(this, this.scheduler.newTask("sh"));
+  }
+
+  spawn(comm: string, program: Program): Task {
+    return this.scheduler.spawn(comm, program);
+  }
+
+  /** reboot(LINUX_REBOOT_CMD_KEXEC). EINVAL when nothing is loaded. The rest happens in time. */
+  kexecReboot(): number {
+    if (this.kexec.loaded === undefined || this.rebooting) return -EINVAL;
+    this.rebooting = true;
+    this.dmesg.info("kexec_core: Starting new kernel");
+    this.out.rebooting();
+    this.queue.after(this.machine.profile.timing.shutdown, this.#shutdownEvent);
+    return 0;
+  }
+
+  #shutdown(): void {
+    this.pci.shutdown();
+    this.iommu.shutdown();
+    this.queue.after(this.machine.profile.timing.jump, this.#jumpEvent);
+  }
+
+  #jump(): void {
+    const loaded = this.kexec.loaded;
+    if (loaded === undefined) return;
+    this.kexec.relocate();
+    // No close handler runs: programs and their files cease, as in reality.
+    this.scheduler.stop();
+    this.machine.dropInterruptHandlers();
+    this.out.atJump(this);
+    this.out.jump(loaded.image);
+  }
+}

@@ -1,0 +1,139 @@
+import { hex, MiB, PAGE_SIZE } from "../../base/units.ts";
+import * as E from "../../uapi/errno.ts";
+import { KEXEC_FILE_UNLOAD } from "../../uapi/sys.ts";
+import { findImage, type KernelImage } from "../image.ts";
+import type { Kernel } from "../kernel.ts";
+import { FrameUse } from "../mm/frames.ts";
+import { BOOT_PARAMS, encodeBootParams } from "./boot_params.ts";
+
+/** Where an image goes when there is no scratch region to put it in. */
+export const IMAGE_BASE = 1 * MiB;
+export const IMAGE_SIZE = 1 * MiB;
+
+interface Segment {
+  readonly dest: number;
+  readonly size: number;
+  /** Frames the content waits in until the jump. */
+  readonly source: readonly number[];
+}
+
+/** A loaded next kernel. */
+export interface LoadedImage {
+  readonly image: KernelImage;
+  readonly segments: readonly Segment[];
+  /** The device tree as it was copied at load time; undefined when KHO was not active then. */
+  readonly dt: Uint8Array | undefined;
+}
+
+/** Bytes that stand for a kernel image: a header that names it, then a pattern. */
+export function imageBytes(image: KernelImage): Uint8Array {
+  const bytes = new Uint8Array(IMAGE_SIZE).fill(0xcc);
+  bytes.set(new TextEncoder().encode(`HITLESS KERNEL ${image.name} ${image.version}\0`));
+  return bytes;
+}
+
+/** kexec_file_load(2), reboot(LINUX_REBOOT_CMD_KEXEC) and what happens between them. */
+export class Kexec {
+  loaded: LoadedImage | undefined;
+
+  constructor(readonly kernel: Kernel) {}
+
+  /**
+   * Loads (or unloads) the next kernel. The KHO tree is COPIED here: load before activate hands
+   * nothing over, silently (FACTS 6.1). ENOENT: no such image; ENOMEM.
+   */
+  fileLoad(name: string, flags: number): number {
+    if (flags & KEXEC_FILE_UNLOAD) {
+      this.unload();
+      return 0;
+    }
+    const image = findImage(name);
+    if (image === undefined) return -E.ENOENT;
+    const { kho } = this.kernel;
+    const parts: { dest: number; bytes: Uint8Array }[] = [];
+    let at = kho.scratch?.start ?? IMAGE_BASE;
+    const place = (bytes: Uint8Array): number => {
+      const dest = at;
+      parts.push({ dest, bytes });
+      at += Math.ceil(bytes.length / PAGE_SIZE) * PAGE_SIZE;
+      return dest;
+    };
+    const base = place(imageBytes(image));
+    const dump = kho.dump;
+    const memCache = dump ? encodeMem(dump.mem) : new Uint8Array(0);
+    const dt = dump ? place(dump.dt) : 0;
+    const cache = dump ? place(memCache) : 0;
+    if (kho.scratch !== undefined && at > kho.scratch.end) return -E.ENOMEM;
+    const params = encodeBootParams({
+      image: base,
+      imageSize: IMAGE_SIZE,
+      dt,
+      dtSize: dump?.dt.length ?? 0,
+      memCache: cache,
+      memCacheSize: memCache.length,
+      scratch: kho.scratch?.start ?? 0,
+      scratchSize: kho.scratch ? kho.scratch.end - kho.scratch.start : 0,
+    });
+    parts.push({ dest: BOOT_PARAMS, bytes: params });
+    return this.#adopt(image, parts, dump?.dt);
+  }
+
+  #adopt(
+    image: KernelImage,
+    parts: { dest: number; bytes: Uint8Array }[],
+    dt: Uint8Array | undefined,
+  ): number {
+    const { pages, machine, dmesg } = this.kernel;
+    const segments: Segment[] = [];
+    for (const { dest, bytes } of parts) {
+      const source: number[] = [];
+      for (let done = 0; done < bytes.length; done += PAGE_SIZE) {
+        const pfn = pages.allocPage(FrameUse.kernel);
+        if (pfn < 0) {
+          for (const p of [...source, ...segments.flatMap((s) => s.source)]) pages.freePage(p);
+          return -E.ENOMEM;
+        }
+        machine.memory.write(pfn * PAGE_SIZE, bytes.subarray(done, done + PAGE_SIZE));
+        source.push(pfn);
+      }
+      segments.push({ dest, size: bytes.length, source });
+    }
+    this.unload();
+    this.loaded = { image, segments, dt };
+    dmesg.info(
+      `kexec_file: ${image.name} loaded at ${hex(segments[0].dest)}, ` +
+        (dt ? `KHO DT of ${dt.length} bytes` : "no KHO data"),
+    );
+    return 0;
+  }
+
+  unload(): void {
+    for (const segment of this.loaded?.segments ?? []) {
+      for (const pfn of segment.source) this.kernel.pages.freePage(pfn);
+    }
+    this.loaded = undefined;
+  }
+
+  /** The last stores of this kernel: segments go where the next kernel expects them. */
+  relocate(): void {
+    const { memory } = this.kernel.machine;
+    for (const segment of this.loaded?.segments ?? []) {
+      segment.source.forEach((pfn, i) => {
+        memory.write(segment.dest + i * PAGE_SIZE, memory.frameBytes(pfn));
+      });
+    }
+  }
+}
+
+function encodeMem(mem: readonly { start: number; end: number }[]): Uint8Array {
+  const bytes = new Uint8Array(mem.length * 16);
+  const view = new DataView(bytes.buffer);
+  mem.forEach((m, i) => {
+    const length = m.end - m.start;
+    view.setUint32(i * 16, m.start % 4294967296, true);
+    view.setUint32(i * 16 + 4, Math.floor(m.start / 4294967296), true);
+    view.setUint32(i * 16 + 8, length % 4294967296, true);
+    view.setUint32(i * 16 + 12, Math.floor(length / 4294967296), true);
+  });
+  return bytes;
+}

@@ -1,0 +1,222 @@
+import { hex, MiB, PAGE_SIZE } from "../../base/units.ts";
+import { type Fdt, FdtError, FdtWriter, openFdt } from "../../fdt/mod.ts";
+import * as E from "../../uapi/errno.ts";
+import { sysfsFile } from "../fs/sysfs.ts";
+import type { Kernel } from "../kernel.ts";
+import { FrameUse } from "../mm/frames.ts";
+import { type Region, RegionList } from "../mm/memblock.ts";
+import * as A from "./abi.ts";
+import type { BootParams } from "./boot_params.ts";
+
+/** The root node's version. Another one means: boot as if nothing had been handed over. */
+export const KHO_COMPATIBLE = "kho-v1";
+const DT_MAX_DEFAULT = 10 * MiB;
+
+/** What stands between activate and kexec: the tree, and the memory it names. */
+export interface KhoDump {
+  readonly dt: Uint8Array;
+  readonly mem: readonly Region[];
+  /** Frames of the dt_max buffer. */
+  readonly buffer: number;
+  readonly bufferPages: number;
+}
+
+type Subscriber = (command: A.KhoCommand, fdt: FdtWriter) => number;
+
+/** Kexec HandOver, the version the series builds on (FACTS 6.1). */
+export class Kho {
+  /** The tree the previous kernel handed over. */
+  incoming: Fdt | undefined;
+  incomingBlob: Uint8Array | undefined;
+  /** The one region early boot and kexec images may use; passed on from kernel to kernel. */
+  scratch: Region | undefined;
+  /** Set while active. */
+  dump: KhoDump | undefined;
+  dtMax = DT_MAX_DEFAULT;
+  readonly #preserved = new RegionList();
+  readonly #chain: { name: string; notify: Subscriber }[] = [];
+
+  constructor(readonly kernel: Kernel) {}
+
+  get active(): boolean {
+    return this.dump !== undefined;
+  }
+
+  /** Ranges handed over by the previous kernel. */
+  get preserved(): readonly Region[] {
+    return this.#preserved.regions;
+  }
+
+  /**
+   * First thing in boot: learn what must not be touched. An unknown version is treated as no
+   * handover at all, and then the previous kernel's memory is free for use.
+   */
+  early(params: BootParams | undefined): void {
+    const { memblock, dmesg, machine } = this.kernel;
+    if (params === undefined || params.dtSize === 0) return;
+    const scratch = { start: params.scratch, end: params.scratch + params.scratchSize };
+    memblock.scratchOnly = scratch;
+    this.scratch = scratch;
+    const blob = machine.memory.read(params.dt, params.dtSize);
+    const incoming = this.#open(blob);
+    if (incoming !== undefined) {
+      const cache = A.decodeMem(machine.memory.read(params.memCache, params.memCacheSize));
+      for (const mem of cache) {
+        const { start, end } = A.pageBounds(mem);
+        this.#preserved.add(start, end);
+        memblock.reserve(start, end - start);
+      }
+      dmesg.info(`KHO: handover of ${cache.length} ranges, DT ${hex(params.dt)}`);
+      this.incoming = incoming;
+      this.incomingBlob = blob;
+    }
+    memblock.reserve(scratch.start, scratch.end - scratch.start);
+    memblock.scratchOnly = undefined;
+  }
+
+  /** After the page allocator is up: mark what is kept, make the sysfs files. */
+  init(): void {
+    const { pages, vfs } = this.kernel;
+    for (const r of this.#preserved.regions) {
+      pages.mark(r.start / PAGE_SIZE, (r.end - r.start) / PAGE_SIZE, FrameUse.preserved);
+    }
+    const dir = vfs.mkdirs("/sys/kernel/kho");
+    dir.add(
+      "active",
+      sysfsFile({
+        show: () => (this.active ? "1\n" : "0\n"),
+        store: (text) => this.#storeActive(text.trim()),
+      }),
+    );
+    dir.add(
+      "dt_max",
+      sysfsFile({ show: () => `${hex(this.dtMax)}\n`, store: (t) => this.#storeDtMax(t.trim()) }),
+    );
+    const scratch = this.scratch;
+    if (scratch !== undefined) {
+      dir.add("scratch_phys", sysfsFile({ show: () => `${hex(scratch.start)}\n` }));
+      dir.add("scratch_len", sysfsFile({ show: () => `${hex(scratch.end - scratch.start)}\n` }));
+    }
+    const blob = this.incomingBlob;
+    if (blob !== undefined) {
+      vfs.mkdirs("/sys/firmware/kho").add(
+        "dt",
+        sysfsFile({ show: () => blob }),
+      );
+    }
+  }
+
+  /** Subscribers are called in the order they registered. */
+  register(name: string, notify: Subscriber): void {
+    this.#chain.push({ name, notify });
+  }
+
+  /**
+   * Takes handed-over memory into use: every page of it must have been preserved and not claimed
+   * before. False, with a warning, otherwise.
+   */
+  claim(mem: A.KhoMem, use = FrameUse.kernel): boolean {
+    const { pages, dmesg } = this.kernel;
+    const { start, end } = A.pageBounds(mem);
+    for (let pfn = start / PAGE_SIZE; pfn < end / PAGE_SIZE; pfn++) {
+      if (pages.useOf(pfn) !== FrameUse.preserved) {
+        dmesg.warn(`WARNING: kho_claim_mem: ${hex(pfn * PAGE_SIZE)} is not preserved memory`);
+        return false;
+      }
+    }
+    pages.mark(start / PAGE_SIZE, (end - start) / PAGE_SIZE, use);
+    return true;
+  }
+
+  /** 0, EINVAL, ENOMEM: what a write to `active` answers. */
+  #storeActive(text: string): number {
+    if (text !== "0" && text !== "1") return -E.EINVAL;
+    if (text === "1") return this.active ? 0 : this.#activate();
+    if (this.active) this.#deactivate();
+    return 0;
+  }
+
+  #storeDtMax(text: string): number {
+    const value = Number(text);
+    if (!Number.isInteger(value) || value <= 0 || this.active) return -E.EINVAL;
+    this.dtMax = value;
+    return 0;
+  }
+
+  #activate(): number {
+    const { pages, dmesg, chooser, machine } = this.kernel;
+    if (this.scratch === undefined) return -E.ENOMEM;
+    const bufferPages = Math.ceil(this.dtMax / PAGE_SIZE);
+    const buffer = pages.allocRange(bufferPages, 1, FrameUse.kernel);
+    if (buffer < 0) return -E.ENOMEM;
+    const fdt = new FdtWriter(this.dtMax);
+    let failed = fdt.beginNode("") | fdt.propString("compatible", KHO_COMPATIBLE);
+    for (const { name, notify } of this.#chain) {
+      if (failed !== 0) break;
+      const answer = chooser.pick(`fault:kho_notify:${name}`, 1) === 1
+        ? A.NOTIFY_BAD
+        : notify(A.KEXEC_KHO_DUMP, fdt);
+      if (answer & A.NOTIFY_STOP_MASK) {
+        dmesg.err(`KHO: ${name} refused the dump`);
+        failed = answer;
+      }
+    }
+    failed |= fdt.endNode();
+    const dt = failed === 0 ? fdt.tryFinish() : failed;
+    const mem = typeof dt === "number" ? undefined : this.#collect(openFdt(dt, { lenient: true }));
+    if (typeof dt === "number" || mem === undefined) {
+      this.#notifyAll(A.KEXEC_KHO_ABORT, fdt);
+      pages.freeRange(buffer, bufferPages);
+      return -E.EINVAL;
+    }
+    machine.memory.write(buffer * PAGE_SIZE, dt);
+    this.dump = { dt, mem, buffer, bufferPages };
+    this.kernel.vfs.mkdirs("/sys/kernel/kho").add("dt", sysfsFile({ show: () => dt }));
+    dmesg.info(`KHO: active, DT of ${dt.length} bytes, ${mem.length} ranges`);
+    return 0;
+  }
+
+  #deactivate(): void {
+    const dump = this.dump;
+    if (dump === undefined) return;
+    this.kernel.pages.freeRange(dump.buffer, dump.bufferPages);
+    this.dump = undefined;
+    this.kernel.vfs.mkdirs("/sys/kernel/kho").remove("dt");
+    this.#notifyAll(A.KEXEC_KHO_ABORT, new FdtWriter(0));
+    this.kernel.dmesg.info("KHO: deactivated");
+  }
+
+  #notifyAll(command: A.KhoCommand, fdt: FdtWriter): void {
+    for (const { notify } of this.#chain) notify(command, fdt);
+  }
+
+  /** Every "mem" of the tree, sorted, merged, page aligned; undefined if any meets scratch. */
+  #collect(fdt: Fdt): Region[] | undefined {
+    const list = new RegionList();
+    const scratch = this.scratch;
+    const walk = (node: number): boolean => {
+      for (const mem of A.readMem(fdt, node)) {
+        const { start, end } = A.pageBounds(mem);
+        if (scratch && start < scratch.end && scratch.start < end) return false;
+        list.add(start, end);
+      }
+      for (const child of fdt.subnodes(node)) if (!walk(child)) return false;
+      return true;
+    };
+    return walk(fdt.root) ? [...list.regions] : undefined;
+  }
+
+  #open(bytes: Uint8Array): Fdt | undefined {
+    const { dmesg } = this.kernel;
+    try {
+      const fdt = openFdt(bytes, { lenient: true });
+      const compatible = fdt.getprop(fdt.root, "compatible");
+      if (compatible && new TextDecoder().decode(compatible) === KHO_COMPATIBLE + "\0") return fdt;
+      dmesg.err("KHO: handed-over tree is of an unknown version, ignored");
+    } catch (error) {
+      if (!(error instanceof FdtError)) throw error;
+      dmesg.err(`KHO: handed-over tree is damaged, ignored (${error.message})`);
+    }
+    return undefined;
+  }
+}

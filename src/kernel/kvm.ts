@@ -1,0 +1,73 @@
+import { PAGE_SIZE } from "../base/units.ts";
+import * as E from "../uapi/errno.ts";
+import * as U from "../uapi/kvm.ts";
+import { GuestMemory } from "../machine/guest_memory.ts";
+import { OpenFile } from "./fs/vfs.ts";
+import type { Kernel } from "./kernel.ts";
+import type { Task } from "./process/task.ts";
+
+/** /dev/kvm: makes VMs. */
+export class KvmFile extends OpenFile {
+  constructor(readonly kernel: Kernel) {
+    super();
+  }
+
+  override ioctlValue(task: Task, command: number, _value: number): number {
+    if (command !== U.KVM_CREATE_VM) return -E.ENOTTY;
+    return task.installFd(new KvmVmFile(this.kernel, task));
+  }
+}
+
+/** A VM: memory slots from the address space of the process that made it. */
+export class KvmVmFile extends OpenFile {
+  readonly guest: GuestMemory;
+
+  constructor(readonly kernel: Kernel, readonly owner: Task) {
+    super();
+    const { memory, bus, guestObserver } = kernel.machine;
+    this.guest = new GuestMemory(owner.comm, memory, bus, guestObserver);
+  }
+
+  override ioctlValue(task: Task, command: number, _value: number): number {
+    if (command !== U.KVM_CREATE_VCPU) return -E.ENOTTY;
+    return task.installFd(new KvmVcpuFile(this));
+  }
+
+  /**
+   * KVM_SET_USER_MEMORY_REGION. EINVAL for unaligned regions, EFAULT where the process has nothing
+   * mapped. Pages are resolved here rather than at the guest's first touch: same frames, sooner.
+   */
+  override ioctl(task: Task, command: number, payload: Uint8Array): number {
+    if (command !== U.KVM_SET_USER_MEMORY_REGION) return -E.ENOTTY;
+    const region = U.kvm_userspace_memory_region.decode(payload);
+    const gpa = Number(region.guest_phys_addr), size = Number(region.memory_size);
+    const va = Number(region.userspace_addr);
+    if (gpa % PAGE_SIZE || size % PAGE_SIZE || va % PAGE_SIZE || size === 0) return -E.EINVAL;
+    const vma = task.mm.find(va);
+    if (vma === undefined || va + size > vma.end) return -E.EFAULT;
+    if (vma.backing.kind === "io") {
+      const io = (vma.backing.io ?? 0) + vma.pgoff * PAGE_SIZE + (va - vma.start);
+      this.guest.addIo(gpa, size, io);
+      return 0;
+    }
+    const frames = new Int32Array(size / PAGE_SIZE);
+    for (let i = 0; i < frames.length; i++) {
+      frames[i] = task.mm.translate(va + i * PAGE_SIZE);
+      if (frames[i] < 0) return -E.EFAULT;
+    }
+    this.guest.addRam(gpa, frames);
+    return 0;
+  }
+}
+
+/** A virtual CPU: memory as the guest sees it. */
+export class KvmVcpuFile extends OpenFile {
+  constructor(readonly vm: KvmVmFile) {
+    super();
+    vm.get();
+  }
+
+  protected override release(): void {
+    this.vm.put();
+  }
+}

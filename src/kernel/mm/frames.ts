@@ -1,0 +1,53 @@
+import { Memory } from "../../machine/memory.ts";
+
+/** What this kernel believes a frame is used for. A belief: the next kernel starts with none. */
+export const enum FrameUse {
+  /** Not RAM, or RAM this kernel never heard of. */
+  none = 0,
+  free = 1,
+  /** Kernel text, data, and whatever boot or a driver keeps for itself. */
+  kernel = 2,
+  /** A page of I/O page tables, or a root or context table. */
+  iommuTable = 3,
+  /** Pages of a process or a memfd. */
+  user = 4,
+  /** Reserved for guestmemfs: not in the allocator, no struct page. */
+  guestmemfs = 5,
+  /** The KHO scratch region: early boot and kexec images only. */
+  scratch = 6,
+  /** Handed over by the previous kernel, not claimed by anyone yet. */
+  preserved = 7,
+}
+
+const CHUNK_SHIFT = 18;
+const CHUNK = 1 << CHUNK_SHIFT;
+
+/**
+ * One byte per frame: its {@link FrameUse}. Chunks are made when something is set in them, so a
+ * terabyte of memory nobody touched costs nothing.
+ */
+export class FrameMap {
+  #chunks: (Uint8Array | undefined)[];
+  /** Use of frames in chunks that were never set. */
+  #default: (pfn: number) => FrameUse;
+
+  constructor(memory: Memory, untouched: (pfn: number) => FrameUse) {
+    this.#chunks = new Array(Math.ceil(memory.frames / CHUNK)).fill(undefined);
+    this.#default = untouched;
+  }
+
+  use(pfn: number): FrameUse {
+    const use = this.#chunks[pfn >>> CHUNK_SHIFT]?.[pfn & (CHUNK - 1)] ?? 0;
+    return use === 0 ? this.#default(pfn) : use;
+  }
+
+  set(pfn: number, count: number, use: FrameUse): void {
+    for (let i = 0; i < count;) {
+      const at = pfn + i;
+      const n = Math.min(count - i, CHUNK - (at & (CHUNK - 1)));
+      const chunk = this.#chunks[at >>> CHUNK_SHIFT] ??= new Uint8Array(CHUNK);
+      chunk.fill(use, at & (CHUNK - 1), (at & (CHUNK - 1)) + n);
+      i += n;
+    }
+  }
+}

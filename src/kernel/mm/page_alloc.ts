@@ -1,0 +1,149 @@
+import { assert } from "../../base/assert.ts";
+import type { Chooser } from "../../base/choice.ts";
+import { PAGE_SIZE } from "../../base/units.ts";
+import type { Memory } from "../../machine/memory.ts";
+import { FrameMap, FrameUse } from "./frames.ts";
+import type { Region } from "./memblock.ts";
+
+/**
+ * The page allocator. Free memory is a sorted list of extents taken from the bottom, with a stack
+ * of single pages in front of it (the per-CPU lists: what was freed last is used first). Pages
+ * come zeroed: whatever an earlier kernel left in them is gone once they are handed out.
+ */
+export class PageAllocator {
+  readonly frames: FrameMap;
+  #starts: number[] = [];
+  #ends: number[] = [];
+  #stack: number[] = [];
+  #free = 0;
+
+  constructor(readonly memory: Memory, readonly chooser: Chooser) {
+    this.frames = new FrameMap(memory, (pfn) => this.#inExtent(pfn) ? FrameUse.free : 0);
+  }
+
+  /** Pages free now. */
+  get freePages(): number {
+    return this.#free;
+  }
+
+  /** Gives early boot's leftovers to the allocator, byte regions in ascending order. */
+  donate(region: Region): void {
+    const start = Math.ceil(region.start / PAGE_SIZE), end = Math.floor(region.end / PAGE_SIZE);
+    if (end <= start) return;
+    assert(
+      this.#ends.length === 0 || this.#ends[this.#ends.length - 1] <= start,
+      "donated regions must ascend",
+    );
+    this.#starts.push(start);
+    this.#ends.push(end);
+    this.#free += end - start;
+  }
+
+  /** A zeroed page, or -1 when memory is out. */
+  allocPage(use: FrameUse): number {
+    if (this.chooser.pick("fault:alloc_page", 1) === 1) return -1;
+    let pfn: number;
+    if (this.#stack.length > 0) pfn = this.#stack.pop() as number;
+    else if (this.#starts.length > 0) {
+      pfn = this.#starts[0]++;
+      if (this.#starts[0] === this.#ends[0]) this.#dropExtent(0);
+    } else return -1;
+    this.#free--;
+    this.frames.set(pfn, 1, use);
+    this.memory.fillFrames(pfn, 1, 0);
+    return pfn;
+  }
+
+  /** A page at a random place: where a long-running kernel's fragmented lists would give one. */
+  allocPageAnywhere(use: FrameUse, point: string): number {
+    if (this.#starts.length === 0) return this.allocPage(use);
+    const i = this.chooser.pick(point + ":extent", this.#starts.length - 1);
+    const pfn = this.#starts[i] + this.chooser.pick(point, this.#ends[i] - this.#starts[i] - 1);
+    this.#carve(i, pfn, 1);
+    this.frames.set(pfn, 1, use);
+    this.memory.fillFrames(pfn, 1, 0);
+    return pfn;
+  }
+
+  /** `count` contiguous zeroed pages aligned to `align` pages, or -1. */
+  allocRange(count: number, align: number, use: FrameUse): number {
+    if (this.chooser.pick("fault:alloc_pages", 1) === 1) return -1;
+    for (let i = 0; i < this.#starts.length; i++) {
+      const pfn = Math.ceil(this.#starts[i] / align) * align;
+      if (pfn + count > this.#ends[i]) continue;
+      this.#carve(i, pfn, count);
+      this.frames.set(pfn, count, use);
+      this.memory.fillFrames(pfn, count, 0);
+      return pfn;
+    }
+    return -1;
+  }
+
+  /** Frees one page; it will be the next one handed out. */
+  freePage(pfn: number): void {
+    this.#release(pfn, 1);
+    this.#stack.push(pfn);
+  }
+
+  /** Frees contiguous pages back into the extents. */
+  freeRange(pfn: number, count: number): void {
+    this.#release(pfn, count);
+    let i = this.#starts.findIndex((s) => s > pfn);
+    if (i < 0) i = this.#starts.length;
+    this.#starts.splice(i, 0, pfn);
+    this.#ends.splice(i, 0, pfn + count);
+    if (i + 1 < this.#starts.length && this.#ends[i] === this.#starts[i + 1]) this.#merge(i);
+    if (i > 0 && this.#ends[i - 1] === this.#starts[i]) this.#merge(i - 1);
+  }
+
+  /** What this kernel believes the frame is. */
+  useOf(pfn: number): FrameUse {
+    return this.frames.use(pfn);
+  }
+
+  /** Marks frames outside the allocator (reserved memory, claims). */
+  mark(pfn: number, count: number, use: FrameUse): void {
+    this.frames.set(pfn, count, use);
+  }
+
+  #release(pfn: number, count: number): void {
+    for (let i = 0; i < count; i++) {
+      const use = this.frames.use(pfn + i);
+      assert(use !== FrameUse.free && use !== FrameUse.none, `frame ${pfn + i} freed twice`);
+    }
+    this.frames.set(pfn, count, FrameUse.free);
+    this.#free += count;
+  }
+
+  #inExtent(pfn: number): boolean {
+    for (let i = 0; i < this.#starts.length; i++) {
+      if (pfn >= this.#starts[i] && pfn < this.#ends[i]) return true;
+    }
+    return false;
+  }
+
+  #merge(i: number): void {
+    this.#ends[i] = this.#ends[i + 1];
+    this.#dropExtent(i + 1);
+  }
+
+  #dropExtent(i: number): void {
+    this.#starts.splice(i, 1);
+    this.#ends.splice(i, 1);
+  }
+
+  #carve(i: number, pfn: number, count: number): void {
+    const end = this.#ends[i];
+    this.#free -= count;
+    if (pfn === this.#starts[i]) {
+      this.#starts[i] = pfn + count;
+      if (this.#starts[i] === end) this.#dropExtent(i);
+      return;
+    }
+    this.#ends[i] = pfn;
+    if (pfn + count < end) {
+      this.#starts.splice(i + 1, 0, pfn + count);
+      this.#ends.splice(i + 1, 0, end);
+    }
+  }
+}

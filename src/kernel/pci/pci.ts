@@ -1,0 +1,161 @@
+import * as R from "../../uapi/pci_regs.ts";
+import type { IommuGroup } from "../iommu/core.ts";
+import type { Kernel } from "../kernel.ts";
+
+/** A PCI function as the kernel knows it: only what configuration space says. */
+export class PciDev {
+  group: IommuGroup | undefined;
+  /** Name of the bound driver. */
+  driver: string | undefined;
+
+  constructor(
+    readonly pci: PciCore,
+    readonly sid: number,
+    readonly vendor: number,
+    readonly device: number,
+    readonly classCode: number,
+    /** Size of BAR 0 in bytes. */
+    readonly bar0Size: number,
+  ) {}
+
+  get segment(): number {
+    return 0;
+  }
+  get bus(): number {
+    return this.sid >> 8;
+  }
+  get devfn(): number {
+    return this.sid & 0xff;
+  }
+  /** `0000:3a:00.0` */
+  get name(): string {
+    return R.formatSbdf(this.segment, this.bus, this.devfn);
+  }
+
+  read(offset: number, size: 1 | 2 | 4): number {
+    return this.pci.kernel.machine.pci.configRead(this.sid, offset, size);
+  }
+
+  write(offset: number, size: 1 | 2 | 4, value: number): void {
+    this.pci.kernel.machine.pci.configWrite(this.sid, offset, size, value);
+  }
+
+  /** Physical address of BAR 0. */
+  get bar0(): number {
+    const low = this.read(R.PCI_BASE_ADDRESS_0, 4) & ~0xf;
+    return (low >>> 0) + this.read(R.PCI_BASE_ADDRESS_0 + 4, 4) * 4294967296;
+  }
+
+  get busMaster(): boolean {
+    return (this.read(R.PCI_COMMAND, 2) & R.PCI_COMMAND_MASTER) !== 0;
+  }
+
+  setCommand(set: number, clear: number): void {
+    this.write(R.PCI_COMMAND, 2, (this.read(R.PCI_COMMAND, 2) & ~clear) | set);
+  }
+
+  /** Function-level reset. Command and BARs come back as they were (pci_save_state). */
+  reset(): void {
+    const command = this.read(R.PCI_COMMAND, 2);
+    const bar0 = this.bar0;
+    const cap = this.read(R.PCI_CAPABILITY_LIST, 1);
+    const control = this.read(cap + R.PCI_EXP_DEVCTL, 2);
+    this.write(cap + R.PCI_EXP_DEVCTL, 2, control | R.PCI_EXP_DEVCTL_BCR_FLR);
+    this.write(R.PCI_BASE_ADDRESS_0, 4, bar0 % 4294967296);
+    this.write(R.PCI_BASE_ADDRESS_0 + 4, 4, Math.floor(bar0 / 4294967296));
+    this.write(R.PCI_COMMAND, 2, command & ~R.PCI_COMMAND_MASTER);
+  }
+}
+
+/** A driver that wants devices. */
+export interface PciDriver {
+  readonly name: string;
+  matches(dev: PciDev): boolean;
+  probe(dev: PciDev): number;
+  /** Called at shutdown for each bound device. */
+  shutdown?(dev: PciDev): void;
+}
+
+/** The PCI core of one boot. */
+export class PciCore {
+  readonly devices: PciDev[] = [];
+  readonly #drivers: PciDriver[] = [];
+
+  constructor(readonly kernel: Kernel) {}
+
+  /** Finds every function on the buses the firmware names. */
+  scan(): void {
+    const { machine, dmesg } = this.kernel;
+    for (const bus of machine.firmware.buses) {
+      for (let devfn = 0; devfn < 256; devfn++) {
+        const dev = this.#probeSlot((bus << 8) | devfn);
+        if (dev === undefined) {
+          if ((devfn & 7) === 0) devfn += 7;
+          continue;
+        }
+        this.devices.push(dev);
+        const id = `[${dev.vendor.toString(16)}:${dev.device.toString(16)}]`;
+        const cls = dev.classCode.toString(16).padStart(6, "0");
+        dmesg.info(`pci ${dev.name}: ${id} type 00 class 0x${cls}`);
+      }
+    }
+  }
+
+  registerDriver(driver: PciDriver): void {
+    this.#drivers.push(driver);
+    for (const dev of this.devices) this.#bind(dev);
+  }
+
+  find(name: string): PciDev | undefined {
+    return this.devices.find((d) => d.name === name);
+  }
+
+  /**
+   * Shutdown of all devices before a kexec: drivers first, then the bus master bit goes off so
+   * that no stray DMA meets the next kernel (FACTS 2.4) — except for devices handed over.
+   */
+  shutdown(): void {
+    for (const dev of this.devices) {
+      const driver = this.#drivers.find((d) => d.name === dev.driver);
+      driver?.shutdown?.(dev);
+      if (!this.kernel.iommu.handsOver(dev)) dev.setCommand(0, R.PCI_COMMAND_MASTER);
+    }
+  }
+
+  #bind(dev: PciDev): void {
+    if (dev.driver !== undefined) return;
+    // A handed-over device is for VFIO's hands only: another driver would reprogram it.
+    const fits = this.#drivers.filter((d) => d.matches(dev));
+    for (const driver of fits) {
+      if (driver.probe(dev) === 0) {
+        dev.driver = driver.name;
+        return;
+      }
+    }
+  }
+
+  #probeSlot(sid: number): PciDev | undefined {
+    const { pci } = this.kernel.machine;
+    const vendor = pci.configRead(sid, R.PCI_VENDOR_ID, 2);
+    if (vendor === 0xffff) return undefined;
+    const device = pci.configRead(sid, R.PCI_DEVICE_ID, 2);
+    const classCode = pci.configRead(sid, R.PCI_CLASS_REVISION, 4) >>> 8;
+    return new PciDev(this, sid, vendor, device, classCode, this.#sizeBar0(sid));
+  }
+
+  /**
+   * Writes all ones and reads back which bits stick, with memory decoding off meanwhile. Bus
+   * mastering stays as it is: DMA of a handed-over device does not notice.
+   */
+  #sizeBar0(sid: number): number {
+    const { pci } = this.kernel.machine;
+    const bar = pci.configRead(sid, R.PCI_BASE_ADDRESS_0, 4);
+    const command = pci.configRead(sid, R.PCI_COMMAND, 2);
+    pci.configWrite(sid, R.PCI_COMMAND, 2, command & ~R.PCI_COMMAND_MEMORY);
+    pci.configWrite(sid, R.PCI_BASE_ADDRESS_0, 4, 0xffffffff);
+    const mask = pci.configRead(sid, R.PCI_BASE_ADDRESS_0, 4) & ~0xf;
+    pci.configWrite(sid, R.PCI_BASE_ADDRESS_0, 4, bar);
+    pci.configWrite(sid, R.PCI_COMMAND, 2, command);
+    return (-mask) >>> 0;
+  }
+}

@@ -1,0 +1,104 @@
+import type { Chooser } from "../../base/choice.ts";
+import type { EventQueue } from "../../base/event_queue.ts";
+import type { Message, Program, Sys } from "../../uapi/sys.ts";
+import type { Dmesg } from "../dmesg.ts";
+import { Task } from "./task.ts";
+
+interface Running {
+  readonly task: Task;
+  readonly body: Generator<number, number, void>;
+  wakeAt: number;
+}
+
+/**
+ * Runs programs: generators that yield the nanoseconds they want to sleep. A task that is due is
+ * run until it yields. Which of several due tasks goes first is an open decision. When the kernel
+ * dies ({@link stop}) its programs simply are no more: no finally block runs, no file closes.
+ */
+export class Scheduler {
+  #running: Running[] = [];
+  #nextPid = 100;
+  #stopped = false;
+  readonly #handler: number;
+
+  constructor(
+    readonly queue: EventQueue,
+    readonly chooser: Chooser,
+    readonly dmesg: Dmesg,
+    readonly makeSys: (task: Task) => Sys,
+  ) {
+    this.#handler = queue.register(() => this.#runDue());
+  }
+
+  /** A task that runs no program. */
+  newTask(comm: string): Task {
+    return new Task(this.#nextPid++, comm);
+  }
+
+  /** Starts a program; it runs for the first time at once, from the event queue. */
+  spawn(comm: string, program: Program): Task {
+    const task = this.newTask(comm);
+    this.#running.push({ task, body: program(this.makeSys(task)), wakeAt: this.queue.now });
+    this.queue.after(0, this.#handler);
+    return task;
+  }
+
+  /** Tasks that have not exited, by ascending pid. */
+  get tasks(): Task[] {
+    return this.#running.map((r) => r.task);
+  }
+
+  find(comm: string): Task | undefined {
+    return this.tasks.find((t) => t.comm === comm);
+  }
+
+  /** Sends a message to a program, which reads it when it next runs. */
+  send(task: Task, message: Message): void {
+    task.inbox.push(message);
+  }
+
+  /** SIGKILL: the program ends where it sleeps, and its files close. */
+  kill(task: Task): void {
+    const r = this.#running.find((x) => x.task === task);
+    if (r !== undefined) this.#finish(r, 137);
+  }
+
+  /** The kernel is gone. */
+  stop(): void {
+    this.#stopped = true;
+    this.#running = [];
+  }
+
+  #runDue(): void {
+    for (;;) {
+      const due = this.#running.filter((r) => r.wakeAt <= this.queue.now);
+      if (due.length === 0 || this.#stopped) return;
+      this.#run(due[this.chooser.pick("sched:next", due.length - 1)]);
+    }
+  }
+
+  #run(r: Running): void {
+    let step: IteratorResult<number, number>;
+    try {
+      step = r.body.next();
+    } catch (error) {
+      if (!(error instanceof Error) || error.name === "EmulatorBug") throw error;
+      if (error.name !== "SegmentationFault") throw error;
+      this.dmesg.info(`${r.task.comm}[${r.task.pid}]: ${error.message}`);
+      this.#finish(r, 139);
+      return;
+    }
+    // A program may have jumped into the next kernel: then nobody here runs any more.
+    if (this.#stopped) return;
+    if (step.done) this.#finish(r, step.value);
+    else {
+      r.wakeAt = this.queue.now + Math.max(1, step.value);
+      this.queue.at(r.wakeAt, this.#handler);
+    }
+  }
+
+  #finish(r: Running, status: number): void {
+    this.#running = this.#running.filter((x) => x !== r);
+    r.task.exit(status);
+  }
+}

@@ -1,0 +1,189 @@
+import { PAGE_SIZE } from "../base/units.ts";
+import * as E from "../uapi/errno.ts";
+import {
+  LINUX_REBOOT_CMD_KEXEC,
+  MAP_ANONYMOUS,
+  O_CREAT,
+  O_EXCL,
+  PROT_WRITE,
+  SegmentationFault,
+  type Sys,
+  type VcpuMemory,
+} from "../uapi/sys.ts";
+import { MemfdFile } from "./fs/memfd.ts";
+import type { Kernel } from "./kernel.ts";
+import { KvmVcpuFile } from "./kvm.ts";
+import { AnonBacking } from "./process/address_space.ts";
+import type { Task } from "./process/task.ts";
+import { copyFromUser, copyToUser } from "./process/user_copy.ts";
+
+/** The system calls, for one task: arguments in, value or negative errno out. */
+export class Syscalls implements Sys {
+  constructor(readonly kernel: Kernel, readonly task: Task) {}
+
+  get pid(): number {
+    return this.task.pid;
+  }
+  get comm(): string {
+    return this.task.comm;
+  }
+
+  open(path: string, flags: number): number {
+    let node = this.kernel.vfs.lookup(path);
+    if (node === -E.ENOENT && flags & O_CREAT) {
+      const parent = this.kernel.vfs.parent(path);
+      if (typeof parent === "number") return parent;
+      node = parent[0].create?.(parent[1]) ?? -E.EACCES;
+    } else if (typeof node !== "number" && flags & O_CREAT && flags & O_EXCL) return -E.EEXIST;
+    if (typeof node === "number") return node;
+    if (node.kind === "dir") return -E.EISDIR;
+    const file = node.open(this.task, flags);
+    return typeof file === "number" ? file : this.task.installFd(file);
+  }
+
+  close(fd: number): number {
+    return this.task.close(fd);
+  }
+
+  read(fd: number, length: number): Uint8Array | number {
+    const file = this.task.file(fd);
+    if (file === undefined) return -E.EBADF;
+    return file.read?.(this.task, length) ?? -E.EINVAL;
+  }
+
+  write(fd: number, bytes: Uint8Array): number {
+    const file = this.task.file(fd);
+    if (file === undefined) return -E.EBADF;
+    return file.write?.(this.task, bytes) ?? -E.EINVAL;
+  }
+
+  pread(fd: number, length: number, offset: number): Uint8Array | number {
+    return this.#at(fd, offset, () => this.read(fd, length));
+  }
+
+  pwrite(fd: number, bytes: Uint8Array, offset: number): number {
+    return this.#at(fd, offset, () => this.write(fd, bytes)) as number;
+  }
+
+  #at<T>(fd: number, offset: number, run: () => T): T | number {
+    const file = this.task.file(fd);
+    if (file === undefined) return -E.EBADF;
+    const before = file.position;
+    file.position = offset;
+    const result = run();
+    file.position = before;
+    return result;
+  }
+
+  readdir(path: string): string[] | number {
+    const node = this.kernel.vfs.lookup(path);
+    if (typeof node === "number") return node;
+    return node.kind === "dir" ? node.names() : -E.ENOTDIR;
+  }
+
+  unlink(path: string): number {
+    return this.kernel.vfs.unlink(path);
+  }
+
+  ftruncate(fd: number, size: number): number {
+    const file = this.task.file(fd);
+    if (file === undefined) return -E.EBADF;
+    return file.truncate?.(size) ?? -E.EINVAL;
+  }
+
+  fsize(fd: number): number {
+    const file = this.task.file(fd);
+    if (file === undefined) return -E.EBADF;
+    return file.size?.() ?? -E.EINVAL;
+  }
+
+  memfdCreate(name: string): number {
+    return this.task.installFd(new MemfdFile(name, this.kernel.userPages));
+  }
+
+  mmap(length: number, prot: number, flags: number, fd: number, offset: number): number {
+    if (length <= 0 || offset % PAGE_SIZE !== 0) return -E.EINVAL;
+    const writable = (prot & PROT_WRITE) !== 0;
+    if (flags & MAP_ANONYMOUS) {
+      return this.task.mm.map(length, writable, new AnonBacking(this.kernel.userPages), 0);
+    }
+    const file = this.task.file(fd);
+    if (file === undefined) return -E.EBADF;
+    const backing = file.mmap?.(offset, length) ?? -E.ENODEV;
+    if (typeof backing === "number") return backing;
+    return this.task.mm.map(length, writable, backing, offset / PAGE_SIZE % 2 ** 28);
+  }
+
+  munmap(address: number, length: number): number {
+    if (address % PAGE_SIZE !== 0 || length <= 0) return -E.EINVAL;
+    this.task.mm.unmap(address, length);
+    return 0;
+  }
+
+  ioctl(fd: number, command: number, payload: Uint8Array): number {
+    const file = this.task.file(fd);
+    if (file === undefined) return -E.EBADF;
+    return file.ioctl?.(this.task, command, payload) ?? -E.ENOTTY;
+  }
+
+  ioctlValue(fd: number, command: number, value: number): number {
+    const file = this.task.file(fd);
+    if (file === undefined) return -E.EBADF;
+    return file.ioctlValue?.(this.task, command, value) ?? -E.ENOTTY;
+  }
+
+  kexecFileLoad(image: string, flags: number): number {
+    return this.kernel.kexec.fileLoad(image, flags);
+  }
+
+  reboot(command: number): number {
+    return command === LINUX_REBOOT_CMD_KEXEC ? this.kernel.kexecReboot() : -E.EINVAL;
+  }
+
+  load32(address: number): number {
+    const pfn = this.task.mm.translate(address);
+    if (pfn < 0) throw new SegmentationFault(address);
+    return this.kernel.machine.memory.load(pfn, (address % PAGE_SIZE) >>> 2);
+  }
+
+  store32(address: number, value: number): void {
+    const pfn = this.task.mm.translate(address);
+    if (pfn < 0 || !this.task.mm.find(address)?.writable) throw new SegmentationFault(address);
+    this.kernel.machine.memory.store(pfn, (address % PAGE_SIZE) >>> 2, value);
+  }
+
+  copyIn(address: number, length: number): Uint8Array {
+    const bytes = copyFromUser(this.kernel.machine.memory, this.task.mm, address, length);
+    if (bytes === undefined) throw new SegmentationFault(address);
+    return bytes;
+  }
+
+  copyOut(address: number, bytes: Uint8Array): void {
+    if (!copyToUser(this.kernel.machine.memory, this.task.mm, address, bytes)) {
+      throw new SegmentationFault(address);
+    }
+  }
+
+  vcpu(fd: number): VcpuMemory {
+    const file = this.task.file(fd);
+    if (!(file instanceof KvmVcpuFile)) throw new SegmentationFault(0);
+    return file.vm.guest;
+  }
+
+  now(): number {
+    return this.kernel.uptime;
+  }
+
+  receive(): string | undefined {
+    return this.task.inbox.shift();
+  }
+
+  log(text: string): void {
+    this.kernel.console(`${this.task.comm}[${this.task.pid}]: ${text}`);
+  }
+
+  notify(status: string): void {
+    this.task.status = status;
+    this.kernel.machine.poke();
+  }
+}

@@ -1,0 +1,211 @@
+import { assert } from "../../base/assert.ts";
+import type { Chooser } from "../../base/choice.ts";
+import { PAGE_SIZE } from "../../base/units.ts";
+import * as N from "../../uapi/nic_regs.ts";
+import { PCI_CLASS_NETWORK_ETHERNET } from "../../uapi/pci_regs.ts";
+import type { Bus } from "../bus.ts";
+import type { DmaPort } from "../dma_port.ts";
+import { PciFunction } from "../pci/function.ts";
+import { fillPacket, streamOf } from "./nic_packet.ts";
+
+export interface NicOptions {
+  /** Nanoseconds between two packets on the wire, at least 1. */
+  readonly interval: number;
+  /** Length of each packet: 64..2048, a multiple of 4. */
+  readonly packetBytes: number;
+  readonly seed: number;
+}
+
+/**
+ * A network card that receives. Its traffic comes from outside the machine at a steady rate and
+ * does not wait: whatever the card cannot deliver is gone, and the packets' sequence numbers,
+ * which count on the wire, show the gap.
+ *
+ * A DMA that fails costs the packet; the card tries the same descriptor with the next one.
+ */
+export class Nic extends PciFunction {
+  /** Packets that came over the wire; the last one's sequence number. */
+  arrived = 0;
+  /** Packets that arrived while receive was off. */
+  lostOnWire = 0;
+  /** Packets dropped for want of a free descriptor. */
+  starved = 0;
+  /** Packets in guest memory with their descriptor written back. */
+  delivered = 0;
+  /** Packets lost to a DMA that failed. */
+  dmaErrors = 0;
+  readonly options: NicOptions;
+
+  readonly #event: number;
+  readonly #stream: number;
+  readonly #words: number;
+  readonly #packet = new Uint32Array(N.RX_BUFFER_BYTES / 4);
+  readonly #tail = new Uint32Array(N.RX_BUFFER_BYTES / 4);
+  readonly #descriptor = new Uint32Array(N.RX_DESC_BYTES / 4);
+  #busy = false;
+  #rctl = 0;
+  #rdbal = 0;
+  #rdbah = 0;
+  #rdlen = 0;
+  #rdh = 0;
+  #rdt = 0;
+  #mpc = 0;
+  #gprc = 0;
+
+  /** `bar0`: physical address of the registers. The first packet comes within one interval. */
+  constructor(
+    name: string,
+    port: DmaPort,
+    systemBus: Bus,
+    bar0: number,
+    chooser: Chooser,
+    options: NicOptions,
+  ) {
+    const identity = {
+      vendor: N.NIC_VENDOR,
+      device: N.NIC_DEVICE,
+      classCode: PCI_CLASS_NETWORK_ETHERNET,
+      bar0Size: N.NIC_BAR_SIZE,
+    };
+    super(name, identity, port, systemBus, bar0);
+    const { interval, packetBytes, seed } = options;
+    assert(Number.isInteger(interval) && interval >= 1, `${name}: interval ${interval} ns`);
+    assert(
+      packetBytes >= 64 && packetBytes <= N.RX_BUFFER_BYTES && packetBytes % 4 === 0,
+      `${name}: packets of ${packetBytes} bytes`,
+    );
+    this.options = options;
+    this.#words = packetBytes / 4;
+    this.#stream = streamOf(seed, port.fn);
+    this.#event = port.queue.register(() => this.#arrive());
+    port.queue.after(chooser.pick(`nic:${name}:phase`, interval - 1), this.#event);
+  }
+
+  override read32(offset: number): number {
+    switch (offset) {
+      case N.E1000_STATUS:
+        return N.E1000_STATUS_LU | N.E1000_STATUS_FD;
+      case N.E1000_RCTL:
+        return this.#rctl;
+      case N.E1000_RDBAL:
+        return this.#rdbal;
+      case N.E1000_RDBAH:
+        return this.#rdbah;
+      case N.E1000_RDLEN:
+        return this.#rdlen;
+      case N.E1000_RDH:
+        return this.#rdh;
+      case N.E1000_RDT:
+        return this.#rdt;
+      case N.E1000_MPC: {
+        const missed = this.#mpc;
+        this.#mpc = 0;
+        return missed;
+      }
+      case N.E1000_GPRC: {
+        const received = this.#gprc;
+        this.#gprc = 0;
+        return received;
+      }
+      default:
+        return 0;
+    }
+  }
+
+  override write32(offset: number, value: number): void {
+    switch (offset) {
+      case N.E1000_CTRL:
+        if (value & N.E1000_CTRL_RST) this.resetModel();
+        return;
+      case N.E1000_RCTL:
+        this.#rctl = value;
+        break;
+      case N.E1000_RDBAL:
+        this.#rdbal = (value & ~0xf) >>> 0;
+        break;
+      case N.E1000_RDBAH:
+        this.#rdbah = value >>> 0;
+        break;
+      case N.E1000_RDLEN:
+        this.#rdlen = value & 0xfff80;
+        break;
+      case N.E1000_RDH:
+        this.#rdh = value & 0xffff;
+        break;
+      case N.E1000_RDT:
+        this.#rdt = value & 0xffff;
+        break;
+      default:
+        return;
+    }
+    this.#tellWork();
+  }
+
+  /** The wire goes on; only the card's registers start over. */
+  protected override resetModel(): void {
+    this.#rctl =
+      this.#rdbal =
+      this.#rdbah =
+      this.#rdlen =
+      this.#rdh =
+      this.#rdt =
+        0;
+    this.#mpc = this.#gprc = 0;
+    this.#tellWork();
+  }
+
+  get #enabled(): boolean {
+    return (this.#rctl & N.E1000_RCTL_EN) !== 0;
+  }
+
+  #tellWork(): void {
+    const busy = this.#enabled && this.#rdlen !== 0 && this.#rdh !== this.#rdt;
+    if (busy === this.#busy) return;
+    this.#busy = busy;
+    this.port.observer.work(this.port.fn, busy);
+  }
+
+  #arrive(): void {
+    this.port.queue.after(this.options.interval, this.#event);
+    this.arrived++;
+    if (!this.#enabled) {
+      this.lostOnWire++;
+    } else if (this.#rdlen === 0 || this.#rdh === this.#rdt) {
+      this.starved++;
+      this.#mpc = (this.#mpc + 1) >>> 0;
+      this.port.observer.starved(this.port.fn);
+    } else if (this.#receive()) {
+      this.delivered++;
+      this.#gprc = (this.#gprc + 1) >>> 0;
+      this.#rdh = (this.#rdh + 1) * N.RX_DESC_BYTES >= this.#rdlen ? 0 : this.#rdh + 1;
+      this.#tellWork();
+    } else {
+      this.dmaErrors++;
+    }
+  }
+
+  /** Delivers the packet that just arrived. False when a DMA failed. */
+  #receive(): boolean {
+    const descriptor = this.#descriptor;
+    const at = this.#rdbal + this.#rdh * N.RX_DESC_BYTES;
+    const hi = this.#rdbah + (at >= 4294967296 ? 1 : 0), lo = at >>> 0;
+    if (!this.port.read(hi, lo, descriptor, 4)) return false;
+    fillPacket(this.#packet, this.#words, this.#stream, this.arrived);
+    // Buffers are word aligned here; a real card takes any byte.
+    if (!this.#writeBuffer(descriptor[1], (descriptor[0] & ~3) >>> 0)) return false;
+    descriptor[2] = this.options.packetBytes;
+    descriptor[3] = N.RXD_STAT_DD | N.RXD_STAT_EOP;
+    return this.port.write(hi, lo, descriptor, 4);
+  }
+
+  #writeBuffer(hi: number, lo: number): boolean {
+    const words = this.#words, packet = this.#packet;
+    const first = Math.min(words, (PAGE_SIZE - (lo & 0xfff)) >>> 2);
+    if (!this.port.write(hi, lo, packet, first)) return false;
+    if (first === words) return true;
+    const tail = this.#tail;
+    for (let i = first; i < words; i++) tail[i - first] = packet[i];
+    const next = lo + first * 4;
+    return this.port.write(hi + (next >= 4294967296 ? 1 : 0), next >>> 0, tail, words - first);
+  }
+}

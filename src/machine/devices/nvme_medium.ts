@@ -1,0 +1,53 @@
+import { mix32 } from "../../base/choice.ts";
+import { PAGE_WORDS } from "../../base/units.ts";
+
+/** Words in a logical block of 4096 bytes. */
+export const BLOCK_WORDS = PAGE_WORDS;
+
+/**
+ * What an NVMe namespace stores: blocks of 4 KiB that exist once written. A block never written
+ * reads as a pattern that depends on (seed, block, word) alone.
+ */
+export class NvmeMedium {
+  #blocks = new Map<number, Uint32Array>();
+
+  /** `blocks`: capacity in blocks of 4 KiB. */
+  constructor(readonly seed: number, readonly blocks: number) {}
+
+  /** Blocks that were ever written. */
+  get written(): number {
+    return this.#blocks.size;
+  }
+
+  /** The word an unwritten block reads as. */
+  unwritten(block: number, word: number): number {
+    return mix32(this.seed, block, word);
+  }
+
+  /** Copies words of one block into `memory` at index `at`. */
+  read(block: number, word: number, words: number, memory: Uint32Array, at: number): void {
+    const stored = this.#blocks.get(block);
+    if (stored === undefined) {
+      for (let i = 0; i < words; i++) memory[at + i] = this.unwritten(block, word + i);
+    } else {
+      for (let i = 0; i < words; i++) memory[at + i] = stored[word + i];
+    }
+  }
+
+  /** Stores words into one block; `memory` undefined stands for memory that reads as zeros. */
+  write(
+    block: number,
+    word: number,
+    words: number,
+    memory: Uint32Array | undefined,
+    at: number,
+  ): void {
+    let stored = this.#blocks.get(block);
+    if (stored === undefined) {
+      stored = new Uint32Array(BLOCK_WORDS);
+      for (let i = 0; i < BLOCK_WORDS; i++) stored[i] = this.unwritten(block, i);
+      this.#blocks.set(block, stored);
+    }
+    for (let i = 0; i < words; i++) stored[word + i] = memory === undefined ? 0 : memory[at + i];
+  }
+}

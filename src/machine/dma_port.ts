@@ -1,0 +1,118 @@
+import type { EventQueue } from "../base/event_queue.ts";
+import type { EventHash } from "../base/event_log.ts";
+import type { Memory } from "./memory.ts";
+
+/**
+ * What becomes of one access: a frame number (>= 0), or one of these. An IOMMU fault is
+ * `-reason` with the unit's own fault reason (VT-d: FACTS 3.5), 1..255.
+ */
+export const DMA_BUS_MASTER_OFF = -1000;
+/** No memory at that physical address: the request is aborted. */
+export const DMA_MASTER_ABORT = -1001;
+
+/** How an access reached memory. */
+export const enum Route {
+  /** Through page tables. */
+  translated = 0,
+  /** Through an IOMMU that lets this device pass. */
+  passthrough = 1,
+  /** The unit in charge of the device has translation off: the IOVA was used as an address. */
+  untranslated = 2,
+  /** No unit is in charge of the device. */
+  direct = 3,
+}
+
+/** The hardware that translates for some devices. */
+export interface Remapper {
+  /**
+   * Translates one access inside one 4 KiB page. `sid`: bus << 8 | devfn. `hi`, `lo`: the 64-bit
+   * address as two words. Returns a frame number or `-reason`, recording the fault.
+   */
+  translate(sid: number, hi: number, lo: number, write: boolean): number;
+  /** The route of the last successful {@link translate}. */
+  route: Route;
+}
+
+/** Sees every DMA of every device. It gets what happened, never what a kernel believes. */
+export interface DmaObserver {
+  /** `fn`: index of the PCI function. An access of `bytes` reached frame `pfn`. */
+  done(
+    fn: number,
+    write: boolean,
+    hi: number,
+    lo: number,
+    pfn: number,
+    bytes: number,
+    route: Route,
+  ): void;
+  /** An access failed with a negative code. */
+  failed(fn: number, write: boolean, hi: number, lo: number, code: number): void;
+  /** The device has nothing to do (`busy` false), or has work again. Gaps count while busy. */
+  work(fn: number, busy: boolean): void;
+  /** The device dropped work because its ring was full. */
+  starved(fn: number): void;
+}
+
+/**
+ * The way of one PCI function to memory: bus master bit, then the IOMMU unit in charge, then RAM.
+ * Devices split their transfers at page boundaries and ask for one page at a time.
+ */
+export class DmaPort {
+  /** Bit 2 of the command register, kept in step by the config space. */
+  busMaster = false;
+  remapper: Remapper | undefined;
+
+  constructor(
+    readonly fn: number,
+    readonly sid: number,
+    readonly memory: Memory,
+    readonly queue: EventQueue,
+    readonly hash: EventHash,
+    readonly observer: DmaObserver,
+  ) {}
+
+  /**
+   * One access of `bytes` inside one page. Returns the frame, or a negative code; the observer
+   * has heard of it either way. The caller then moves the data with loads and stores of words.
+   */
+  access(hi: number, lo: number, bytes: number, write: boolean): number {
+    let route = Route.direct;
+    let pfn: number;
+    if (!this.busMaster) {
+      pfn = DMA_BUS_MASTER_OFF;
+    } else if (this.remapper !== undefined) {
+      pfn = this.remapper.translate(this.sid, hi, lo, write);
+      route = this.remapper.route;
+    } else {
+      pfn = hi >= 0 && hi < 0x800 ? (hi << 20) | (lo >>> 12) : DMA_MASTER_ABORT;
+    }
+    if (pfn >= 0 && (pfn >= this.memory.frames || !this.memory.isRam(pfn))) {
+      pfn = DMA_MASTER_ABORT;
+    }
+    this.hash.mixAt(this.queue.now, this.fn);
+    this.hash.mix(lo, hi, pfn);
+    if (pfn >= 0) this.observer.done(this.fn, write, hi, lo, pfn, bytes, route);
+    else this.observer.failed(this.fn, write, hi, lo, pfn);
+    return pfn;
+  }
+
+  /** Reads 32-bit words. False when the access failed. `words` must not cross a page. */
+  read(hi: number, lo: number, into: Uint32Array, words: number): boolean {
+    const pfn = this.access(hi, lo, words * 4, false);
+    if (pfn < 0) return false;
+    const chunk = this.memory.readable(pfn);
+    const at = this.memory.base(pfn) + ((lo & 0xfff) >>> 2);
+    for (let i = 0; i < words; i++) into[i] = chunk === undefined ? 0 : chunk[at + i];
+    return true;
+  }
+
+  /** Writes 32-bit words. False when the access failed. `words` must not cross a page. */
+  write(hi: number, lo: number, from: Uint32Array, words: number): boolean {
+    const pfn = this.access(hi, lo, words * 4, true);
+    if (pfn < 0) return false;
+    const chunk = this.memory.writable(pfn);
+    const at = this.memory.base(pfn) + ((lo & 0xfff) >>> 2);
+    for (let i = 0; i < words; i++) chunk[at + i] = from[i];
+    return true;
+  }
+}

@@ -1,0 +1,151 @@
+import { assert } from "../base/assert.ts";
+import type { Chooser } from "../base/choice.ts";
+import { EventHash } from "../base/event_log.ts";
+import { EventQueue } from "../base/event_queue.ts";
+import { GiB } from "../base/units.ts";
+import { parseBdf } from "../uapi/pci_regs.ts";
+import { Bus } from "./bus.ts";
+import { Nic } from "./devices/nic.ts";
+import { Nvme } from "./devices/nvme.ts";
+import { type DmaObserver, DmaPort } from "./dma_port.ts";
+import type { GuestObserver } from "./guest_memory.ts";
+import { Memory, type PhysRange } from "./memory.ts";
+import type { PciFunction } from "./pci/function.ts";
+import { PciRoot } from "./pci/root.ts";
+import type { Profile } from "./profile.ts";
+import { VtdUnit } from "./vtd/unit.ts";
+
+/** A device as a person describes it. Times in nanoseconds. */
+export type DeviceSpec =
+  & { readonly id: string; readonly bdf: string }
+  & (
+    | { readonly model: "nic"; readonly interval: number; readonly packetBytes: number }
+    | { readonly model: "nvme"; readonly latency: number }
+  );
+
+export interface MachineSpec {
+  readonly profile: Profile;
+  /** Bytes of RAM, a multiple of 4 KiB. */
+  readonly memory: number;
+  readonly devices: readonly DeviceSpec[];
+}
+
+/** What firmware tells a kernel: ACPI tables and the memory map. */
+export interface Firmware {
+  readonly ram: readonly PhysRange[];
+  /** Buses that have devices, ascending. */
+  readonly buses: readonly number[];
+  /** DMAR: remapping units, their register base, and which source ids each is in charge of. */
+  readonly drhds: readonly { readonly regBase: number; covers(sid: number): boolean }[];
+}
+
+const LOW_RAM_END = 3 * GiB;
+const BAR_BASE = 0xc0000000;
+/** Room for each device's registers, naturally aligned for all of them. */
+const BAR_STRIDE = 0x100000;
+const DRHD_BASE = 0xfed90000;
+
+/** PC memory map: conventional memory, RAM below the hole at 3 GiB, the rest above 4 GiB. */
+function memoryMap(size: number): PhysRange[] {
+  const low = Math.min(size, LOW_RAM_END);
+  const ranges = [{ start: 0, size: 0xa0000 }, { start: 0x100000, size: low - 0x100000 }];
+  if (size > low) ranges.push({ start: 4 * GiB, size: size - low });
+  return ranges;
+}
+
+/**
+ * The hardware: memory, buses, devices, IOMMU. A kexec is nothing to it but one more sequence of
+ * loads and stores: everything here goes on.
+ */
+export class Machine {
+  readonly queue = new EventQueue();
+  readonly hash = new EventHash();
+  readonly memory: Memory;
+  readonly bus = new Bus();
+  readonly pci = new PciRoot();
+  readonly units: VtdUnit[] = [];
+  readonly functions: PciFunction[] = [];
+  readonly firmware: Firmware;
+  readonly profile: Profile;
+  #faultHandlers: ((() => void) | undefined)[] = [];
+  readonly #faultEvent: number;
+  #pokeHandler: () => void = () => {};
+
+  constructor(
+    spec: MachineSpec,
+    readonly chooser: Chooser,
+    readonly dmaObserver: DmaObserver,
+    readonly guestObserver: GuestObserver,
+    seed: number,
+  ) {
+    this.profile = spec.profile;
+    this.memory = new Memory(memoryMap(spec.memory));
+    this.#faultEvent = this.queue.register((unit) => this.#faultHandlers[unit]?.());
+    this.#addUnit(DRHD_BASE);
+    const buses = new Set<number>();
+    let bar = BAR_BASE;
+    spec.devices.forEach((device, fn) => {
+      const sid = parseBdf(device.bdf);
+      assert(sid !== undefined, `device ${device.id}: ${device.bdf} is no bus:device.function`);
+      buses.add(sid >> 8);
+      const { memory, queue, hash } = this;
+      const port = new DmaPort(fn, sid, memory, queue, hash, this.dmaObserver);
+      port.remapper = this.units[0];
+      const made = this.#makeDevice(device, port, bar, seed);
+      bar += BAR_STRIDE;
+      this.functions.push(made);
+      this.pci.plug(made);
+    });
+    this.firmware = {
+      ram: this.memory.ranges,
+      buses: [...buses].sort((a, b) => a - b),
+      drhds: this.units.map((u) => ({ regBase: u.regBase, covers: () => true })),
+    };
+  }
+
+  #addUnit(regBase: number): void {
+    const { memory, queue, hash, chooser } = this;
+    const index = this.units.length;
+    const unit = new VtdUnit({
+      name: `dmar${index}`,
+      regBase,
+      memory,
+      queue,
+      hash,
+      chooser,
+      capability: this.profile.vtd,
+    });
+    // An interrupt is taken when the processor gets to it, not in the middle of the DMA.
+    unit.onFault = () => this.queue.after(0, this.#faultEvent, index);
+    this.bus.map(regBase, unit.regSize, unit);
+    this.units.push(unit);
+  }
+
+  #makeDevice(spec: DeviceSpec, port: DmaPort, bar: number, seed: number): PciFunction {
+    if (spec.model === "nic") {
+      const { interval, packetBytes } = spec;
+      const options = { interval, packetBytes, seed };
+      return new Nic(spec.id, port, this.bus, bar, this.chooser, options);
+    }
+    return new Nvme(spec.id, port, this.bus, bar, { latency: spec.latency, seed });
+  }
+
+  /** The kernel's handler for a unit's fault interrupt. */
+  onFault(unit: number, handler: () => void): void {
+    this.#faultHandlers[unit] = handler;
+  }
+
+  /** At the jump no handler is installed any more; interrupts find nobody. */
+  dropInterruptHandlers(): void {
+    this.#faultHandlers = [];
+  }
+
+  /** Whoever waits for programs to get somewhere is told that something changed. */
+  poke(): void {
+    this.#pokeHandler();
+  }
+
+  onPoke(handler: () => void): void {
+    this.#pokeHandler = handler;
+  }
+}

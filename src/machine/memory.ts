@@ -1,0 +1,183 @@
+import { assert } from "../base/assert.ts";
+import { PAGE_SIZE, PAGE_WORDS } from "../base/units.ts";
+
+/** Frames in one chunk: 1 GiB. */
+const CHUNK_SHIFT = 18;
+const CHUNK_FRAMES = 1 << CHUNK_SHIFT;
+const CHUNK_MASK = CHUNK_FRAMES - 1;
+
+/** A range of physical memory in bytes, 4 KiB aligned. */
+export interface PhysRange {
+  readonly start: number;
+  readonly size: number;
+}
+
+/**
+ * Physical memory: little-endian 32-bit words in 4 KiB frames, kept in chunks of up to 1 GiB that
+ * exist once something was written to them. Nothing is ever cleared by itself: a kexec leaves all
+ * of it as it stands.
+ *
+ * Addresses at the edges are byte addresses (numbers below 2^52); inside the loops a place is a
+ * frame number (`pfn`, int32) and a word index 0..1023 in it.
+ */
+export class Memory {
+  /** RAM, by ascending start. Everything else is a hole. */
+  readonly ranges: readonly PhysRange[];
+  /** One past the highest frame. */
+  readonly frames: number;
+  #chunks: (Uint32Array | undefined)[];
+  /** One byte per frame of a chunk: 1 = has been written. */
+  #written: (Uint8Array | undefined)[];
+
+  /** `ranges`: 4 KiB aligned, ascending, not touching each other's frames; below 8 TiB. */
+  constructor(ranges: readonly PhysRange[]) {
+    this.ranges = ranges;
+    const last = ranges[ranges.length - 1];
+    this.frames = (last.start + last.size) / PAGE_SIZE;
+    assert(this.frames < 2 ** 31, "physical memory ends at 8 TiB");
+    this.#chunks = new Array(Math.ceil(this.frames / CHUNK_FRAMES)).fill(undefined);
+    this.#written = this.#chunks.slice() as undefined[];
+  }
+
+  /** Total bytes of RAM. */
+  get size(): number {
+    return this.ranges.reduce((sum, r) => sum + r.size, 0);
+  }
+
+  /** True when the frame is RAM. */
+  isRam(pfn: number): boolean {
+    const address = pfn * PAGE_SIZE;
+    for (const r of this.ranges) {
+      if (address >= r.start && address < r.start + r.size) return true;
+    }
+    return false;
+  }
+
+  /** The word at frame `pfn`, index `word`. Untouched memory and holes read as 0. */
+  load(pfn: number, word: number): number {
+    const chunk = this.#chunks[pfn >>> CHUNK_SHIFT];
+    if (chunk === undefined) return 0;
+    return chunk[((pfn & CHUNK_MASK) << 10) | word] | 0;
+  }
+
+  /** Stores one word. The caller has made sure that the frame is RAM. */
+  store(pfn: number, word: number, value: number): void {
+    this.writable(pfn)[((pfn & CHUNK_MASK) << 10) | word] = value;
+  }
+
+  /**
+   * The chunk that holds the frame, for loops over one frame's words: index with
+   * {@link base}`(pfn) | word`. Undefined where nothing was ever written.
+   */
+  readable(pfn: number): Uint32Array | undefined {
+    return this.#chunks[pfn >>> CHUNK_SHIFT];
+  }
+
+  /** Like {@link readable}, made on first use, and the frame counts as written. */
+  writable(pfn: number): Uint32Array {
+    const index = pfn >>> CHUNK_SHIFT;
+    const chunk = this.#chunks[index];
+    if (chunk !== undefined) {
+      (this.#written[index] as Uint8Array)[pfn & CHUNK_MASK] = 1;
+      return chunk;
+    }
+    return this.#makeChunk(pfn);
+  }
+
+  /** Index of the frame's first word in its chunk. */
+  base(pfn: number): number {
+    return (pfn & CHUNK_MASK) << 10;
+  }
+
+  #makeChunk(pfn: number): Uint32Array {
+    assert(pfn >= 0 && pfn < this.frames, `frame ${pfn} is beyond physical memory`);
+    const index = pfn >>> CHUNK_SHIFT;
+    const frames = Math.min(CHUNK_FRAMES, this.frames - index * CHUNK_FRAMES);
+    const chunk = this.#chunks[index] = new Uint32Array(frames * PAGE_WORDS);
+    const written = this.#written[index] = new Uint8Array(frames);
+    written[pfn & CHUNK_MASK] = 1;
+    return chunk;
+  }
+
+  /** Fills whole frames with one word. */
+  fillFrames(pfn: number, count: number, word: number): void {
+    for (let i = 0; i < count;) {
+      const chunk = this.writable(pfn + i);
+      const inChunk = Math.min(count - i, CHUNK_FRAMES - ((pfn + i) & CHUNK_MASK));
+      const written = this.#written[(pfn + i) >>> CHUNK_SHIFT] as Uint8Array;
+      const first = (pfn + i) & CHUNK_MASK;
+      written.fill(1, first, first + inChunk);
+      chunk.fill(word, first << 10, (first + inChunk) << 10);
+      i += inChunk;
+    }
+  }
+
+  /** The bytes of one frame as a view. Reading only; untouched memory gives zeros. */
+  frameBytes(pfn: number): Uint8Array {
+    const chunk = this.readable(pfn);
+    if (chunk === undefined) return new Uint8Array(PAGE_SIZE);
+    return new Uint8Array(chunk.buffer, this.base(pfn) * 4, PAGE_SIZE);
+  }
+
+  /** Copies bytes out of physical memory. */
+  read(address: number, length: number): Uint8Array {
+    const out = new Uint8Array(length);
+    for (let done = 0; done < length;) {
+      const at = address + done;
+      const offset = at % PAGE_SIZE;
+      const n = Math.min(length - done, PAGE_SIZE - offset);
+      const pfn = Math.floor(at / PAGE_SIZE);
+      if (this.readable(pfn) !== undefined) {
+        out.set(this.frameBytes(pfn).subarray(offset, offset + n), done);
+      }
+      done += n;
+    }
+    return out;
+  }
+
+  /** Copies bytes into physical memory. */
+  write(address: number, bytes: Uint8Array): void {
+    for (let done = 0; done < bytes.length;) {
+      const at = address + done;
+      const offset = at % PAGE_SIZE;
+      const n = Math.min(bytes.length - done, PAGE_SIZE - offset);
+      const pfn = Math.floor(at / PAGE_SIZE);
+      const chunk = this.writable(pfn);
+      const view = new Uint8Array(chunk.buffer, this.base(pfn) * 4, PAGE_SIZE);
+      view.set(bytes.subarray(done, done + n), offset);
+      done += n;
+    }
+  }
+
+  /** A 64-bit little-endian value below 2^53 at an 8-byte aligned address. */
+  read64(address: number): number {
+    const pfn = Math.floor(address / PAGE_SIZE), word = (address % PAGE_SIZE) >>> 2;
+    return (this.load(pfn, word) >>> 0) + (this.load(pfn, word + 1) >>> 0) * 4294967296;
+  }
+
+  /** Stores a value below 2^53 as 64 bits. */
+  write64(address: number, value: number): void {
+    const pfn = Math.floor(address / PAGE_SIZE), word = (address % PAGE_SIZE) >>> 2;
+    this.store(pfn, word, value | 0);
+    this.store(pfn, word + 1, Math.floor(value / 4294967296));
+  }
+
+  /** True when the frame was ever written. */
+  isWritten(pfn: number): boolean {
+    return this.#written[pfn >>> CHUNK_SHIFT]?.[pfn & CHUNK_MASK] === 1;
+  }
+
+  /** Runs of frames that were ever written, ascending: what a core dump has to hold. */
+  *writtenRuns(): Generator<{ pfn: number; count: number }> {
+    for (let c = 0; c < this.#written.length; c++) {
+      const written = this.#written[c];
+      if (written === undefined) continue;
+      for (let i = written.indexOf(1); i >= 0;) {
+        let end = written.indexOf(0, i);
+        if (end < 0) end = written.length;
+        yield { pfn: c * CHUNK_FRAMES + i, count: end - i };
+        i = written.indexOf(1, end);
+      }
+    }
+  }
+}

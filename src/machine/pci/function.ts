@@ -1,0 +1,131 @@
+import * as R from "../../uapi/pci_regs.ts";
+import type { Bus, Mmio } from "../bus.ts";
+import type { DmaPort } from "../dma_port.ts";
+
+/** Where the PCI Express capability sits in our functions' config space. */
+const EXP_CAP = 0x40;
+
+/** What a function is, fixed when it is made. */
+export interface PciIdentity {
+  readonly vendor: number;
+  readonly device: number;
+  /** 24-bit class code, e.g. 0x020000 for Ethernet. */
+  readonly classCode: number;
+  /** Size of BAR 0 in bytes, a power of two of at least 4 KiB. */
+  readonly bar0Size: number;
+}
+
+/**
+ * A PCI function: 256 bytes of configuration space, one 64-bit memory BAR, function-level reset.
+ * A device model extends it with its registers ({@link Mmio}) and what a reset does to it.
+ * Configuration space is the only thing a kernel reaches; models' fields are their own.
+ */
+export abstract class PciFunction implements Mmio {
+  readonly bus: number;
+  readonly devfn: number;
+  readonly #config = new DataView(new ArrayBuffer(256));
+  /** Function-level resets so far. */
+  resets = 0;
+
+  constructor(
+    readonly name: string,
+    readonly identity: PciIdentity,
+    readonly port: DmaPort,
+    readonly systemBus: Bus,
+    bar0: number,
+  ) {
+    this.bus = port.sid >> 8;
+    this.devfn = port.sid & 0xff;
+    const c = this.#config;
+    c.setUint16(R.PCI_VENDOR_ID, identity.vendor, true);
+    c.setUint16(R.PCI_DEVICE_ID, identity.device, true);
+    c.setUint32(R.PCI_CLASS_REVISION, identity.classCode << 8, true);
+    c.setUint16(R.PCI_STATUS, R.PCI_STATUS_CAP_LIST, true);
+    c.setUint8(R.PCI_CAPABILITY_LIST, EXP_CAP);
+    c.setUint16(EXP_CAP, R.PCI_CAP_ID_EXP, true);
+    c.setUint32(EXP_CAP + R.PCI_EXP_DEVCAP, R.PCI_EXP_DEVCAP_FLR, true);
+    this.#setBar0(bar0);
+  }
+
+  abstract read32(offset: number): number;
+  abstract write32(offset: number, value: number): void;
+
+  /** Brings the model to its state after power-on. Ongoing DMA stops and is not resumed. */
+  protected abstract resetModel(): void;
+
+  /** Bus master was just enabled or disabled. */
+  protected busMasterChanged(_enabled: boolean): void {}
+
+  /** `size`: 1, 2 or 4 bytes; `offset` aligned to it, below 256. */
+  configRead(offset: number, size: 1 | 2 | 4): number {
+    if (size === 1) return this.#config.getUint8(offset);
+    if (size === 2) return this.#config.getUint16(offset, true);
+    return this.#config.getUint32(offset, true);
+  }
+
+  /** Read-only fields ignore the write; see {@link configRead} for the arguments. */
+  configWrite(offset: number, size: 1 | 2 | 4, value: number): void {
+    const c = this.#config;
+    if (offset === R.PCI_COMMAND && size >= 2) this.#writeCommand(value & 0xffff);
+    else if (offset === R.PCI_BASE_ADDRESS_0 && size === 4) this.#writeBarLow(value);
+    else if (offset === R.PCI_BASE_ADDRESS_0 + 4 && size === 4) {
+      c.setUint32(offset, value, true);
+      this.#mapBar();
+    } else if (offset === EXP_CAP + R.PCI_EXP_DEVCTL && size >= 2) {
+      c.setUint16(offset, value & 0xffff & ~R.PCI_EXP_DEVCTL_BCR_FLR, true);
+      if (value & R.PCI_EXP_DEVCTL_BCR_FLR) this.reset();
+    } else if (offset >= 0x3c && offset < 0x40) {
+      if (size === 1) c.setUint8(offset, value);
+    }
+  }
+
+  /** Function-level reset: the command register and BAR clear, the model starts over. */
+  reset(): void {
+    this.resets++;
+    this.powerOff();
+  }
+
+  /** What losing power leaves behind: no DMA, no BAR, the model as new. */
+  powerOff(): void {
+    this.#writeCommand(0);
+    this.#setBar0(0);
+    this.resetModel();
+  }
+
+  get memoryEnabled(): boolean {
+    return (this.configRead(R.PCI_COMMAND, 2) & R.PCI_COMMAND_MEMORY) !== 0;
+  }
+
+  #writeCommand(value: number): void {
+    const before = this.#config.getUint16(R.PCI_COMMAND, true);
+    const now = value & 0x0547;
+    this.#config.setUint16(R.PCI_COMMAND, now, true);
+    this.#mapBar();
+    if ((before ^ now) & R.PCI_COMMAND_MASTER) {
+      this.port.busMaster = (now & R.PCI_COMMAND_MASTER) !== 0;
+      this.busMasterChanged(this.port.busMaster);
+    }
+  }
+
+  #writeBarLow(value: number): void {
+    // Sizing: software writes all ones and reads back which bits stick.
+    const mask = (~(this.identity.bar0Size - 1)) >>> 0;
+    this.#config.setUint32(R.PCI_BASE_ADDRESS_0, ((value & mask) | 0x4) >>> 0, true);
+    this.#mapBar();
+  }
+
+  #setBar0(address: number): void {
+    this.#config.setUint32(R.PCI_BASE_ADDRESS_0, ((address >>> 0) | 0x4) >>> 0, true);
+    this.#config.setUint32(R.PCI_BASE_ADDRESS_0 + 4, Math.floor(address / 4294967296), true);
+    this.#mapBar();
+  }
+
+  #mapBar(): void {
+    const low = this.#config.getUint32(R.PCI_BASE_ADDRESS_0, true) & ~0xf;
+    const high = this.#config.getUint32(R.PCI_BASE_ADDRESS_0 + 4, true);
+    const address = (low >>> 0) + high * 4294967296;
+    const size = this.identity.bar0Size;
+    if (this.memoryEnabled && address !== 0) this.systemBus.map(address, size, this);
+    else this.systemBus.unmap(this);
+  }
+}

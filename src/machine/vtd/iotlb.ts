@@ -1,0 +1,177 @@
+import { assert } from "../../base/assert.ts";
+import { ACCESS_READ, ACCESS_WRITE } from "./walker.ts";
+
+/** {@link Iotlb.lookup}: nothing cached, or cached without the permission that is needed. */
+export const IOTLB_MISS = -1;
+export const IOTLB_DENIED = -2;
+
+/** Word 0 of a 4 KiB entry beside the address; the levels an empty cache has to look at. */
+const SMALL_PAGE = 1 << 29;
+const ONLY_SMALL = 1 << 1;
+
+/** One cached translation, for whoever inspects the cache. */
+export interface IotlbEntry {
+  did: number;
+  /** First page of the translation, in 4 KiB pages of the address space; below 2^45. */
+  page: number;
+  /** First frame. */
+  pfn: number;
+  /** Bytes: 4 KiB, 2 MiB or 1 GiB. */
+  size: number;
+  read: boolean;
+  write: boolean;
+}
+
+/**
+ * The cache of finished translations, tagged by domain id alone (FACTS 3.4): it neither knows nor
+ * looks at the tables again, so what it holds stays until it is invalidated under the right DID
+ * or pushed out by another entry.
+ *
+ * Direct-mapped, four words an entry:
+ * - 0: page size as a level (1..3, 0 = empty) in bits 29-30; address bits 28-56
+ * - 1: address bits 12-27 in bits 16-31; DID in bits 0-15
+ * - 2: first frame
+ * - 3: R and W
+ */
+export class Iotlb {
+  #words: Int32Array;
+  #mask: number;
+  /** Bit n: entries of level n may be present. Level 1 always counts as present. */
+  #levels = ONLY_SMALL;
+
+  /** `entries`: a power of two, at most 65536. */
+  constructor(entries: number) {
+    assert(entries > 0 && entries <= 65536 && (entries & (entries - 1)) === 0, "IOTLB size");
+    this.#words = new Int32Array(entries * 4);
+    this.#mask = entries - 1;
+  }
+
+  /**
+   * The frame for the 4 KiB page of an address below 2^57, {@link IOTLB_MISS} or
+   * {@link IOTLB_DENIED}. `need`: ACCESS_READ or ACCESS_WRITE.
+   */
+  lookup(hi: number, lo: number, did: number, need: number): number {
+    const words = this.#words;
+    const high = SMALL_PAGE | (hi << 4) | (lo >>> 28);
+    const low = did | ((lo << 4) & 0xffff0000);
+    const at = this.#slot(high, low, 1);
+    if (words[at] === high && words[at + 1] === low) {
+      return (words[at + 3] & need) !== 0 ? words[at + 2] : IOTLB_DENIED;
+    }
+    return this.#levels === ONLY_SMALL ? IOTLB_MISS : this.#lookupLarge(hi, lo, did, need);
+  }
+
+  #lookupLarge(hi: number, lo: number, did: number, need: number): number {
+    for (let level = 2; level <= 3; level++) {
+      if (((this.#levels >>> level) & 1) === 0) continue;
+      const at = this.#find(hi, lo, did, level);
+      if (at < 0) continue;
+      if ((this.#words[at + 3] & need) === 0) return IOTLB_DENIED;
+      return this.#words[at + 2] | ((lo >>> 12) & ((1 << (9 * (level - 1))) - 1));
+    }
+    return IOTLB_MISS;
+  }
+
+  /**
+   * Caches a translation. `pfn`: frame of the address's 4 KiB page; `level`: 1..3, the level of
+   * the leaf; `permission`: R and W bits, 0 = known to be absent.
+   */
+  fill(hi: number, lo: number, did: number, pfn: number, level: number, permission: number): void {
+    const words = this.#words;
+    const high = tagHigh(hi, lo, level), low = tagLow(lo, did, level);
+    const at = this.#slot(high, low, level);
+    words[at] = high;
+    words[at + 1] = low;
+    words[at + 2] = pfn & ~((1 << (9 * (level - 1))) - 1);
+    words[at + 3] = permission;
+    this.#levels |= 1 << level;
+  }
+
+  invalidateAll(): void {
+    this.#words.fill(0);
+    this.#levels = ONLY_SMALL;
+  }
+
+  invalidateDomain(did: number): void {
+    const words = this.#words;
+    for (let at = 0; at < words.length; at += 4) {
+      if (words[at] !== 0 && (words[at + 1] & 0xffff) === did) words[at] = 0;
+    }
+  }
+
+  /**
+   * Invalidates whatever touches the 2^am pages around the address (the low `am` bits of its
+   * page number do not count), superpages as a whole. `am`: 0..63.
+   */
+  invalidatePages(did: number, hi: number, lo: number, am: number): void {
+    if (am > 16 || (1 << am) > this.#mask) return this.#scanPages(did, hi, lo, am);
+    const first = lo & ~((1 << (am + 12)) - 1);
+    for (let level = 1; level <= 3; level++) {
+      if (((this.#levels >>> level) & 1) === 0) continue;
+      const bits = 9 * (level - 1);
+      const count = am > bits ? 1 << (am - bits) : 1;
+      for (let i = 0; i < count; i++) {
+        const at = this.#find(hi, first | (i << (12 + bits)), did, level);
+        if (at >= 0) this.#words[at] = 0;
+      }
+    }
+  }
+
+  /** All that is cached, in the order of the slots. */
+  *entries(): Generator<IotlbEntry> {
+    const words = this.#words;
+    for (let at = 0; at < words.length; at += 4) {
+      const level = words[at] >>> 29;
+      if (level === 0) continue;
+      yield {
+        did: words[at + 1] & 0xffff,
+        page: (words[at] & 0x1fffffff) * 65536 + (words[at + 1] >>> 16),
+        pfn: words[at + 2],
+        size: 4096 * 512 ** (level - 1),
+        read: (words[at + 3] & ACCESS_READ) !== 0,
+        write: (words[at + 3] & ACCESS_WRITE) !== 0,
+      };
+    }
+  }
+
+  /** Where the page that holds the address is cached under this size, -1 if it is not. */
+  #find(hi: number, lo: number, did: number, level: number): number {
+    const high = tagHigh(hi, lo, level), low = tagLow(lo, did, level);
+    const at = this.#slot(high, low, level);
+    return this.#words[at] === high && this.#words[at + 1] === low ? at : -1;
+  }
+
+  /** Neighbouring pages of a domain get neighbouring slots; domains are spread. */
+  #slot(high: number, low: number, level: number): number {
+    const page = ((high << 16) | (low >>> 16)) >>> (9 * (level - 1));
+    const spread = Math.imul(high ^ ((low & 0xffff) << 13), 0x9e3779b1) >>> 14;
+    return ((page ^ spread) & this.#mask) << 2;
+  }
+
+  #scanPages(did: number, hi: number, lo: number, am: number): void {
+    const words = this.#words;
+    const high = tagHigh(hi, lo, 1) & 0x1fffffff, low = lo >>> 12 & 0xffff;
+    for (let at = 0; at < words.length; at += 4) {
+      const tag = words[at];
+      if (tag === 0 || (words[at + 1] & 0xffff) !== did) continue;
+      const bits = Math.max(am, 9 * ((tag >>> 29) - 1));
+      const differs = (tag & 0x1fffffff) ^ high;
+      const touches = bits > 16
+        ? differs >>> Math.min(bits - 16, 31) === 0
+        : differs === 0 && ((words[at + 1] >>> 16) ^ low) >>> bits === 0;
+      if (touches) words[at] = 0;
+    }
+  }
+}
+
+/** Word 0 of the entry for a page of this size. */
+function tagHigh(hi: number, lo: number, level: number): number {
+  const bits = (hi << 4) | (lo >>> 28);
+  return (level << 29) | (level === 3 ? bits & ~3 : bits);
+}
+
+/** Word 1 of the entry for a page of this size. */
+function tagLow(lo: number, did: number, level: number): number {
+  const bits = (lo << 4) & 0xffff0000;
+  return did | (level === 1 ? bits : level === 2 ? bits & 0xfe000000 : 0);
+}

@@ -1,0 +1,164 @@
+import {
+  DMA_GCMD_SRTP,
+  DMA_GCMD_TE,
+  DMA_GSTS_RTPS,
+  DMA_GSTS_TES,
+  DMA_PMEN_EPM,
+  DMA_PMEN_PRS,
+  DMAR_CAP_REG,
+  DMAR_CCMD_REG,
+  DMAR_ECAP_REG,
+  DMAR_FEADDR_REG,
+  DMAR_FECTL_REG,
+  DMAR_FEDATA_REG,
+  DMAR_FEUADDR_REG,
+  DMAR_FSTS_REG,
+  DMAR_GCMD_REG,
+  DMAR_GSTS_REG,
+  DMAR_IOTLB_REG,
+  DMAR_IVA_REG,
+  DMAR_PMEN_REG,
+  DMAR_RTADDR_REG,
+  DMAR_VER_REG,
+} from "../../uapi/vtd_regs.ts";
+import type { Mmio } from "../bus.ts";
+import { capRegister, ecapRegister, FRO, IRO, type VtdCapability } from "./capability.ts";
+import type { FaultRecorder } from "./faults.ts";
+import type { ContextCommand, IotlbCommand } from "./invalidation.ts";
+
+/** Version 1.0. */
+const VERSION = 0x10;
+const IVA = IRO * 16 + DMAR_IVA_REG;
+const IOTLB = IRO * 16 + DMAR_IOTLB_REG;
+const FRCD = FRO * 16;
+
+/**
+ * The register file (FACTS 3.3). Every command completes within the write that gives it.
+ *
+ * GCMD is write-only. TE is a level: each write carries it, and software that forgets it turns
+ * translation off. SRTP is one-shot: it latches RTADDR, and RTPS stays set from then on. A write
+ * that carries both latches first. Bits of features the unit lacks are ignored.
+ */
+export class Registers implements Mmio {
+  /** GSTS.TES. */
+  enabled = false;
+  /** Frame of the root table as SRTP latched it; -1 when it lies beyond 8 TiB. */
+  root = 0;
+  #rootSet = false;
+  #rtaddrLow = 0;
+  #rtaddrHigh = 0;
+  #protected = 0;
+  #cap: [number, number];
+  #ecap: [number, number];
+
+  constructor(
+    capability: VtdCapability,
+    readonly context: ContextCommand,
+    readonly iotlb: IotlbCommand,
+    readonly faults: FaultRecorder,
+  ) {
+    this.#cap = capRegister(capability);
+    this.#ecap = ecapRegister(capability);
+  }
+
+  read32(offset: number): number {
+    const record = (offset - FRCD) >> 2;
+    if (record >= 0) return record < this.faults.words ? this.faults.readWord(record) : 0;
+    switch (offset) {
+      case DMAR_VER_REG:
+        return VERSION;
+      case DMAR_CAP_REG:
+        return this.#cap[0];
+      case DMAR_CAP_REG + 4:
+        return this.#cap[1];
+      case DMAR_ECAP_REG:
+        return this.#ecap[0];
+      case DMAR_ECAP_REG + 4:
+        return this.#ecap[1];
+      case DMAR_GSTS_REG:
+        return (this.enabled ? DMA_GSTS_TES : 0) | (this.#rootSet ? DMA_GSTS_RTPS : 0);
+      case DMAR_RTADDR_REG:
+        return this.#rtaddrLow;
+      case DMAR_RTADDR_REG + 4:
+        return this.#rtaddrHigh;
+      case DMAR_CCMD_REG:
+        return this.context.low;
+      case DMAR_CCMD_REG + 4:
+        return this.context.high;
+      case DMAR_FSTS_REG:
+        return this.faults.status;
+      case DMAR_FECTL_REG:
+        return this.faults.control;
+      case DMAR_FEDATA_REG:
+        return this.faults.data;
+      case DMAR_FEADDR_REG:
+        return this.faults.address;
+      case DMAR_FEUADDR_REG:
+        return this.faults.upperAddress;
+      case DMAR_PMEN_REG:
+        return this.#protected;
+      case IOTLB + 4:
+        return this.iotlb.high;
+      default:
+        return 0;
+    }
+  }
+
+  write32(offset: number, value: number): void {
+    const record = (offset - FRCD) >> 2;
+    if (record >= 0) {
+      if (record < this.faults.words) this.faults.writeWord(record, value);
+      return;
+    }
+    switch (offset) {
+      case DMAR_GCMD_REG:
+        return this.#command(value);
+      case DMAR_RTADDR_REG:
+        // The table type in bits 10 and 11 belongs to scalable mode; here it reads 0.
+        this.#rtaddrLow = value & ~0xfff;
+        return;
+      case DMAR_RTADDR_REG + 4:
+        this.#rtaddrHigh = value;
+        return;
+      case DMAR_CCMD_REG:
+        this.context.low = value;
+        return;
+      case DMAR_CCMD_REG + 4:
+        return this.context.writeHigh(value);
+      case DMAR_FSTS_REG:
+        return this.faults.writeStatus(value);
+      case DMAR_FECTL_REG:
+        return this.faults.writeControl(value);
+      case DMAR_FEDATA_REG:
+        this.faults.data = value;
+        return;
+      case DMAR_FEADDR_REG:
+        this.faults.address = value;
+        return;
+      case DMAR_FEUADDR_REG:
+        this.faults.upperAddress = value;
+        return;
+      case DMAR_PMEN_REG:
+        // No protected region exists (CAP has neither PLMR nor PHMR): the status just follows.
+        this.#protected = (value & DMA_PMEN_EPM) !== 0 ? DMA_PMEN_EPM | DMA_PMEN_PRS : 0;
+        return;
+      case IVA:
+        this.iotlb.addressLow = value;
+        return;
+      case IVA + 4:
+        this.iotlb.addressHigh = value;
+        return;
+      case IOTLB + 4:
+        return this.iotlb.writeHigh(value);
+    }
+  }
+
+  #command(value: number): void {
+    if ((value & DMA_GCMD_SRTP) !== 0) {
+      const high = this.#rtaddrHigh >>> 0;
+      this.root = high < 0x800 ? (high << 20) | (this.#rtaddrLow >>> 12) : -1;
+      this.#rootSet = true;
+    }
+    this.enabled = (value & DMA_GCMD_TE) !== 0;
+  }
+}

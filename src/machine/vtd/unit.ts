@@ -1,0 +1,217 @@
+import type { Chooser } from "../../base/choice.ts";
+import type { EventHash } from "../../base/event_log.ts";
+import type { EventQueue } from "../../base/event_queue.ts";
+import {
+  agawToLevels,
+  CONTEXT_TT_PASS_THROUGH,
+  VTD_FR_BEYOND_AGAW,
+  VTD_FR_CONTEXT_TABLE,
+  VTD_FR_INTERRUPT_INPUT,
+  VTD_FR_INTERRUPT_OUTPUT,
+  VTD_FR_READ,
+  VTD_FR_ROOT_TABLE,
+  VTD_FR_WRITE,
+} from "../../uapi/vtd_regs.ts";
+import type { Mmio } from "../bus.ts";
+import { DMA_MASTER_ABORT, type Remapper, Route } from "../dma_port.ts";
+import type { Memory } from "../memory.ts";
+import { REGISTER_BYTES, type VtdCapability } from "./capability.ts";
+import {
+  contextAw,
+  ContextCache,
+  contextDid,
+  contextFpd,
+  contextReason,
+  contextTt,
+  type PackedContext,
+} from "./context_cache.ts";
+import { ContextReader, contextWidth } from "./context_reader.ts";
+import { FaultRecorder } from "./faults.ts";
+import { DMA_INTERRUPT, inInterruptRange, isInterruptFrame } from "./interrupt_range.ts";
+import { ContextCommand, IotlbCommand } from "./invalidation.ts";
+import { Iotlb, IOTLB_DENIED, IOTLB_MISS } from "./iotlb.ts";
+import { Registers } from "./registers.ts";
+import { ACCESS_READ, ACCESS_WRITE, Walker } from "./walker.ts";
+
+export interface VtdOptions {
+  /** `dmar0`. */
+  name: string;
+  /** Physical byte address of the register window. */
+  regBase: number;
+  memory: Memory;
+  queue: EventQueue;
+  hash: EventHash;
+  chooser: Chooser;
+  capability: VtdCapability;
+  /** Entries of the IOTLB: a power of two up to 65536; 1024 unless said. */
+  iotlbEntries?: number;
+}
+
+/**
+ * An Intel VT-d remapping unit in legacy mode. It knows what its registers say, what lies in
+ * memory, and what it has cached of it; a kexec changes none of the three.
+ */
+export class VtdUnit implements Remapper, Mmio {
+  readonly name: string;
+  readonly regBase: number;
+  readonly regSize = REGISTER_BYTES;
+  readonly memory: Memory;
+  readonly capability: VtdCapability;
+  readonly contextCache = new ContextCache();
+  readonly iotlb: Iotlb;
+  readonly faults: FaultRecorder;
+  route = Route.translated;
+  /** Called for each fault interrupt that FECTL lets out. */
+  onFault: (() => void) | undefined;
+  /** Table walks made so far. */
+  walks = 0;
+  #registers: Registers;
+  #queue: EventQueue;
+  #hash: EventHash;
+  #chooser: Chooser;
+  #context: ContextReader;
+  #walker: Walker;
+  /** By AW: bits of an address's high word that the context lets through. */
+  #highBits: Int32Array;
+
+  constructor(options: VtdOptions) {
+    const { memory, queue, hash, capability } = options;
+    this.name = options.name;
+    this.regBase = options.regBase;
+    this.memory = memory;
+    this.capability = capability;
+    this.iotlb = new Iotlb(options.iotlbEntries ?? 1024);
+    this.faults = new FaultRecorder(capability.faultRecords, queue, hash, () => this.onFault?.());
+    this.#registers = new Registers(
+      capability,
+      new ContextCommand(this.contextCache),
+      new IotlbCommand(this.iotlb, capability),
+      this.faults,
+    );
+    this.#queue = queue;
+    this.#hash = hash;
+    this.#chooser = options.chooser;
+    this.#context = new ContextReader(memory, capability);
+    this.#walker = new Walker(memory, capability);
+    this.#highBits = new Int32Array(8);
+    for (let aw = 1; aw <= 3; aw++) this.#highBits[aw] = contextWidth(aw, capability) - 32;
+  }
+
+  /** GSTS.TES: requests go through tables. */
+  get translationEnabled(): boolean {
+    return this.#registers.enabled;
+  }
+
+  /** Frame of the root table in force, as latched; -1 when it lies beyond 8 TiB. */
+  get rootPfn(): number {
+    return this.#registers.root;
+  }
+
+  read32(offset: number): number {
+    return this.#registers.read32(offset) >>> 0;
+  }
+
+  write32(offset: number, value: number): void {
+    this.#registers.write32(offset, value | 0);
+    // Read back, a command register says what the command did.
+    this.#hash.mixAt(this.#queue.now, this.regBase | 0);
+    this.#hash.mix(offset, value, this.#registers.read32(offset));
+  }
+
+  /**
+   * Translates one access inside one 4 KiB page: a frame number, `-reason` with the fault
+   * recorded (unless FPD is set), DMA_INTERRUPT, or DMA_MASTER_ABORT for an address that was
+   * passed on and cannot be memory.
+   */
+  translate(sid: number, hi: number, lo: number, write: boolean): number {
+    if (inInterruptRange(hi, lo)) {
+      if (write) return DMA_INTERRUPT;
+      if (this.#registers.enabled) {
+        return this.#fault(sid, hi, lo, write, VTD_FR_INTERRUPT_INPUT, false);
+      }
+    }
+    if (!this.#registers.enabled) {
+      this.route = Route.untranslated;
+      return frameOf(hi, lo);
+    }
+    let context = this.contextCache.lookup(sid);
+    if (context === 0) context = this.#readContext(sid);
+    const reason = contextReason(context);
+    if (reason !== 0) return this.#fault(sid, hi, lo, write, reason, contextFpd(context));
+    if ((hi >>> this.#highBits[contextAw(context)]) !== 0) {
+      return this.#fault(sid, hi, lo, write, VTD_FR_BEYOND_AGAW, contextFpd(context));
+    }
+    if (contextTt(context) === CONTEXT_TT_PASS_THROUGH) {
+      this.route = Route.passthrough;
+      return frameOf(hi, lo);
+    }
+    let pfn = this.iotlb.lookup(
+      hi,
+      lo,
+      contextDid(context),
+      write ? ACCESS_WRITE : ACCESS_READ,
+    );
+    if (pfn === IOTLB_MISS) pfn = this.#walk(sid, context, hi, lo, write);
+    else if (pfn === IOTLB_DENIED) pfn = write ? -VTD_FR_WRITE : -VTD_FR_READ;
+    if (pfn >= 0 && isInterruptFrame(pfn)) pfn = -VTD_FR_INTERRUPT_OUTPUT;
+    if (pfn < 0) return this.#fault(sid, hi, lo, write, -pfn, contextFpd(context));
+    this.route = Route.translated;
+    return pfn;
+  }
+
+  #readContext(sid: number): PackedContext {
+    const context = this.#context.read(this.#registers.root, sid);
+    const reason = contextReason(context);
+    // A table that could not be read at all leaves nothing to remember.
+    const judged = reason !== VTD_FR_ROOT_TABLE && reason !== VTD_FR_CONTEXT_TABLE;
+    if (reason === 0 || (judged && this.#remembersAbsence())) {
+      this.contextCache.fill(sid, context, this.#context.asr);
+    }
+    return context;
+  }
+
+  #walk(sid: number, context: PackedContext, hi: number, lo: number, write: boolean): number {
+    const walker = this.#walker;
+    const asr = this.contextCache.asr(sid);
+    const need = write ? ACCESS_WRITE : ACCESS_READ;
+    this.walks++;
+    const pfn = walker.walk(asr, agawToLevels(contextAw(context)), hi, lo, need);
+    if (pfn >= 0) {
+      this.iotlb.fill(hi, lo, contextDid(context), pfn, walker.level, walker.permission);
+    } else if (isAbsent(pfn, walker.permission) && this.#remembersAbsence()) {
+      this.iotlb.fill(hi, lo, contextDid(context), 0, 1, 0);
+    }
+    return pfn;
+  }
+
+  /**
+   * In caching mode hardware may remember that something was absent: context entries under DID 0,
+   * pages under their domain (FACTS 3.4). Whether it does is open; 0 = it does, which is what
+   * software has to reckon with.
+   */
+  #remembersAbsence(): boolean {
+    return this.capability.cachingMode && this.#chooser.pick("vtd:forget-absence", 1) === 0;
+  }
+
+  #fault(
+    sid: number,
+    hi: number,
+    lo: number,
+    write: boolean,
+    reason: number,
+    fpd: boolean,
+  ): number {
+    if (fpd) this.faults.suppress();
+    else this.faults.record(sid, hi, lo, write, reason);
+    return -reason;
+  }
+}
+
+/** An address that is passed on as it stands. */
+function frameOf(hi: number, lo: number): number {
+  return (hi >>> 0) < 0x800 ? (hi << 20) | (lo >>> 12) : DMA_MASTER_ABORT;
+}
+
+function isAbsent(code: number, permission: number): boolean {
+  return permission === 0 && (code === -VTD_FR_WRITE || code === -VTD_FR_READ);
+}

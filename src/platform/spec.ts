@@ -1,0 +1,39 @@
+import { MiB } from "../base/units.ts";
+import type { DeviceSpec, MachineSpec } from "../machine/machine.ts";
+
+/** A virtual machine as a person describes it. */
+export interface VmSpec {
+  readonly id: string;
+  /** Bytes of guest RAM, a multiple of 2 MiB. */
+  readonly memory: number;
+  readonly persistent: boolean;
+  /** Ids of devices, each in one VM only. */
+  readonly devices: readonly string[];
+  /** Receive descriptors of each NIC. */
+  readonly ring: number;
+}
+
+/** Everything a run begins with. */
+export interface PlatformSpec {
+  readonly machine: MachineSpec;
+  readonly vms: readonly VmSpec[];
+  /** Name of the kernel image of the first boot, and of later ones unless told. */
+  readonly kernel: string;
+  /** Bytes; see the command line in FACTS 5.1 and 6.1. */
+  readonly guestmemfs: number;
+  readonly khoScratch: number;
+  readonly seed: number;
+}
+
+/** The kernel command line of a platform. */
+export function commandLine(spec: PlatformSpec, vfioIds: readonly string[]): string {
+  const words = ["console=ttyS0", "intel_iommu=on"];
+  if (spec.guestmemfs > 0) words.push(`guestmemfs=${spec.guestmemfs / MiB}M`);
+  if (spec.khoScratch > 0) words.push(`kho_scratch=${spec.khoScratch / MiB}M`);
+  if (vfioIds.length > 0) words.push(`vfio-pci.ids=${vfioIds.join(",")}`);
+  return words.join(" ");
+}
+
+export function findDevice(spec: PlatformSpec, id: string): DeviceSpec | undefined {
+  return spec.machine.devices.find((d) => d.id === id);
+}

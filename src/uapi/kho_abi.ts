@@ -1,0 +1,152 @@
+/**
+ * What one emulated kernel hands over to the next in its device tree: the names of nodes and
+ * properties, their widths, and what the values are. All integers are little-endian.
+ * The kernel writes and reads by this table; `kho_decode.ts` explains blobs by it.
+ */
+
+/** What a value means, for the explanation of it. */
+export type KhoMeaning =
+  | "agaw"
+  | "bits"
+  | "boolean"
+  | "bus"
+  | "count"
+  | "devfn"
+  | "id"
+  | "id list"
+  | "inode"
+  | "mem list"
+  | "offset"
+  | "physical address"
+  | "prot"
+  | "rlimit mode"
+  | "segment"
+  | "size"
+  | "superpages"
+  | "text"
+  | "virtual address"
+  | "word";
+
+export interface KhoProperty {
+  readonly name: string;
+  /** Bytes of the value, of one element in a list, 0 for text. */
+  readonly width: number;
+  readonly meaning: KhoMeaning;
+}
+
+/** The properties of one kind of node, by the name the code uses. */
+export type KhoRecord = Readonly<Record<string, KhoProperty>>;
+
+function property<N extends string>(name: N, width: number, meaning: KhoMeaning) {
+  return { name, width, meaning } as const;
+}
+
+/** On any node, of any format: ranges the next kernel must keep, {u64 address, u64 length} each. */
+export const KHO_MEM = property("mem", 16, "mem list");
+export const KHO_MEM_ENTRY_BYTES = 16;
+/** In the low bits of a range's address: its pages get no struct page. */
+export const KHO_MEM_NOINIT = 1;
+/** Bits of a range's address that are flags. */
+export const KHO_MEM_FLAGS = 0xfff;
+
+export const KHO_COMPATIBLE = property("compatible", 0, "text");
+export const KHO_ROOT_COMPATIBLE = "kho-v1";
+
+/** /iommufd/iommufds/PERSISTENT-ID/{ioases,hwpts,devices}/OBJECT-ID; areas are below an IOAS. */
+export const IOMMUFD_KHO = {
+  node: "iommufd",
+  compatible: "iommufd-v0",
+  iommufds: "iommufds",
+  ioases: "ioases",
+  hwpts: "hwpts",
+  devices: "devices",
+  context: {
+    rlimitMode: property("rlimit-mode", 4, "rlimit mode"),
+  },
+  ioas: {
+    pinnedFileHandle: property("pinned-file-handle", 8, "inode"),
+  },
+  area: {
+    iovaStart: property("iova-start", 8, "virtual address"),
+    iovaLen: property("iova-len", 8, "size"),
+    iommuProt: property("iommu-prot", 4, "prot"),
+    fileHandle: property("file-handle", 8, "inode"),
+    fileOffset: property("file-offset", 8, "offset"),
+    pageOffset: property("page-offset", 4, "offset"),
+  },
+  hwpt: {
+    ioasId: property("ioas-id", 4, "id"),
+    domain: property("domain", 8, "id"),
+    auto: property("auto", 4, "boolean"),
+    flags: property("flags", 4, "word"),
+  },
+  device: {
+    segment: property("segment", 2, "segment"),
+    bus: property("bus", 1, "bus"),
+    devfn: property("devfn", 1, "devfn"),
+    hwptId: property("hwpt-id", 4, "id"),
+  },
+} as const;
+
+/** /intel-iommu/{domains,units}/ID; a domain's devices are below it, in `devices`. */
+export const INTEL_IOMMU_KHO = {
+  node: "intel-iommu",
+  compatible: "intel-iommu-v0",
+  domains: "domains",
+  devices: "devices",
+  units: "units",
+  /** `mem`: the pages of the page table. */
+  domain: {
+    mem: KHO_MEM,
+    persistentId: property("persistent_id", 8, "id"),
+    pgd: property("pgd", 8, "physical address"),
+    /** Signed. Levels of the page table are agaw + 2. */
+    agaw: property("agaw", 4, "agaw"),
+    did: property("did", 4, "id"),
+    gaw: property("gaw", 4, "bits"),
+    superpages: property("superpages", 4, "superpages"),
+  },
+  device: {
+    bus: property("bus", 1, "bus"),
+    devfn: property("devfn", 1, "devfn"),
+    segment: property("segment", 2, "segment"),
+  },
+  /** `mem`: the root table and the context tables. */
+  unit: {
+    mem: KHO_MEM,
+    regBase: property("reg-base", 8, "physical address"),
+    root: property("root", 8, "physical address"),
+    dids: property("dids", 4, "id list"),
+  },
+} as const;
+
+/** /guestmemfs/{fs_mem,superblock,mappings_blocks,mappings_to_inode}. */
+export const GUESTMEMFS_KHO = {
+  node: "guestmemfs",
+  compatible: "guestmemfs-v1",
+  /** `mem`: one range, the whole file system, with KHO_MEM_NOINIT. */
+  fsMem: "fs_mem",
+  /** `mem`: the superblock's page, the inodes (2 MiB), the allocator's bitmap (1 MiB). */
+  superblock: "superblock",
+  /** `mem`: one page for each file. */
+  mappingsBlocks: "mappings_blocks",
+  /** `mem`: one range; also numInodes. */
+  mappingsToInode: "mappings_to_inode",
+  mappings: {
+    mem: KHO_MEM,
+    numInodes: property("num_inodes", 4, "count"),
+  },
+} as const;
+
+/** Which record describes a node, by its path; `*` stands for any one name. */
+export const KHO_NODES: readonly (readonly [path: string, record: KhoRecord])[] = [
+  ["/iommufd/iommufds/*", IOMMUFD_KHO.context],
+  ["/iommufd/iommufds/*/ioases/*", IOMMUFD_KHO.ioas],
+  ["/iommufd/iommufds/*/ioases/*/*", IOMMUFD_KHO.area],
+  ["/iommufd/iommufds/*/hwpts/*", IOMMUFD_KHO.hwpt],
+  ["/iommufd/iommufds/*/devices/*", IOMMUFD_KHO.device],
+  ["/intel-iommu/domains/*", INTEL_IOMMU_KHO.domain],
+  ["/intel-iommu/domains/*/devices/*", INTEL_IOMMU_KHO.device],
+  ["/intel-iommu/units/*", INTEL_IOMMU_KHO.unit],
+  ["/guestmemfs/mappings_to_inode", GUESTMEMFS_KHO.mappings],
+];

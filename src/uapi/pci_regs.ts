@@ -1,0 +1,46 @@
+/** PCI configuration space: offsets and bits (include/uapi/linux/pci_regs.h). */
+
+export const PCI_VENDOR_ID = 0x00;
+export const PCI_DEVICE_ID = 0x02;
+export const PCI_COMMAND = 0x04;
+export const PCI_COMMAND_MEMORY = 0x2;
+export const PCI_COMMAND_MASTER = 0x4;
+export const PCI_STATUS = 0x06;
+export const PCI_STATUS_CAP_LIST = 0x10;
+export const PCI_CLASS_REVISION = 0x08;
+export const PCI_HEADER_TYPE = 0x0e;
+export const PCI_BASE_ADDRESS_0 = 0x10;
+export const PCI_CAPABILITY_LIST = 0x34;
+
+export const PCI_CAP_ID_EXP = 0x10;
+/** Offsets inside the PCI Express capability. */
+export const PCI_EXP_DEVCAP = 0x04;
+export const PCI_EXP_DEVCAP_FLR = 0x10000000;
+export const PCI_EXP_DEVCTL = 0x08;
+export const PCI_EXP_DEVCTL_BCR_FLR = 0x8000;
+
+export const PCI_CLASS_NETWORK_ETHERNET = 0x020000;
+export const PCI_CLASS_STORAGE_NVME = 0x010802;
+
+/** `devfn` of a device and function number. */
+export function devfnOf(device: number, fn: number): number {
+  return (device << 3) | fn;
+}
+
+/** `3a:00.0` of bus and devfn. */
+export function formatBdf(bus: number, devfn: number): string {
+  const hex2 = (n: number) => n.toString(16).padStart(2, "0");
+  return `${hex2(bus)}:${hex2(devfn >> 3)}.${devfn & 7}`;
+}
+
+/** `0000:3a:00.0`, the name of a device in sysfs. */
+export function formatSbdf(segment: number, bus: number, devfn: number): string {
+  return `${segment.toString(16).padStart(4, "0")}:${formatBdf(bus, devfn)}`;
+}
+
+/** Source id of `3a:00.0` or `0000:3a:00.0` (segment 0): bus << 8 | devfn; undefined if ill-formed. */
+export function parseBdf(text: string): number | undefined {
+  const m = /^(?:0000:)?([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])$/i.exec(text);
+  if (m === null || parseInt(m[2], 16) > 31) return undefined;
+  return (parseInt(m[1], 16) << 8) | (parseInt(m[2], 16) << 3) | Number(m[3]);
+}

@@ -1,0 +1,90 @@
+/**
+ * The system call interface: everything a program can do to the world. Calls answer a value >= 0
+ * or a negative errno. Addresses and offsets are byte numbers below 2^53.
+ */
+
+export const O_RDONLY = 0;
+export const O_WRONLY = 1;
+export const O_RDWR = 2;
+export const O_CREAT = 0o100;
+export const O_EXCL = 0o200;
+
+export const PROT_READ = 1;
+export const PROT_WRITE = 2;
+export const MAP_SHARED = 1;
+export const MAP_PRIVATE = 2;
+export const MAP_ANONYMOUS = 0x20;
+
+export const LINUX_REBOOT_CMD_KEXEC = 0x45584543;
+export const KEXEC_FILE_UNLOAD = 1;
+
+/** A processor in guest mode: memory as the guest sees it, guest-physical byte addresses. */
+export interface VcpuMemory {
+  /** `gpa` must be 4-byte aligned. Throws where nothing is mapped: the guest would triple-fault. */
+  load32(gpa: number): number;
+  store32(gpa: number, value: number): void;
+}
+
+/** The message a management client sends a program, e.g. over its monitor socket. */
+export type Message = string;
+
+export interface Sys {
+  readonly pid: number;
+  /** Name of the program, as in /proc/<pid>/comm. */
+  readonly comm: string;
+
+  open(path: string, flags: number): number;
+  close(fd: number): number;
+  /** Reads from the file position. The bytes, or a negative errno. */
+  read(fd: number, length: number): Uint8Array | number;
+  write(fd: number, bytes: Uint8Array): number;
+  /** Like read and write, at an offset of the caller's. */
+  pread(fd: number, length: number, offset: number): Uint8Array | number;
+  pwrite(fd: number, bytes: Uint8Array, offset: number): number;
+  /** Names in a directory, sorted, or a negative errno. */
+  readdir(path: string): string[] | number;
+  unlink(path: string): number;
+  ftruncate(fd: number, size: number): number;
+  /** Size in bytes of an open file, or a negative errno. */
+  fsize(fd: number): number;
+  memfdCreate(name: string): number;
+  /** Address of the mapping, or a negative errno. `offset` and `length` in bytes. */
+  mmap(length: number, prot: number, flags: number, fd: number, offset: number): number;
+  munmap(address: number, length: number): number;
+  /** The payload is the real structure in bytes; the reply is written back over it. */
+  ioctl(fd: number, command: number, payload: Uint8Array): number;
+  /** For ioctls that take a number instead of a structure. */
+  ioctlValue(fd: number, command: number, value: number): number;
+  /** Loads the next kernel (kexec_file_load). `image`: name of a kernel image. */
+  kexecFileLoad(image: string, flags: number): number;
+  /** Jumps into the loaded kernel; answers only when it fails. */
+  reboot(command: number): number;
+
+  /** Loads and stores of the program itself, 4-byte aligned user addresses. SIGSEGV throws. */
+  load32(address: number): number;
+  store32(address: number, value: number): void;
+  copyIn(address: number, length: number): Uint8Array;
+  copyOut(address: number, bytes: Uint8Array): void;
+  /** Guest memory through a vCPU file descriptor. */
+  vcpu(fd: number): VcpuMemory;
+
+  /** Virtual nanoseconds (CLOCK_MONOTONIC does not survive a kexec here either: since boot). */
+  now(): number;
+  /** The next message for this program, or undefined. */
+  receive(): Message | undefined;
+  /** A line for the operator, like a log line on stderr. */
+  log(text: string): void;
+  /** Tells the service manager how far the program is (sd_notify), e.g. "ready", "paused". */
+  notify(status: string): void;
+}
+
+/** A program: yields the nanoseconds it wants to sleep; its return value is the exit status. */
+export type Program = (sys: Sys) => Generator<number, number, void>;
+
+/** Thrown into a program that touches memory it has not mapped. */
+export class SegmentationFault extends Error {
+  override name = "SegmentationFault";
+  constructor(readonly address: number) {
+    super(`segmentation fault at 0x${address.toString(16)}`);
+  }
+}

@@ -1,0 +1,62 @@
+/** VFIO device character devices: numbers and layouts (FACTS 2.1). */
+import { Struct } from "./struct.ts";
+
+const nr = (n: number) => 0x3b00 | n;
+
+export const VFIO_DEVICE_GET_INFO = nr(107);
+export const VFIO_DEVICE_GET_REGION_INFO = nr(108);
+export const VFIO_DEVICE_RESET = nr(111);
+export const VFIO_DEVICE_BIND_IOMMUFD = nr(118);
+export const VFIO_DEVICE_ATTACH_IOMMUFD_PT = nr(119);
+export const VFIO_DEVICE_DETACH_IOMMUFD_PT = nr(120);
+
+export const VFIO_DEVICE_FLAGS_RESET = 1;
+export const VFIO_DEVICE_FLAGS_PCI = 2;
+export const VFIO_PCI_BAR0_REGION_INDEX = 0;
+export const VFIO_PCI_CONFIG_REGION_INDEX = 7;
+export const VFIO_PCI_NUM_REGIONS = 9;
+export const VFIO_PCI_NUM_IRQS = 5;
+export const VFIO_REGION_INFO_FLAG_READ = 1;
+export const VFIO_REGION_INFO_FLAG_WRITE = 2;
+export const VFIO_REGION_INFO_FLAG_MMAP = 4;
+
+/** File offset of a region: its index above 40 bits of offset, as vfio-pci has it. */
+export const VFIO_PCI_OFFSET_SHIFT = 40;
+export function regionOffset(index: number): number {
+  return index * 2 ** VFIO_PCI_OFFSET_SHIFT;
+}
+
+export const vfio_device_info = new Struct("vfio_device_info", {
+  argsz: "u32",
+  flags: "u32",
+  num_regions: "u32",
+  num_irqs: "u32",
+  cap_offset: "u32",
+  pad: "u32",
+});
+export const vfio_region_info = new Struct("vfio_region_info", {
+  argsz: "u32",
+  flags: "u32",
+  index: "u32",
+  cap_offset: "u32",
+  size: "u64",
+  offset: "u64",
+});
+export const vfio_device_bind_iommufd = new Struct("vfio_device_bind_iommufd", {
+  argsz: "u32",
+  flags: "u32",
+  iommufd: "s32",
+  out_devid: "u32",
+  token_uuid_ptr: "u64",
+});
+export const vfio_device_attach_iommufd_pt = new Struct("vfio_device_attach_iommufd_pt", {
+  argsz: "u32",
+  flags: "u32",
+  pt_id: "u32",
+  pasid: "u32",
+});
+export const vfio_device_detach_iommufd_pt = new Struct("vfio_device_detach_iommufd_pt", {
+  argsz: "u32",
+  flags: "u32",
+  pasid: "u32",
+});

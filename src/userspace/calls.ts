@@ -1,0 +1,153 @@
+import { errnoName } from "../uapi/errno.ts";
+import * as U from "../uapi/iommufd.ts";
+import * as V from "../uapi/vfio.ts";
+import * as K from "../uapi/kvm.ts";
+import type { FieldType, Struct, StructValue } from "../uapi/struct.ts";
+import type { Sys } from "../uapi/sys.ts";
+
+/** A system call a program cannot go on without failed: it prints this and exits. */
+export class CallFailed extends Error {
+  override name = "CallFailed";
+  constructor(readonly call: string, readonly errno: number) {
+    super(`${call}: ${errnoName(errno)}`);
+  }
+}
+
+/** The value, or {@link CallFailed} when it is a negative errno. */
+export function must(call: string, value: number): number {
+  if (value < 0) throw new CallFailed(call, -value);
+  return value;
+}
+
+/** One ioctl with a structure: the reply decoded, or a negative errno. */
+export function call<F extends Record<string, FieldType>>(
+  sys: Sys,
+  fd: number,
+  command: number,
+  struct: Struct<F>,
+  value: Partial<StructValue<F>>,
+): StructValue<F> | number {
+  const bytes = struct.encode(value);
+  // Both families begin with the size of the structure, under one name or the other.
+  new DataView(bytes.buffer).setUint32(0, bytes.length, true);
+  const rc = sys.ioctl(fd, command, bytes);
+  return rc < 0 ? rc : struct.decode(bytes);
+}
+
+function mustReply<T>(name: string, reply: T | number): T {
+  if (typeof reply === "number") throw new CallFailed(name, -reply);
+  return reply;
+}
+
+/** IOMMU_OPTION_PERSISTENT SET: the persistent id, or a negative errno. */
+export function setPersistent(sys: Sys, fd: number): number {
+  const value = { option_id: U.IOMMU_OPTION_PERSISTENT, op: U.IOMMU_OPTION_OP_SET, val64: 1n };
+  const reply = call(sys, fd, U.IOMMU_OPTION, U.iommu_option, value);
+  return typeof reply === "number" ? reply : Number(reply.val64);
+}
+
+export function ioasAlloc(sys: Sys, fd: number): number {
+  return mustReply("IOMMU_IOAS_ALLOC", call(sys, fd, U.IOMMU_IOAS_ALLOC, U.iommu_ioas_alloc, {}))
+    .out_ioas_id;
+}
+
+const RW_FIXED = U.IOMMU_IOAS_MAP_FIXED_IOVA | U.IOMMU_IOAS_MAP_READABLE |
+  U.IOMMU_IOAS_MAP_WRITEABLE;
+
+/** Maps memory of this process for reading and writing at a fixed IOVA; 0 or a negative errno. */
+export function ioasMap(
+  sys: Sys,
+  fd: number,
+  ioas: number,
+  va: number,
+  length: number,
+  iova: number,
+): number {
+  const reply = call(sys, fd, U.IOMMU_IOAS_MAP, U.iommu_ioas_map, {
+    flags: RW_FIXED,
+    ioas_id: ioas,
+    user_va: BigInt(va),
+    length: BigInt(length),
+    iova: BigInt(iova),
+  });
+  return typeof reply === "number" ? reply : 0;
+}
+
+/** Maps a file from its start; see {@link ioasMap}. */
+export function ioasMapFile(
+  sys: Sys,
+  fd: number,
+  ioas: number,
+  file: number,
+  length: number,
+  iova: number,
+): number {
+  const reply = call(sys, fd, U.IOMMU_IOAS_MAP_FILE, U.iommu_ioas_map_file, {
+    flags: RW_FIXED,
+    ioas_id: ioas,
+    fd: file,
+    start: 0n,
+    length: BigInt(length),
+    iova: BigInt(iova),
+  });
+  return typeof reply === "number" ? reply : 0;
+}
+
+/** Unmaps everything in an IOAS; bytes or a negative errno. */
+export function ioasUnmapAll(sys: Sys, fd: number, ioas: number): number {
+  const reply = call(sys, fd, U.IOMMU_IOAS_UNMAP, U.iommu_ioas_unmap, {
+    ioas_id: ioas,
+    iova: 0n,
+    length: U.U64_MAX,
+  });
+  return typeof reply === "number" ? reply : Number(reply.length);
+}
+
+/** VFIO_DEVICE_BIND_IOMMUFD: the device's object id. */
+export function vfioBind(sys: Sys, cdev: number, iommufd: number): number {
+  const reply = call(sys, cdev, V.VFIO_DEVICE_BIND_IOMMUFD, V.vfio_device_bind_iommufd, {
+    iommufd,
+  });
+  return mustReply("VFIO_DEVICE_BIND_IOMMUFD", reply).out_devid;
+}
+
+/** VFIO_DEVICE_ATTACH_IOMMUFD_PT: the id of the HWPT the device is on. */
+export function vfioAttach(sys: Sys, cdev: number, pt: number): number {
+  const reply = call(
+    sys,
+    cdev,
+    V.VFIO_DEVICE_ATTACH_IOMMUFD_PT,
+    V.vfio_device_attach_iommufd_pt,
+    { pt_id: pt },
+  );
+  return mustReply("VFIO_DEVICE_ATTACH_IOMMUFD_PT", reply).pt_id;
+}
+
+/** Size in bytes and file offset of a region. */
+export function vfioRegion(
+  sys: Sys,
+  cdev: number,
+  index: number,
+): { size: number; offset: number } {
+  const reply = call(sys, cdev, V.VFIO_DEVICE_GET_REGION_INFO, V.vfio_region_info, { index });
+  const info = mustReply("VFIO_DEVICE_GET_REGION_INFO", reply);
+  return { size: Number(info.size), offset: Number(info.offset) };
+}
+
+/** KVM_SET_USER_MEMORY_REGION. */
+export function kvmSlot(
+  sys: Sys,
+  vm: number,
+  slot: number,
+  gpa: number,
+  size: number,
+  va: number,
+): void {
+  const bytes = K.kvm_userspace_memory_region.encode({
+    slot,
+    guest_phys_addr: BigInt(gpa),
+    memory_size: BigInt(size),
+    userspace_addr: BigInt(va),
+  });
+  must("KVM_SET_USER_MEMORY_REGION", sys.ioctl(vm, K.KVM_SET_USER_MEMORY_REGION, bytes));
+}

@@ -1,0 +1,49 @@
+/** A device passed through to a guest. */
+export interface VmDevice {
+  /** `0000:3a:00.0`: the name in sysfs. */
+  readonly name: string;
+  readonly model: "nic" | "nvme";
+  /** Descriptors of a NIC's receive ring. */
+  readonly ringEntries: number;
+}
+
+/** What a VMM is started with. */
+export interface VmConfig {
+  readonly name: string;
+  /** Tells guests apart in what they write: any 32-bit number. */
+  readonly guestId: number;
+  /** Bytes of guest RAM, a multiple of 2 MiB. */
+  readonly memory: number;
+  /** The guest's devices are to go on through a kexec of the host. */
+  readonly persistent: boolean;
+  readonly devices: readonly VmDevice[];
+}
+
+/** Where the guests' memory files are. */
+export const MEMORY_DIR = "/mnt/guestmemfs";
+/** Guest-physical address of the first BAR window; each device gets 1 MiB. */
+export const BAR_WINDOW = 0xc0000000;
+export const BAR_STRIDE = 0x100000;
+
+/** How long the guest runs between two looks at the monitor socket, nanoseconds. */
+export const SLICE = 250_000;
+
+/** Statuses a VMM tells its manager, in the order of a live update. */
+export type VmStatus =
+  | "starting"
+  | "running"
+  | "prepared"
+  | "paused"
+  | "restored"
+  | "failed";
+
+/** What a VMM saves for the one that comes after it. */
+export interface SavedState {
+  readonly version: 1;
+  readonly name: string;
+  readonly persistentId: number;
+  readonly ioas: number;
+  /** HWPT each device was attached to. */
+  readonly hwpts: readonly number[];
+  readonly memory: number;
+}

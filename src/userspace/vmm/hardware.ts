@@ -1,0 +1,60 @@
+import { PAGE_SIZE } from "../../base/units.ts";
+import { KVM_CREATE_VCPU, KVM_CREATE_VM } from "../../uapi/kvm.ts";
+import { PCI_COMMAND, PCI_COMMAND_MASTER, PCI_COMMAND_MEMORY } from "../../uapi/pci_regs.ts";
+import {
+  MAP_SHARED,
+  O_RDWR,
+  PROT_READ,
+  PROT_WRITE,
+  type Sys,
+  type VcpuMemory,
+} from "../../uapi/sys.ts";
+import * as V from "../../uapi/vfio.ts";
+import { CallFailed, kvmSlot, must, vfioBind, vfioRegion } from "../calls.ts";
+import { BAR_STRIDE, BAR_WINDOW, type VmConfig, type VmDevice } from "./config.ts";
+
+/** Opens the device's cdev, which sysfs names, and binds it to the iommufd. */
+export function openDevice(sys: Sys, device: VmDevice, iommufd: number): number {
+  const dir = `/sys/bus/pci/devices/${device.name}/vfio-dev`;
+  const names = sys.readdir(dir);
+  if (typeof names === "number") throw new CallFailed(dir, -names);
+  const cdev = must(names[0], sys.open(`/dev/vfio/devices/${names[0]}`, O_RDWR));
+  vfioBind(sys, cdev, iommufd);
+  return cdev;
+}
+
+/** Turns on memory decoding and bus mastering: from here on the device may do DMA. */
+export function enableBusMaster(sys: Sys, cdev: number): void {
+  const at = vfioRegion(sys, cdev, V.VFIO_PCI_CONFIG_REGION_INDEX).offset + PCI_COMMAND;
+  const now = sys.pread(cdev, 2, at);
+  if (typeof now === "number") throw new CallFailed("read PCI command", -now);
+  const value = now[0] | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
+  must("write PCI command", sys.pwrite(cdev, Uint8Array.of(value, now[1]), at));
+}
+
+/** Guest-physical address of a device's registers. */
+export function barOf(index: number): number {
+  return BAR_WINDOW + index * BAR_STRIDE;
+}
+
+/** Makes the VM: RAM at 0, the devices' registers in their windows. */
+export function makeVm(
+  sys: Sys,
+  config: VmConfig,
+  ram: number,
+  cdevs: readonly number[],
+): VcpuMemory {
+  const kvm = must("/dev/kvm", sys.open("/dev/kvm", O_RDWR));
+  const vm = must("KVM_CREATE_VM", sys.ioctlValue(kvm, KVM_CREATE_VM, 0));
+  kvmSlot(sys, vm, 0, 0, config.memory, ram);
+  cdevs.forEach((cdev, i) => {
+    const bar = vfioRegion(sys, cdev, V.VFIO_PCI_BAR0_REGION_INDEX);
+    const size = Math.ceil(bar.size / PAGE_SIZE) * PAGE_SIZE;
+    const va = must(
+      "mmap BAR 0",
+      sys.mmap(size, PROT_READ | PROT_WRITE, MAP_SHARED, cdev, bar.offset),
+    );
+    kvmSlot(sys, vm, i + 1, barOf(i), size, va);
+  });
+  return sys.vcpu(must("KVM_CREATE_VCPU", sys.ioctlValue(vm, KVM_CREATE_VCPU, 0)));
+}

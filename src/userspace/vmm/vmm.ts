@@ -1,0 +1,160 @@
+import {
+  MAP_SHARED,
+  O_CREAT,
+  O_RDONLY,
+  O_RDWR,
+  type Program,
+  PROT_READ,
+  PROT_WRITE,
+  type Sys,
+} from "../../uapi/sys.ts";
+import { errnoName } from "../../uapi/errno.ts";
+import {
+  CallFailed,
+  ioasAlloc,
+  ioasMap,
+  ioasMapFile,
+  ioasUnmapAll,
+  must,
+  setPersistent,
+  vfioAttach,
+} from "../calls.ts";
+import { Guest } from "../guest/guest.ts";
+import { MEMORY_DIR, type SavedState, SLICE, type VmConfig, type VmStatus } from "./config.ts";
+import { barOf, enableBusMaster, makeVm, openDevice } from "./hardware.ts";
+import { createStateFile, loadState, saveState, statePath } from "./state_file.ts";
+
+/** Sees each guest as it runs: what a console attached to it would show. */
+export type GuestWatcher = (name: string, guest: Guest) => void;
+
+interface RunningVm {
+  readonly guest: Guest;
+  readonly iommufd: number;
+  readonly state: SavedState;
+}
+
+/**
+ * A virtual machine monitor with passed-through devices. Started when its predecessor left a state
+ * file, it picks up where that one stopped; otherwise it boots its guest from scratch.
+ */
+export function vmm(config: VmConfig, watch: GuestWatcher): Program {
+  return function* (sys: Sys): Generator<number, number, void> {
+    const status = (s: VmStatus) => sys.notify(s);
+    try {
+      status("starting");
+      const saved = loadState(sys, config.name);
+      const vm = saved ? restore(sys, config, saved) : start(sys, config);
+      watch(config.name, vm.guest);
+      status(saved ? "restored" : "running");
+      return yield* serve(sys, config, vm, saved === undefined);
+    } catch (error) {
+      if (!(error instanceof CallFailed)) throw error;
+      sys.log(`cannot go on: ${error.message}`);
+      status("failed");
+      return 1;
+    }
+  };
+}
+
+/** Cold start. Falls back to ordinary memory where the kernel has no persistence. */
+function start(sys: Sys, config: VmConfig): RunningVm {
+  const iommufd = must("/dev/iommu", sys.open("/dev/iommu", O_RDWR));
+  let persistentId = config.persistent ? setPersistent(sys, iommufd) : 0;
+  if (persistentId < 0) {
+    sys.log(`kernel cannot persist an iommufd (${errnoName(persistentId)}): going on without`);
+    persistentId = 0;
+  }
+  const file = persistentId > 0
+    ? must(config.name, sys.open(`${MEMORY_DIR}/${config.name}`, O_RDWR | O_CREAT))
+    : must("memfd_create", sys.memfdCreate(config.name));
+  must("ftruncate guest memory", sys.ftruncate(file, config.memory));
+  const ram = mapRam(sys, config, file);
+  const cdevs = config.devices.map((device) => openDevice(sys, device, iommufd));
+  const ioas = ioasAlloc(sys, iommufd);
+  if (persistentId > 0) {
+    must("map guest memory", ioasMapFile(sys, iommufd, ioas, file, config.memory, 0));
+  } else must("map guest memory", ioasMap(sys, iommufd, ioas, ram, config.memory, 0));
+  const hwpts = cdevs.map((cdev) => vfioAttach(sys, cdev, ioas));
+  const cpu = makeVm(sys, config, ram, cdevs);
+  for (const cdev of cdevs) enableBusMaster(sys, cdev);
+  const nics = config.devices.flatMap((d, i) =>
+    d.model === "nic" ? [{ bar: barOf(i), ringEntries: d.ringEntries }] : []
+  );
+  const nvmes = config.devices.flatMap((d, i) => d.model === "nvme" ? [{ bar: barOf(i) }] : []);
+  const guest = Guest.boot(cpu, {
+    id: config.guestId,
+    ramBase: 0,
+    ramBytes: config.memory,
+    nics,
+    nvmes,
+  });
+  const { name, memory } = config;
+  return { guest, iommufd, state: { version: 1, name, persistentId, ioas, hwpts, memory } };
+}
+
+function mapRam(sys: Sys, config: VmConfig, file: number): number {
+  const prot = PROT_READ | PROT_WRITE;
+  return must("mmap guest memory", sys.mmap(config.memory, prot, MAP_SHARED, file, 0));
+}
+
+/** After a kexec: the iommufd comes back from sysfs, the devices are bound again, nothing is reset. */
+function restore(sys: Sys, config: VmConfig, saved: SavedState): RunningVm {
+  const file = must(config.name, sys.open(`${MEMORY_DIR}/${config.name}`, O_RDWR));
+  const ram = mapRam(sys, config, file);
+  const path = `/sys/kernel/iommufd_persisted/${saved.persistentId}/iommufd`;
+  const handle = must(path, sys.open(path, O_RDONLY));
+  const text = sys.read(handle, 16);
+  if (typeof text === "number") throw new CallFailed(`read ${path}`, -text);
+  const iommufd = Number(new TextDecoder().decode(text));
+  sys.close(handle);
+  const cdevs = config.devices.map((device) => openDevice(sys, device, iommufd));
+  const hwpts = cdevs.map((cdev, i) => vfioAttach(sys, cdev, saved.hwpts[i]));
+  const cpu = makeVm(sys, config, ram, cdevs);
+  return { guest: Guest.attach(cpu, 0), iommufd, state: { ...saved, hwpts } };
+}
+
+/** The main loop: runs the guest, slice by slice, and does what the monitor socket says. */
+function* serve(
+  sys: Sys,
+  config: VmConfig,
+  vm: RunningVm,
+  running: boolean,
+): Generator<number, number, void> {
+  const persistent = vm.state.persistentId > 0;
+  let stateAt = -1;
+  for (;;) {
+    for (let m = sys.receive(); m !== undefined; m = sys.receive()) {
+      switch (m) {
+        case "prepare":
+          if (persistent) stateAt = createStateFile(sys, config.name);
+          sys.notify("prepared");
+          break;
+        case "pause":
+          running = false;
+          if (stateAt >= 0) saveState(sys, stateAt, vm.state);
+          sys.notify("paused");
+          break;
+        case "resume":
+          running = true;
+          sys.notify("running");
+          break;
+        case "forget":
+          // The update is over, one way or the other: nobody will need the state file.
+          if (persistent) must("unlink state file", sys.unlink(statePath(config.name)));
+          stateAt = -1;
+          running = true;
+          sys.notify("running");
+          break;
+        case "unmap":
+          must("unmap", ioasUnmapAll(sys, vm.iommufd, vm.state.ioas));
+          running = false;
+          sys.notify("unmapped");
+          break;
+        case "quit":
+          return 0;
+      }
+    }
+    if (running) vm.guest.step();
+    yield SLICE;
+  }
+}
