@@ -1,2 +1,3 @@
-import { json } from "node:stream/consumers";
-void json;
+import { main } from "./src/cli.ts";
+
+Deno.exit(await main(Deno.args));

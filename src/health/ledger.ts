@@ -140,7 +140,7 @@ export class Ledger implements GuestObserver {
   #crc(pfn: number): number {
     // Memory nobody ever wrote is all zeros and needs no reading.
     if (pfn < 0 || !this.memory.isWritten(pfn)) return 0;
-    return crc32(this.memory.frameBytes(pfn)) ^ 0xc71c0011;
+    return (crc32(this.memory.frameBytes(pfn)) ^ 0xc71c0011) >>> 0;
   }
 
   #resize(pages: GuestPages, length: number): void {

@@ -82,7 +82,8 @@ export class Kernel {
     this.intel = machine.firmware.drhds.length > 0 ? new IntelDriver(this) : undefined;
     this.vfio = new VfioPciDriver(this);
     const sys = (task: Task) => new Syscalls(this, task);
-    this.scheduler = new Scheduler(machine.queue, machine.chooser, this.dmesg, sys);
+    const exited = () => machine.poke();
+    this.scheduler = new Scheduler(machine.queue, machine.chooser, this.dmesg, sys, exited);
     this.#shutdownEvent = machine.queue.register(() => this.#shutdown());
     this.#jumpEvent = machine.queue.register(() => this.#jump());
   }

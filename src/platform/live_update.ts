@@ -37,6 +37,8 @@ export interface UpdateRecord {
   /** KHO carries data over. */
   kho: boolean;
   abortRequested: boolean;
+  /** It waits to be told to go on or to stop. */
+  held: boolean;
 }
 
 /** Time the tools take between two steps that wait for nothing. */
@@ -53,8 +55,8 @@ export function requestAbort(platform: Platform): boolean {
 }
 
 /**
- * A live update as its operator runs it. `stopAfter`: hold before the next phase until told to go
- * on or to abort (only before the jump).
+ * A live update as its operator runs it. `hold`: wait after this phase (before the jump) until
+ * told to go on or to abort.
  */
 export function* liveUpdate(platform: Platform, image: string, hold?: Phase): Script {
   const update: UpdateRecord = {
@@ -69,6 +71,7 @@ export function* liveUpdate(platform: Platform, image: string, hold?: Phase): Sc
     fingerprint: platform.fingerprint(),
     kho: false,
     abortRequested: false,
+    held: false,
   };
   platform.updates.push(update);
   const enter = (phase: Phase) => {
@@ -83,14 +86,14 @@ export function* liveUpdate(platform: Platform, image: string, hold?: Phase): Sc
   const refused = prepareKernel(platform, update);
   if (refused !== "") return yield* abort(platform, update, refused);
   yield STEP;
-  if (hold === "prepare") yield () => update.abortRequested || platform.released(update);
+  if (hold === "prepare") yield* holdUntilTold(platform, update);
   if (update.abortRequested) return yield* abort(platform, update, "called off by the operator");
 
   enter("pause");
   yield* tell(platform, "pause", ["paused"]);
   platform.paused(update);
   yield STEP;
-  if (hold === "pause") yield () => update.abortRequested || platform.released(update);
+  if (hold === "pause") yield* holdUntilTold(platform, update);
   if (update.abortRequested) return yield* abort(platform, update, "called off by the operator");
 
   enter("kexec");
@@ -122,6 +125,13 @@ export function* liveUpdate(platform: Platform, image: string, hold?: Phase): Sc
   if (update.outcome === "failed") update.reason = "not every VM came back";
   update.endedAt = platform.now;
   platform.note(`live update: ${update.outcome}`);
+}
+
+function* holdUntilTold(platform: Platform, update: UpdateRecord): Script {
+  update.held = true;
+  platform.director.poke();
+  yield () => update.abortRequested || platform.released(update);
+  update.held = false;
 }
 
 /** Sends a message to every VM that lives and waits until each has answered. */

@@ -161,6 +161,11 @@ export class Platform {
     return this.#released.has(update);
   }
 
+  /** The update has reached the phase it was to hold after. */
+  isHeld(update: UpdateRecord): boolean {
+    return update.held;
+  }
+
   vm(id: string): VmSpec | undefined {
     return this.spec.vms.find((v) => v.id === id);
   }

@@ -4,11 +4,11 @@ import assert from "node:assert/strict";
 
 const DEMO = new URL("./demo_app.ts", import.meta.url).pathname;
 const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
-const socket = `hitless-tui-${Deno.pid}`;
+let folder = "";
 
 async function tmux(...args: string[]): Promise<string> {
   const { stdout, stderr, success } = await new Deno.Command("tmux", {
-    args: ["-L", socket, "-f", "/dev/null", ...args],
+    args: ["-S", `${folder}/socket`, "-f", "/dev/null", ...args],
   }).output();
   const text = new TextDecoder();
   if (!success) throw new Error(`tmux ${args.join(" ")}: ${text.decode(stderr)}`);
@@ -52,6 +52,7 @@ Deno.test({
   name: "the demo app gives a real terminal back, however it ends",
   ignore: !(await hasTmux()),
   async fn(t) {
+    folder = await Deno.makeTempDir();
     const deno = Deno.execPath();
     const start = `'${deno}' run --no-prompt --no-check --config '${CONFIG}' '${DEMO}'`;
     await tmux("new-session", "-d", "-x", "80", "-y", "24", "env PS1='$ ' sh");
@@ -122,6 +123,7 @@ Deno.test({
       });
     } finally {
       await tmux("kill-server");
+      await Deno.remove(folder, { recursive: true });
     }
   },
 });

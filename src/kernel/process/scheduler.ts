@@ -26,6 +26,8 @@ export class Scheduler {
     readonly chooser: Chooser,
     readonly dmesg: Dmesg,
     readonly makeSys: (task: Task) => Sys,
+    /** A program ended. */
+    readonly onExit: () => void = () => {},
   ) {
     this.#handler = queue.register(() => this.#runDue());
   }
@@ -100,5 +102,6 @@ export class Scheduler {
   #finish(r: Running, status: number): void {
     this.#running = this.#running.filter((x) => x !== r);
     r.task.exit(status);
+    this.onExit();
   }
 }

@@ -1,0 +1,142 @@
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { prepareDump } from "./cli/dump.ts";
+import { readScenario } from "./cli/files.ts";
+import { printKho } from "./cli/kho.ts";
+import { IMAGES } from "./kernel/image.ts";
+import { BUILTIN } from "./scenario/builtin.ts";
+import { UsageError } from "./scenario/errors.ts";
+import { EXIT } from "./scenario/judge.ts";
+import { loadScenario } from "./scenario/load.ts";
+import { jsonReport, textReport } from "./scenario/report.ts";
+import { firstUpdate, prepare, type Run, runScenario, steps } from "./scenario/run.ts";
+
+const VERSION = "0.1.0";
+/** Bad usage or a bad file; nothing was done. */
+const EXIT_USAGE = 2;
+/** A bug of the emulator itself. */
+const EXIT_INTERNAL = 70;
+
+const COLORS = ["auto", "none", "16", "256", "truecolor"] as const;
+
+interface Options {
+  readonly scenario?: string;
+  readonly report: "text" | "json";
+  readonly seed: number;
+  readonly kernel?: string;
+  readonly dump?: string;
+  readonly color: typeof COLORS[number];
+}
+
+function seed(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value > 0xffffffff) {
+    throw new InvalidArgumentError("expected a whole number from 0 to 4294967295");
+  }
+  return value;
+}
+
+/** The command line of the program. */
+function commandLine(exit: (code: number) => void): Command {
+  const program = new Command("hitless")
+    .description(
+      "Emulates the platform on which a hypervisor is live-updated while devices keep doing DMA.\n" +
+        "Without --scenario: a dashboard on the tour; without a terminal, the tour as a scripted run.",
+    )
+    .version(VERSION)
+    .option("--scenario <name>", "run a built-in scenario, or FILE.yaml, and judge it")
+    .addOption(
+      new Option("--report <form>", "form of the report").choices(["text", "json"]).default("text"),
+    )
+    .option("--seed <n>", "seed of everything that is open", seed, 1)
+    .addOption(
+      new Option("--kernel <image>", "kernel image, instead of the scenario's")
+        .choices(IMAGES.map((i) => i.name)),
+    )
+    .option("--dump <dir>", "write kho-N.dtb, vmcore-N and state-N.json at each kexec")
+    .addOption(new Option("--color <depth>", "colours").choices([...COLORS]).default("auto"))
+    .addHelpText(
+      "after",
+      "\nExit status: 0 holds, 1 violated, 2 bad usage or file, 3 vacuous, 70 internal, " +
+        "130 interrupted.",
+    )
+    .action(async (_args: unknown, command: Command) => exit(await start(command.opts<Options>())));
+  program.command("scenarios").description("list the built-in scenarios").action(() => {
+    print(listScenarios());
+    exit(0);
+  });
+  program.command("kho <file>").description("print a flattened device tree, KHO nodes explained")
+    .action((file: string) => {
+      print(printKho(file));
+      exit(0);
+    });
+  for (const command of [program, ...program.commands]) {
+    command.exitOverride().showSuggestionAfterError(true).allowExcessArguments(false);
+  }
+  return program;
+}
+
+function listScenarios(): string {
+  const width = Math.max(...[...BUILTIN.keys()].map((name) => name.length));
+  return [...BUILTIN].map(([name, text]) => {
+    const { scenario } = loadScenario(text, name);
+    const sentence = scenario.description.trim().replaceAll(/\s+/g, " ").split(/(?<=[.:])\s/)[0];
+    return `${name.padEnd(width)}  ${sentence}\n`;
+  }).join("");
+}
+
+/** Dashboard or scripted run; the exit status. */
+async function start(options: Options): Promise<number> {
+  const { text, file } = readScenario(options.scenario ?? "tour");
+  const loaded = loadScenario(text, file);
+  const dump = options.dump === undefined ? undefined : prepareDump(options.dump);
+  const run = prepare(loaded, options.seed, options.kernel);
+  current = run;
+  if (dump !== undefined) run.platform.onJump = dump;
+  const interactive = options.scenario === undefined && Deno.stdin.isTerminal() &&
+    Deno.stdout.isTerminal();
+  if (interactive) {
+    run.platform.run(steps(run, firstUpdate(loaded)));
+    const session = { platform: run.platform, title: loaded.scenario.name, image: run.image };
+    // Scripted runs do without the terminal code: it is loaded when there is a terminal.
+    const { runDashboard } = await import("./dashboard/dashboard.ts");
+    return await runDashboard(session, { look: { depth: options.color } });
+  }
+  const finished = runScenario(run);
+  print(options.report === "json" ? jsonReport(finished) : textReport(finished));
+  return EXIT[finished.judgement.verdict];
+}
+
+/** The run that is on, for what an internal error has to say. */
+let current: Run | undefined;
+
+function print(text: string): void {
+  const bytes = new TextEncoder().encode(text);
+  for (let done = 0; done < bytes.length;) done += Deno.stdout.writeSync(bytes.subarray(done));
+}
+
+/** Seed, virtual time and the command that comes to the same place again. */
+function internalError(error: unknown, args: readonly string[]): string {
+  const what = error instanceof Error ? error.stack ?? error.message : String(error);
+  const where = current === undefined
+    ? ""
+    : `seed ${current.seed}, virtual time ${current.platform.now} ns\n`;
+  return `internal error: this is a bug in hitless\n${where}` +
+    `repeat with: deno run main.ts ${args.join(" ")}\n${what}`;
+}
+
+/** Runs the program; answers its exit status. Never throws. */
+export async function main(args: readonly string[]): Promise<number> {
+  let status = 0;
+  try {
+    await commandLine((code) => status = code).parseAsync([...args], { from: "user" });
+    return status;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
+    if (error instanceof UsageError) {
+      console.error(`hitless: ${error.text}`);
+      return EXIT_USAGE;
+    }
+    console.error(internalError(error, args));
+    return EXIT_INTERNAL;
+  }
+}

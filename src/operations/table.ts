@@ -1,0 +1,40 @@
+import { z } from "zod";
+import { FILE_OPERATIONS } from "./files.ts";
+import { IOMMUFD_OPERATIONS } from "./iommufd.ts";
+import { OK, type Operation, operation } from "./types.ts";
+import { UPDATE_OPERATIONS } from "./update.ts";
+import { duration } from "./values.ts";
+import { VM_OPERATIONS } from "./vm.ts";
+
+const TIME_OPERATIONS = [
+  operation({
+    name: "run",
+    summary: "let virtual time pass",
+    args: z.strictObject({ for: duration.describe("how long") }),
+    *run(_session, args) {
+      yield args.for;
+      return OK;
+    },
+  }),
+  operation({
+    name: "check",
+    summary: "look everything over now",
+    args: z.strictObject({}),
+    // deno-lint-ignore require-yield
+    *run({ platform }) {
+      platform.health.check(platform.kernel);
+      return OK;
+    },
+  }),
+];
+
+/** Every verb there is. */
+export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
+  [
+    ...TIME_OPERATIONS,
+    ...VM_OPERATIONS,
+    ...UPDATE_OPERATIONS,
+    ...FILE_OPERATIONS,
+    ...IOMMUFD_OPERATIONS,
+  ].map((o) => [o.name, o]),
+);

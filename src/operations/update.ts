@@ -1,0 +1,110 @@
+import { z } from "zod";
+import { EBUSY, EINVAL, ENOENT } from "../uapi/errno.ts";
+import { KEXEC_FILE_UNLOAD, LINUX_REBOOT_CMD_KEXEC, O_WRONLY } from "../uapi/sys.ts";
+import { requestAbort } from "../platform/live_update.ts";
+import type { Platform } from "../platform/platform.ts";
+import { answered, OK, operation } from "./types.ts";
+
+const none = z.strictObject({});
+const refers = { image: "images" } as const;
+
+function writeActive(platform: Platform, value: "0" | "1"): number {
+  const sys = platform.shell();
+  const fd = sys.open("/sys/kernel/kho/active", O_WRONLY);
+  return fd < 0 ? fd : sys.write(fd, new TextEncoder().encode(value));
+}
+
+export const UPDATE_OPERATIONS = [
+  operation({
+    name: "update",
+    summary: "live-update the host: prepare, pause, kexec, boot, restore, resume, finish",
+    args: z.strictObject({
+      image: z.string().optional().describe("kernel image to boot"),
+      hold: z.enum(["prepare", "pause"]).optional()
+        .describe("stop after this phase, until update.continue or update.abort"),
+    }),
+    refers,
+    *run({ platform, image }, args) {
+      if (platform.updating) return { errno: EBUSY, detail: "an update is running" };
+      platform.startUpdate(args.image ?? image, args.hold);
+      const update = platform.update;
+      if (update === undefined) return { errno: EINVAL };
+      yield () => update.outcome !== "running" || platform.isHeld(update);
+      if (update.outcome === "running" || update.outcome === "done") return OK;
+      return { errno: EINVAL, detail: `${update.outcome}: ${update.reason}` };
+    },
+  }),
+  operation({
+    name: "update.continue",
+    summary: "let a held update go on to its end",
+    args: none,
+    *run({ platform }) {
+      const update = platform.update;
+      if (update === undefined || !platform.updating) return { errno: ENOENT };
+      platform.release(update);
+      yield () => update.outcome !== "running";
+      return update.outcome === "done" ? OK : { errno: EINVAL, detail: update.reason };
+    },
+  }),
+  operation({
+    name: "update.abort",
+    summary: "call an update off before the jump: KHO deactivated, guests run on",
+    args: none,
+    *run({ platform }) {
+      const update = platform.update;
+      if (!requestAbort(platform)) return { errno: ENOENT, detail: "nothing to call off" };
+      yield () => update?.outcome !== "running";
+      return OK;
+    },
+  }),
+  operation({
+    name: "kho.activate",
+    summary: "write 1 to /sys/kernel/kho/active",
+    args: none,
+    // deno-lint-ignore require-yield
+    *run({ platform }) {
+      return answered(writeActive(platform, "1"));
+    },
+  }),
+  operation({
+    name: "kho.deactivate",
+    summary: "write 0 to /sys/kernel/kho/active",
+    args: none,
+    // deno-lint-ignore require-yield
+    *run({ platform }) {
+      return answered(writeActive(platform, "0"));
+    },
+  }),
+  operation({
+    name: "kexec.load",
+    summary: "load the next kernel (kexec_file_load)",
+    args: z.strictObject({ image: z.string().optional().describe("kernel image") }),
+    refers,
+    // deno-lint-ignore require-yield
+    *run({ platform, image }, args) {
+      return answered(platform.shell().kexecFileLoad(args.image ?? image, 0));
+    },
+  }),
+  operation({
+    name: "kexec.unload",
+    summary: "unload the next kernel",
+    args: none,
+    // deno-lint-ignore require-yield
+    *run({ platform }) {
+      return answered(platform.shell().kexecFileLoad("", KEXEC_FILE_UNLOAD));
+    },
+  }),
+  operation({
+    name: "kexec.execute",
+    summary: "jump into the loaded kernel as things stand, and wait until it runs programs",
+    args: none,
+    *run({ platform }) {
+      const before = platform.kernel;
+      const rc = platform.shell().reboot(LINUX_REBOOT_CMD_KEXEC);
+      if (rc < 0) return answered(rc);
+      yield () => platform.kernel !== before && platform.kernel.ready;
+      platform.booted();
+      return OK;
+    },
+  }),
+];

@@ -1,0 +1,75 @@
+import { z } from "zod";
+import { ENODEV } from "../uapi/errno.ts";
+import type { Script } from "../platform/director.ts";
+import { OK, operation, type Outcome, type Session } from "./types.ts";
+
+const vm = z.strictObject({ vm: z.string().describe("id of a VM") });
+const refers = { vm: "vms" } as const;
+
+function* withTask(
+  { platform }: Session,
+  id: string,
+  message: string,
+  until: readonly string[],
+): Script<Outcome> {
+  const task = platform.kernel.scheduler.find(id);
+  if (task === undefined) return { errno: ENODEV, detail: `${id} does not run` };
+  task.status = "";
+  platform.kernel.scheduler.send(task, message);
+  yield () => [...until, "failed"].includes(platform.statusOf(id));
+  return platform.statusOf(id) === "failed" ? { errno: ENODEV, detail: `${id} failed` } : OK;
+}
+
+export const VM_OPERATIONS = [
+  operation({
+    name: "vm.start",
+    summary: "start a VM, or all of them",
+    args: z.strictObject({ vm: z.string().optional().describe("id of a VM; all when left out") }),
+    refers,
+    *run({ platform }, { vm: id }) {
+      yield () => platform.kernel.ready;
+      const vms = platform.spec.vms.filter((v) => id === undefined || v.id === id);
+      for (const v of vms) platform.startVm(v);
+      const done = () =>
+        vms.every((v) => ["running", "failed", "exited"].includes(platform.statusOf(v.id)));
+      yield done;
+      const failed = vms.find((v) => platform.statusOf(v.id) !== "running");
+      return failed ? { errno: ENODEV, detail: `${failed.id} did not start` } : OK;
+    },
+  }),
+  operation({
+    name: "vm.stop",
+    summary: "shut a VM down: its VMM exits and closes everything",
+    args: vm,
+    refers,
+    *run(session, { vm: id }) {
+      const outcome = yield* withTask(session, id, "quit", ["exited"]);
+      session.platform.forgetVm(id);
+      return outcome;
+    },
+  }),
+  operation({
+    name: "vm.kill",
+    summary: "kill a VMM (SIGKILL): descriptors close, nothing is saved",
+    args: vm,
+    refers,
+    // deno-lint-ignore require-yield
+    *run({ platform }, { vm: id }) {
+      const task = platform.kernel.scheduler.find(id);
+      if (task === undefined) return { errno: ENODEV, detail: `${id} does not run` };
+      platform.kernel.scheduler.kill(task);
+      platform.forgetVm(id);
+      return OK;
+    },
+  }),
+  operation({
+    name: "vm.unmap",
+    summary: "let a VMM unmap all guest memory from its IOAS; its devices can reach nothing then",
+    args: vm,
+    refers,
+    *run(session, { vm: id }) {
+      session.platform.health.promise(id, false);
+      return yield* withTask(session, id, "unmap", ["unmapped"]);
+    },
+  }),
+];

@@ -1,0 +1,272 @@
+import type { InvariantState } from "../health/health.ts";
+import { BUCKETS } from "../health/meters.ts";
+import { type HealthWord, healthWord } from "../health/words.ts";
+import { Ioas } from "../kernel/iommufd/ioas.ts";
+import { HwptPaging } from "../kernel/iommufd/hwpt.ts";
+import { IommufdDevice } from "../kernel/iommufd/device.ts";
+import { DmarDomain } from "../kernel/iommu/intel/domain.ts";
+import type { FsNode } from "../kernel/fs/vfs.ts";
+import { BLOCK_SIZE } from "../kernel/fs/guestmemfs/layout.ts";
+import { formatBdf } from "../uapi/pci_regs.ts";
+import type { UpdateRecord } from "./live_update.ts";
+import type { EventLine, Platform } from "./platform.ts";
+
+/** One device, for people. Times in nanoseconds. */
+export interface DeviceView {
+  readonly id: string;
+  readonly bdf: string;
+  readonly model: string;
+  readonly vm: string;
+  readonly persistent: boolean;
+  /** Who has it: a driver, "held", "none". */
+  readonly owner: string;
+  readonly domain: string;
+  readonly did: number;
+  readonly busMaster: boolean;
+  readonly health: HealthWord;
+  /** DMA operations and bytes so far; operations per second over the last 100 ms. */
+  readonly operations: number;
+  readonly bytes: number;
+  readonly rate: number;
+  /** Operations per 20 ms, oldest first, the last still filling. */
+  readonly history: readonly number[];
+  /** Since the last success; -1 before the first. */
+  readonly age: number;
+  readonly longestGap: number;
+  readonly longestGapEnd: number;
+  readonly openGap: number;
+  readonly faults: number;
+  readonly faultReasons: readonly { readonly reason: number; readonly count: number }[];
+  readonly blocked: number;
+  readonly stray: number;
+  readonly starved: number;
+  readonly resets: number;
+}
+
+export interface VmView {
+  readonly id: string;
+  readonly status: string;
+  readonly persistent: boolean;
+  readonly memory: number;
+  /** Guest pause of the last update: so far, or in all; -1 when there was none. */
+  readonly pause: number;
+  readonly received: number;
+  readonly ioCompleted: number;
+  /** What the guest itself complains of: lost and damaged things. */
+  readonly complaints: number;
+}
+
+/** A line of a tree: what files and objects look like as text. */
+export interface TreeLine {
+  readonly depth: number;
+  readonly name: string;
+  readonly detail: string;
+  /** Path in the emulated file system, where it is a file. */
+  readonly path?: string;
+}
+
+export interface Snapshot {
+  readonly time: number;
+  readonly image: string;
+  readonly version: string;
+  readonly boot: number;
+  /** The kernel is up and runs programs. */
+  readonly ready: boolean;
+  /** The live update that runs, or ran last. */
+  readonly update: UpdateRecord | undefined;
+  /** All live updates so far, oldest first. */
+  readonly updates: readonly UpdateRecord[];
+  readonly devices: readonly DeviceView[];
+  readonly vms: readonly VmView[];
+  readonly iommufd: readonly TreeLine[];
+  readonly sysfs: readonly TreeLine[];
+  readonly guestmemfs: readonly TreeLine[];
+  readonly kho: readonly TreeLine[];
+  readonly invariants: readonly InvariantState[];
+  /** "violated" as soon as one invariant is. */
+  readonly verdict: "holds" | "violated";
+  readonly events: readonly EventLine[];
+  readonly hash: string;
+}
+
+/** What the platform looks like now: plain values, nothing that reaches back into it. */
+export function snapshot(platform: Platform): Snapshot {
+  const { kernel, health } = platform;
+  const invariants = health.states();
+  return {
+    time: platform.now,
+    image: kernel.image.name,
+    version: kernel.image.version,
+    boot: platform.boots,
+    ready: kernel.ready,
+    update: platform.update,
+    updates: platform.updates,
+    devices: platform.machine.functions.map((_, fn) => deviceView(platform, fn)),
+    vms: platform.spec.vms.map((vm) => vmView(platform, vm.id)),
+    iommufd: iommufdTree(platform),
+    sysfs: [...fileTree(platform, "/sys/kernel", 0), ...fileTree(platform, "/dev", 0)],
+    guestmemfs: guestmemfsTree(platform),
+    kho: khoTree(platform),
+    invariants,
+    verdict: invariants.some((i) => i.verdict === "violated") ? "violated" : "holds",
+    events: platform.events,
+    hash: platform.machine.hash.digest(),
+  };
+}
+
+function deviceView(platform: Platform, fn: number): DeviceView {
+  const { kernel, health, machine, now } = platform;
+  const device = machine.functions[fn];
+  const spec = platform.spec.machine.devices[fn];
+  const vm = platform.spec.vms.find((v) => v.devices.includes(spec.id));
+  const meter = health.meters.get(fn);
+  const dev = kernel.pci.devices.find((d) => d.sid === device.port.sid);
+  const domain = dev?.group?.domain;
+  const busMaster = device.port.busMaster;
+  return {
+    id: spec.id,
+    bdf: formatBdf(device.bus, device.devfn),
+    model: spec.model,
+    vm: vm?.id ?? "",
+    persistent: vm?.persistent ?? false,
+    owner: dev?.group?.held ? "held" : dev?.driver ?? "none",
+    domain: domain === undefined
+      ? "none"
+      : domain.persistentId > 0
+      ? `persist ${domain.persistentId}`
+      : domain.type === "paging" && domain === dev?.group?.defaultDomain
+      ? "default"
+      : domain.type,
+    did: domain instanceof DmarDomain ? domain.did : -1,
+    busMaster,
+    health: healthWord(meter, now, !busMaster || domain?.type === "blocking"),
+    operations: meter.reads + meter.writes,
+    bytes: meter.bytes,
+    rate: meter.rate(now),
+    history: meter.recent(now, BUCKETS),
+    age: meter.lastDone < 0 ? -1 : now - meter.lastDone,
+    longestGap: Math.max(meter.longestGap, meter.lastDone < 0 ? 0 : meter.openGap(now)),
+    longestGapEnd: meter.longestGapEnd,
+    openGap: meter.openGap(now),
+    faults: meter.faultCount,
+    faultReasons: [...meter.faults].map(([reason, count]) => ({ reason, count })),
+    blocked: meter.blocked,
+    stray: meter.stray,
+    starved: meter.starved,
+    resets: device.resets,
+  };
+}
+
+function vmView(platform: Platform, id: string): VmView {
+  const spec = platform.vm(id);
+  const pause = platform.update?.pauses.get(id);
+  const report = platform.guests.get(id)?.report();
+  const to = pause === undefined || pause.to < 0 ? platform.now : pause.to;
+  return {
+    id,
+    status: platform.wanted.has(id) ? platform.statusOf(id) || "busy" : "off",
+    persistent: spec?.persistent ?? false,
+    memory: spec?.memory ?? 0,
+    pause: pause === undefined ? -1 : to - pause.from,
+    received: report?.received ?? 0,
+    ioCompleted: report?.ioCompleted ?? 0,
+    complaints: report === undefined
+      ? 0
+      : report.missing - report.missed + report.corrupt + report.canaryDamaged + report.ioErrors +
+        report.ioCorrupt + report.ioLost + (report.crashed ? 1 : 0),
+  };
+}
+
+function iommufdTree(platform: Platform): TreeLine[] {
+  const lines: TreeLine[] = [];
+  const hex = (n: bigint) => "0x" + n.toString(16);
+  for (const ctx of platform.kernel.iommufd.contexts) {
+    const name = ctx.persistentId > 0 ? `iommufd persistent ${ctx.persistentId}` : "iommufd";
+    lines.push({ depth: 0, name, detail: ctx.frozen ? "frozen" : "" });
+    for (const object of ctx.objects.all) {
+      if (object instanceof Ioas) {
+        lines.push({ depth: 1, name: `${object.id} IOAS`, detail: "" });
+        for (const area of object.iopt.areas.items) {
+          const file = area.pages.source.persistent;
+          lines.push({
+            depth: 2,
+            name: `${hex(area.start)}-${hex(area.last)}`,
+            detail: file ? `ino ${file.handle}` : `${area.pages.pinned} pages pinned`,
+          });
+        }
+      } else if (object instanceof HwptPaging) {
+        const { domain } = object;
+        const where = domain instanceof DmarDomain ? `DID ${domain.did}` : "";
+        lines.push({
+          depth: 1,
+          name: `${object.id} HWPT of ${object.ioas.id}`,
+          detail: `${where}${object.auto ? " auto" : ""}`,
+        });
+      } else if (object instanceof IommufdDevice) {
+        lines.push({
+          depth: 1,
+          name: `${object.id} device ${formatBdf(object.dev.bus, object.dev.devfn)}`,
+          detail: object.hwpt ? `on ${object.hwpt.id}` : "unattached",
+        });
+      }
+    }
+  }
+  for (const id of platform.kernel.iommufd.pending) {
+    lines.push({ depth: 0, name: `iommufd persistent ${id}`, detail: "waits in sysfs" });
+  }
+  return lines;
+}
+
+function fileTree(platform: Platform, path: string, depth: number): TreeLine[] {
+  const node = platform.kernel.vfs.lookup(path);
+  if (typeof node === "number") return [];
+  const lines: TreeLine[] = [];
+  const walk = (n: FsNode, name: string, at: string, d: number) => {
+    lines.push({ depth: d, name: n.kind === "dir" ? name + "/" : name, detail: "", path: at });
+    if (n.kind !== "dir") return;
+    for (const child of n.names()) {
+      const next = n.lookup(child);
+      if (next !== undefined) walk(next, child, `${at}/${child}`, d + 1);
+    }
+  };
+  walk(node, path, path, depth);
+  return lines;
+}
+
+function guestmemfsTree(platform: Platform): TreeLine[] {
+  const fs = platform.kernel.guestmemfs;
+  if (fs === undefined) return [{ depth: 0, name: "not mounted", detail: "" }];
+  const lines: TreeLine[] = [
+    { depth: 0, name: "/mnt/guestmemfs/", detail: fs.serialised ? "serialised" : "" },
+  ];
+  for (const inode of fs.inodes()) {
+    const size = inode.numMappings * BLOCK_SIZE / 1048576;
+    const pins = inode.pins === 1 ? "1 pin" : `${inode.pins} pins`;
+    lines.push({ depth: 1, name: inode.name, detail: `${size} MiB, ${pins}` });
+  }
+  return lines;
+}
+
+function khoTree(platform: Platform): TreeLine[] {
+  const { kho, kexec } = platform.kernel;
+  const mib = (bytes: number) => `${(bytes / 1048576).toFixed(bytes < 1048576 ? 2 : 0)} MiB`;
+  const lines: TreeLine[] = [{ depth: 0, name: "active", detail: kho.active ? "1" : "0" }];
+  if (kho.scratch !== undefined) {
+    lines.push({ depth: 0, name: "scratch", detail: mib(kho.scratch.end - kho.scratch.start) });
+  }
+  if (kho.dump !== undefined) {
+    const total = kho.dump.mem.reduce((sum, m) => sum + m.end - m.start, 0);
+    lines.push({ depth: 0, name: "device tree", detail: `${kho.dump.dt.length} bytes` });
+    lines.push({ depth: 0, name: "preserves", detail: mib(total) });
+  }
+  lines.push({
+    depth: 0,
+    name: "next kernel",
+    detail: kexec.loaded ? `${kexec.loaded.image.name}${kexec.loaded.dt ? " +KHO" : ""}` : "none",
+  });
+  if (kho.preserved.length > 0) {
+    const total = kho.preserved.reduce((sum, m) => sum + m.end - m.start, 0);
+    lines.push({ depth: 0, name: "handed over to us", detail: mib(total) });
+  }
+  return lines;
+}

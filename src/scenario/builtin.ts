@@ -1,0 +1,16 @@
+import abort from "../../scenarios/abort.yaml" with { type: "text" };
+import controlMainline from "../../scenarios/control-mainline.yaml" with { type: "text" };
+import onlyGuestmemfs from "../../scenarios/only-guestmemfs.yaml" with { type: "text" };
+import persistedIommufd from "../../scenarios/persisted-iommufd.yaml" with { type: "text" };
+import pinnedFile from "../../scenarios/pinned-file.yaml" with { type: "text" };
+import tour from "../../scenarios/tour.yaml" with { type: "text" };
+
+/** The scenarios that come with the program, by name. Imported as text: reading needs nothing. */
+export const BUILTIN: ReadonlyMap<string, string> = new Map([
+  ["tour", tour],
+  ["persisted-iommufd", persistedIommufd],
+  ["control-mainline", controlMainline],
+  ["pinned-file", pinnedFile],
+  ["only-guestmemfs", onlyGuestmemfs],
+  ["abort", abort],
+]);

@@ -1,0 +1,135 @@
+import { formatTime } from "../base/units.ts";
+import type { InvariantState } from "../health/health.ts";
+import { PREMISES } from "../health/invariants.ts";
+import { type DeviceView, snapshot } from "../platform/snapshot.ts";
+import { errnoName } from "../uapi/errno.ts";
+import type { Run } from "./run.ts";
+
+export type Verdict = "holds" | "violated" | "vacuous";
+
+/** One thing that was asked of the run. */
+export interface Finding {
+  readonly verdict: Verdict;
+  readonly text: string;
+}
+
+export interface Judgement {
+  readonly verdict: Verdict;
+  readonly findings: readonly Finding[];
+  readonly invariants: readonly InvariantState[];
+  readonly devices: readonly DeviceView[];
+}
+
+/** Exit status of a verdict: 0 holds, 1 violated, 3 vacuous. */
+export const EXIT: Record<Verdict, number> = { holds: 0, violated: 1, vacuous: 3 };
+
+/** Judges a run against what its scenario expects. The worst finding is the verdict. */
+export function judge(run: Run): Judgement {
+  const { invariants, devices } = snapshot(run.platform);
+  const findings = [
+    ...judgeSteps(run),
+    ...judgeInvariants(run, invariants),
+    ...judgeDevices(run, devices),
+    ...judgeUpdate(run),
+  ];
+  const verdict = findings.some((f) => f.verdict === "violated")
+    ? "violated"
+    : findings.some((f) => f.verdict === "vacuous")
+    ? "vacuous"
+    : "holds";
+  return { verdict, findings, invariants, devices };
+}
+
+const broken = (text: string): Finding => ({ verdict: "violated", text });
+const holds = (text: string): Finding => ({ verdict: "holds", text });
+
+function judgeSteps(run: Run): Finding[] {
+  const findings: Finding[] = [];
+  for (const step of run.steps) {
+    const got = step.outcome === undefined
+      ? "never answered"
+      : step.outcome.errno === 0
+      ? "0"
+      : errnoName(step.outcome.errno);
+    const detail = step.outcome?.detail ? ` (${step.outcome.detail})` : "";
+    const name = `step ${step.index + 1} ${step.name}`;
+    if (!step.ok) findings.push(broken(`${name}: ${got}${detail}, expected ${step.expected}`));
+    else if (step.expected !== "0") findings.push(holds(`${name}: ${got} as expected`));
+  }
+  const left = run.loaded.scenario.steps.length - run.steps.length;
+  if (left > 0) findings.push(broken(`${left} steps were not reached`));
+  return findings;
+}
+
+function judgeInvariants(run: Run, states: readonly InvariantState[]): Finding[] {
+  const { expect } = run.loaded.scenario;
+  const findings: Finding[] = [];
+  for (const state of states) {
+    const wanted = expect.violated.includes(state.id);
+    if (state.verdict === "violated") {
+      findings.push(
+        wanted ? holds(`${state.id} is violated, as expected`) : broken(`${state.id} is violated`),
+      );
+    } else if (wanted) {
+      findings.push(broken(`${state.id} was expected to be violated and is not`));
+    } else if (expect.invariants.includes(state.id)) {
+      findings.push(
+        state.verdict === "holds" ? holds(`${state.id} holds`) : {
+          verdict: "vacuous",
+          text: `${state.id} was not exercised: it needs that ${PREMISES[state.premise]}`,
+        },
+      );
+    }
+  }
+  return findings;
+}
+
+function judgeDevices(run: Run, devices: readonly DeviceView[]): Finding[] {
+  const { expect, machine } = run.loaded.scenario;
+  const findings: Finding[] = [];
+  for (const [id, e] of Object.entries(expect.devices)) {
+    const d = devices.find((x) => x.id === id);
+    const spec = machine.devices.find((x) => x.id === id);
+    if (d === undefined || spec === undefined) continue;
+    const say = (ok: boolean, text: string) => findings.push(ok ? holds(text) : broken(text));
+    const count = (name: string, got: number, want: number | undefined) => {
+      if (want !== undefined) say(got === want, `${id}: ${got} ${name}, expected ${want}`);
+    };
+    count("faults", d.faults, e.faults);
+    count("stray", d.stray, e.stray);
+    count("blocked", d.blocked, e.blocked);
+    if (e.loses_dma !== undefined) {
+      const lost = d.faults + d.blocked;
+      say((lost > 0) === e.loses_dma, `${id}: ${lost} accesses lost`);
+    }
+    const interval = spec.model === "nic" ? spec.interval : 0;
+    const most = e.max_gap_intervals !== undefined ? e.max_gap_intervals * interval : e.max_gap;
+    const gap = `${id}: longest gap ${formatTime(d.longestGap)}`;
+    if (most !== undefined) say(d.longestGap <= most, `${gap}, at most ${formatTime(most)}`);
+    if (e.min_gap !== undefined) {
+      say(d.longestGap >= e.min_gap, `${gap}, at least ${formatTime(e.min_gap)}`);
+    }
+    // A device that never did anything has kept every promise and shown nothing.
+    if (d.operations === 0) findings.push({ verdict: "vacuous", text: `${id} did no DMA` });
+  }
+  return findings;
+}
+
+function judgeUpdate(run: Run): Finding[] {
+  const { expect } = run.loaded.scenario;
+  const findings: Finding[] = [];
+  const update = run.platform.update;
+  if (expect.update !== undefined) {
+    const got = update?.outcome ?? "none";
+    const why = update?.reason ? ` (${update.reason})` : "";
+    const text = `live update: ${got}${why}, expected ${expect.update}`;
+    findings.push(got === expect.update ? holds(text) : broken(text));
+  }
+  if (expect.min_pause !== undefined) {
+    const pauses = [...update?.pauses.values() ?? []].map((p) => p.to - p.from);
+    const longest = Math.max(0, ...pauses);
+    const text = `guest pause ${formatTime(longest)}, at least ${formatTime(expect.min_pause)}`;
+    findings.push(longest >= expect.min_pause ? holds(text) : { verdict: "vacuous", text });
+  }
+  return findings;
+}

@@ -1,0 +1,243 @@
+import type { z } from "zod";
+import { IMAGES } from "../kernel/image.ts";
+import { OPERATIONS } from "../operations/table.ts";
+import type { Names } from "../operations/types.ts";
+import { didYouMean, UsageError } from "./errors.ts";
+import { type Scenario, scenarioSchema } from "./schema.ts";
+import { parseYaml, type YamlDocument } from "./yaml.ts";
+
+/** Arguments of each step as the operation wants them, in the order of the steps. */
+export interface LoadedScenario {
+  readonly scenario: Scenario;
+  readonly args: readonly Record<string, unknown>[];
+  readonly file: string;
+}
+
+/** Reads a scenario. Whatever is wrong with it is a {@link UsageError} with its place. */
+export function loadScenario(text: string, file: string): LoadedScenario {
+  const document = parseYaml(text, file);
+  const result = scenarioSchema.safeParse(document.value);
+  if (!result.success) throw explain(result.error.issues[0], document, file, []);
+  const scenario = result.data;
+  checkMachine(scenario, document, file);
+  const args = scenario.steps.map((_, i) => stepArguments(scenario, i, document, file));
+  checkExpectations(scenario, document, file);
+  return { scenario, args, file };
+}
+
+/** The first thing zod did not like, in words a person can act on. */
+function explain(
+  issue: z.core.$ZodIssue,
+  document: YamlDocument,
+  file: string,
+  prefix: readonly PropertyKey[],
+): UsageError {
+  const path = [...prefix, ...issue.path];
+  const name = String(path[path.length - 1] ?? "the scenario");
+  const found = valueAt(document.value, path);
+  if (issue.code === "unrecognized_keys") {
+    const key = issue.keys[0];
+    const known = knownKeys(path);
+    const words = known.length > 0 ? `, expected one of ${known.join(", ")}` : "";
+    const hint = didYouMean(key, known);
+    return new UsageError(
+      `unknown key ${quote(key)}${hint === "" ? words : hint}`,
+      file,
+      document.placeOf([...path, key], true),
+    );
+  }
+  const place = document.placeOf(path);
+  const at = found === undefined ? "nothing" : quote(found);
+  if (issue.code === "invalid_value") {
+    const values = issue.values.map(String);
+    const hint = typeof found === "string" ? didYouMean(found, values) : "";
+    const many = values.length > 12 ? `one of ${values.slice(0, 12).join(", ")}, …` : oneOf(values);
+    return new UsageError(`${name}: found ${at}, expected ${many}${hint}`, file, place);
+  }
+  if (issue.code === "invalid_union" && issue.discriminator !== undefined) {
+    const model = valueAt(found, [issue.discriminator ?? ""]);
+    const models = ["nic", "nvme"];
+    const hint = typeof model === "string" ? didYouMean(model, models) : "";
+    const where = document.placeOf([...path, issue.discriminator ?? ""]);
+    const text = `${issue.discriminator}: found ${quote(model)}, expected ${oneOf(models)}${hint}`;
+    return new UsageError(text, file, where);
+  }
+  if (issue.code === "invalid_type") {
+    const text = found === undefined ? `${name} is missing` : `${name}: found ${at}`;
+    return new UsageError(`${text}, expected ${expectedType(issue.expected)}`, file, place);
+  }
+  return new UsageError(`${name}: found ${at}, ${issue.message}`, file, place);
+}
+
+function expectedType(type: string): string {
+  const words: Record<string, string> = {
+    string: "text",
+    number: "a number",
+    int: "a whole number",
+    boolean: "true or false",
+    array: "a list",
+    object: "a mapping",
+    record: "a mapping",
+  };
+  return words[type] ?? type;
+}
+
+function oneOf(values: readonly string[]): string {
+  return values.length === 1 ? values[0] : `one of ${values.join(", ")}`;
+}
+
+function quote(value: unknown): string {
+  const text = typeof value === "string"
+    ? JSON.stringify(value)
+    : JSON.stringify(value) ?? "nothing";
+  return text.length > 60 ? text.slice(0, 57) + "…" : text;
+}
+
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  let at = value;
+  for (const part of path) {
+    if (typeof at !== "object" || at === null) return undefined;
+    at = (at as Record<PropertyKey, unknown>)[part];
+  }
+  return at;
+}
+
+/** Keys the schema knows at a path. */
+function knownKeys(path: readonly PropertyKey[]): string[] {
+  let schema: unknown = scenarioSchema;
+  for (const part of path) schema = inner(schema, part);
+  const shape = unwrap(schema)?.shape;
+  return shape === undefined ? [] : Object.keys(shape);
+}
+
+interface AnySchema {
+  shape?: Record<string, unknown>;
+  element?: unknown;
+  options?: unknown[];
+  unwrap?: () => unknown;
+  def?: { innerType?: unknown; valueType?: unknown };
+}
+
+function unwrap(schema: unknown): AnySchema | undefined {
+  let s = schema as AnySchema | undefined;
+  while (s?.shape === undefined && s?.def?.innerType !== undefined) {
+    s = s.def.innerType as AnySchema;
+  }
+  if (s?.options !== undefined) return unwrap(s.options[0]);
+  return s;
+}
+
+function inner(schema: unknown, part: PropertyKey): unknown {
+  const s = unwrap(schema);
+  if (typeof part === "number") return s?.element;
+  return s?.shape?.[String(part)] ?? s?.def?.valueType;
+}
+
+/** Ids are unique and refer to something; a device has one owner. */
+function checkMachine(scenario: Scenario, document: YamlDocument, file: string): void {
+  const { devices, vms } = scenario.machine;
+  const seen = new Map<string, string>();
+  const fail = (message: string, path: PropertyKey[]) => {
+    throw new UsageError(message, file, document.placeOf(path));
+  };
+  devices.forEach((d, i) => {
+    if (seen.has(d.id)) fail(`there are two ${d.id}`, ["machine", "devices", i, "id"]);
+    if (seen.has(d.bdf)) {
+      fail(`${seen.get(d.bdf)} is at ${d.bdf}`, ["machine", "devices", i, "bdf"]);
+    }
+    seen.set(d.id, d.id).set(d.bdf, d.id);
+  });
+  const owners = new Map<string, string>();
+  const ids = devices.map((d) => d.id);
+  let guests = 0;
+  vms.forEach((vm, i) => {
+    if (vms.findIndex((v) => v.id === vm.id) !== i) {
+      fail(`there are two ${vm.id}`, ["machine", "vms", i, "id"]);
+    }
+    if (vm.persistent) guests += vm.memory + 2 * 1048576;
+    vm.devices.forEach((device, j) => {
+      const path = ["machine", "vms", i, "devices", j];
+      if (!ids.includes(device)) {
+        fail(`there is no device ${device}${didYouMean(device, ids)}`, path);
+      }
+      if (owners.has(device)) fail(`${device} belongs to ${owners.get(device)} already`, path);
+      owners.set(device, vm.id);
+    });
+  });
+  const { memory, guestmemfs, kho_scratch } = scenario.machine;
+  if (guests > guestmemfs) {
+    fail(
+      `guestmemfs of ${guestmemfs / 1048576}MiB is too small: the persistent VMs and the files ` +
+        `they leave at an update take ${guests / 1048576}MiB`,
+      ["machine", "guestmemfs"],
+    );
+  }
+  if (guestmemfs + kho_scratch + 32 * 1048576 > memory) {
+    fail(
+      `memory of ${memory / 1048576}MiB is too small for guestmemfs, kho_scratch and a kernel`,
+      ["machine", "memory"],
+    );
+  }
+}
+
+function stepArguments(
+  scenario: Scenario,
+  index: number,
+  document: YamlDocument,
+  file: string,
+): Record<string, unknown> {
+  const step = scenario.steps[index];
+  const operation = OPERATIONS.get(step.do);
+  if (operation === undefined) throw new UsageError(`no operation ${step.do}`, file);
+  const prefix = ["steps", index, "with"];
+  const result = operation.args.safeParse(step.with);
+  if (!result.success) {
+    const issue = result.error.issues[0];
+    if (issue.code === "unrecognized_keys") {
+      const known = Object.keys(operation.args.shape);
+      const key = issue.keys[0];
+      const hint = didYouMean(key, known) ||
+        (known.length > 0
+          ? `, ${step.do} takes ${known.join(", ")}`
+          : `, ${step.do} takes nothing`);
+      throw new UsageError(
+        `unknown argument ${quote(key)}${hint}`,
+        file,
+        document.placeOf([...prefix, key], true),
+      );
+    }
+    throw explain(issue, document, file, prefix);
+  }
+  const known: Names = {
+    vms: scenario.machine.vms.map((v) => v.id),
+    devices: scenario.machine.devices.map((d) => d.id),
+    images: IMAGES.map((i) => i.name),
+  };
+  for (const [argument, kind] of Object.entries(operation.refers ?? {})) {
+    const value = result.data[argument];
+    if (typeof value !== "string" || known[kind].includes(value)) continue;
+    const thing = { vms: "VM", devices: "device", images: "kernel image" }[kind];
+    throw new UsageError(
+      `there is no ${thing} ${quote(value)}${didYouMean(value, known[kind])}`,
+      file,
+      document.placeOf([...prefix, argument]),
+    );
+  }
+  return result.data;
+}
+
+function checkExpectations(scenario: Scenario, document: YamlDocument, file: string): void {
+  const ids = scenario.machine.devices.map((d) => d.id);
+  for (const [device, e] of Object.entries(scenario.expect.devices)) {
+    const path = ["expect", "devices", device];
+    if (!ids.includes(device)) {
+      const text = `there is no device ${quote(device)}${didYouMean(device, ids)}`;
+      throw new UsageError(text, file, document.placeOf(path, true));
+    }
+    const model = scenario.machine.devices.find((d) => d.id === device)?.model;
+    if (e.max_gap_intervals !== undefined && model !== "nic") {
+      const text = `${device} is no NIC: it has no packet interval`;
+      throw new UsageError(text, file, document.placeOf([...path, "max_gap_intervals"]));
+    }
+  }
+}

@@ -1,0 +1,107 @@
+import { z } from "zod";
+import { ERRNO_NAMES } from "../uapi/errno.ts";
+import { INVARIANT_IDS } from "../health/invariants.ts";
+import { OPERATIONS } from "../operations/table.ts";
+import { duration, pages, size, sizeOf } from "../operations/values.ts";
+import { MiB } from "../base/units.ts";
+import { IMAGES } from "../kernel/image.ts";
+import { PROFILES } from "../machine/profile.ts";
+import { parseBdf } from "../uapi/pci_regs.ts";
+
+/** Shape of a scenario file. Everything a person may write is here, with its words. */
+
+const id = z.string().regex(/^[a-z][a-z0-9-]*$/, "expected a name such as nic0 (a-z, 0-9, -)");
+const names = <T extends { name: string }>(all: readonly T[]) =>
+  all.map((x) => x.name) as [string, ...string[]];
+
+const bdf = z.string().refine((text) => parseBdf(text) !== undefined, {
+  message: 'expected a PCI address such as "3a:00.0"',
+});
+
+const nic = z.strictObject({
+  id,
+  model: z.literal("nic"),
+  bdf,
+  interval: duration.describe("time between two packets on the wire").prefault("200us"),
+  packet: sizeOf(4, "4B").refine((n) => n >= 64 && n <= 2048, {
+    message: "expected 64B to 2048B",
+  }).describe("length of a packet").prefault("256B"),
+});
+
+const nvme = z.strictObject({
+  id,
+  model: z.literal("nvme"),
+  bdf,
+  latency: duration.describe("service time of a command").prefault("2ms"),
+});
+
+const vm = z.strictObject({
+  id,
+  memory: sizeOf(2 * MiB, "2MiB").prefault("32MiB"),
+  persistent: z.boolean().describe("its devices' DMA is to go on through a kexec").default(true),
+  devices: z.array(id).default([]),
+  ring: z.number().int().min(8).max(65536).multipleOf(8)
+    .describe("receive descriptors of each NIC").default(4096),
+});
+
+const machine = z.strictObject({
+  profile: z.enum(names(PROFILES)).default("intel-legacy"),
+  memory: pages.refine((n) => n >= 64 * MiB, { message: "expected at least 64MiB" })
+    .prefault("512MiB"),
+  guestmemfs: size.refine((n) => n % (2 * MiB) === 0, {
+    message: "expected a multiple of 2MiB",
+  }).prefault("128MiB"),
+  kho_scratch: size.refine((n) => n % (2 * MiB) === 0, {
+    message: "expected a multiple of 2MiB",
+  }).prefault("16MiB"),
+  devices: z.array(z.discriminatedUnion("model", [nic, nvme])).default([]),
+  vms: z.array(vm).default([]),
+});
+
+const step = z.strictObject({
+  id: id.optional(),
+  do: z.enum([...OPERATIONS.keys()] as [string, ...string[]]),
+  with: z.record(z.string(), z.unknown()).default({}),
+  expect: z.strictObject({
+    errno: z.enum(["0", ...ERRNO_NAMES] as [string, ...string[]]).describe("what it answers"),
+  }).optional(),
+});
+
+const deviceExpectation = z.strictObject({
+  faults: z.number().int().min(0).optional(),
+  stray: z.number().int().min(0).optional(),
+  blocked: z.number().int().min(0).optional(),
+  loses_dma: z.boolean().describe("accesses were refused or found bus mastering off").optional(),
+  max_gap: duration.optional(),
+  max_gap_intervals: z.number().positive()
+    .describe("longest gap, in packet intervals of the NIC").optional(),
+  min_gap: duration.optional(),
+});
+
+const invariant = z.enum(INVARIANT_IDS as unknown as [string, ...string[]]);
+
+export const scenarioSchema = z.strictObject({
+  version: z.literal(1),
+  name: id,
+  description: z.string(),
+  tags: z.array(z.string()).default([]),
+  machine: machine.prefault({}),
+  kernel: z.strictObject({
+    image: z.enum(names(IMAGES)).default("rfc-v1"),
+    next: z.enum(names(IMAGES)).describe("image a live update boots; the same when left out")
+      .optional(),
+  }).prefault({}),
+  steps: z.array(step).min(1),
+  expect: z.strictObject({
+    invariants: z.array(invariant).describe("must hold, and must have been exercised").default([]),
+    violated: z.array(invariant).describe("must be found violated").default([]),
+    devices: z.record(id, deviceExpectation).default({}),
+    min_pause: duration.describe("shortest guest pause that makes the run worth something")
+      .optional(),
+    update: z.enum(["done", "aborted", "failed"]).describe("outcome of the last update")
+      .optional(),
+  }).prefault({}),
+});
+
+export type Scenario = z.output<typeof scenarioSchema>;
+export type Step = Scenario["steps"][number];

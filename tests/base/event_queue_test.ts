@@ -1,0 +1,130 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { EmulatorBug } from "../../src/base/assert.ts";
+import { EventQueue } from "../../src/base/event_queue.ts";
+
+/** The same queue as a sorted array: slow, and plainly right. */
+class SortedArray {
+  now = 0;
+  readonly ran: [number, number][] = [];
+  #events: { time: number; argument: number }[] = [];
+
+  at(time: number, argument: number): void {
+    const i = this.#events.findIndex((e) => e.time > time);
+    this.#events.splice(i < 0 ? this.#events.length : i, 0, { time, argument });
+  }
+
+  step(): void {
+    const event = this.#events.shift();
+    if (event === undefined) return;
+    this.now = event.time;
+    this.ran.push([event.time, event.argument]);
+  }
+
+  runUntil(time: number): void {
+    while (this.#events.length > 0 && this.#events[0].time <= time) this.step();
+    this.now = Math.max(this.now, time);
+  }
+
+  get size(): number {
+    return this.#events.length;
+  }
+}
+
+const operations = fc.array(
+  fc.oneof(
+    // Few different delays: many events at one time is what the order of arrival is about.
+    { weight: 6, arbitrary: fc.record({ op: fc.constant("at" as const), n: fc.nat(12) }) },
+    { weight: 3, arbitrary: fc.record({ op: fc.constant("step" as const), n: fc.constant(0) }) },
+    { weight: 1, arbitrary: fc.record({ op: fc.constant("until" as const), n: fc.nat(8) }) },
+  ),
+  { maxLength: 600, size: "max" },
+);
+
+Deno.test("events run by time and, at one time, in the order they were scheduled", () => {
+  fc.assert(
+    fc.property(operations, (list) => {
+      const queue = new EventQueue(), model = new SortedArray();
+      const ran: [number, number][] = [];
+      const handler = queue.register((argument) => ran.push([queue.now, argument]));
+      list.forEach(({ op, n }, i) => {
+        if (op === "at") {
+          queue.at(queue.now + n, handler, i);
+          model.at(model.now + n, i);
+        } else if (op === "step") {
+          queue.step();
+          model.step();
+        } else {
+          queue.runUntil(queue.now + n);
+          model.runUntil(model.now + n);
+        }
+        assert.equal(queue.now, model.now);
+        assert.equal(queue.size, model.size);
+      });
+      queue.runUntil(1e6);
+      model.runUntil(1e6);
+      assert.deepEqual(ran, model.ran);
+    }),
+    { numRuns: 60 },
+  );
+});
+
+Deno.test("a queue of ten thousand events keeps every one of them", () => {
+  const queue = new EventQueue();
+  const times: number[] = [];
+  const handler = queue.register(() => times.push(queue.now));
+  for (let i = 0; i < 10_000; i++) queue.at((i * 7919) % 10_007, handler);
+  assert.equal(queue.size, 10_000);
+  queue.runUntil(10_007);
+  assert.equal(times.length, 10_000);
+  assert.ok(times.every((t, i) => i === 0 || times[i - 1] <= t));
+});
+
+Deno.test("what a handler schedules for now runs before time moves on, behind what waits", () => {
+  const queue = new EventQueue();
+  const ran: string[] = [];
+  const late = queue.register((n) => ran.push(`late ${n} at ${queue.now}`));
+  const first = queue.register(() => {
+    ran.push("first");
+    queue.after(0, late, 2);
+  });
+  queue.at(5, first);
+  queue.at(5, late, 1);
+  queue.runUntil(5);
+  assert.deepEqual(ran, ["first", "late 1 at 5", "late 2 at 5"]);
+});
+
+Deno.test("runUntil runs what is due at that very time, stands there, and never goes back", () => {
+  const queue = new EventQueue();
+  let runs = 0;
+  const handler = queue.register(() => runs++);
+  queue.at(10, handler);
+  queue.at(11, handler);
+  queue.runUntil(10);
+  assert.deepEqual([runs, queue.now, queue.nextTime], [1, 10, 11]);
+  queue.runUntil(3);
+  assert.equal(queue.now, 10);
+  queue.runUntil(100);
+  assert.deepEqual([runs, queue.now, queue.nextTime], [2, 100, Infinity]);
+  assert.equal(queue.step(), false);
+});
+
+Deno.test("times beyond 2^32 nanoseconds keep their order to the nanosecond", () => {
+  const queue = new EventQueue();
+  const ran: number[] = [];
+  const handler = queue.register((n) => ran.push(n));
+  const hour = 3_600_000_000_000;
+  queue.at(1000 * hour + 1, handler, 1);
+  queue.at(1000 * hour, handler, 0);
+  queue.at(2 ** 52, handler, 2);
+  queue.runUntil(2 ** 53 - 1);
+  assert.deepEqual(ran, [0, 1, 2]);
+});
+
+Deno.test("scheduling in the past is a bug of the emulator", () => {
+  const queue = new EventQueue();
+  const handler = queue.register(() => {});
+  queue.runUntil(10);
+  assert.throws(() => queue.at(9, handler), EmulatorBug);
+  assert.throws(() => queue.at(NaN, handler), EmulatorBug);
+});
