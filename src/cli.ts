@@ -4,7 +4,7 @@ import { readScenario } from "./cli/files.ts";
 import { printKho } from "./cli/kho.ts";
 import { IMAGES } from "./kernel/image.ts";
 import { BUILTIN } from "./scenario/builtin.ts";
-import { UsageError } from "./scenario/errors.ts";
+import { didYouMean, UsageError } from "./scenario/errors.ts";
 import { EXIT } from "./scenario/judge.ts";
 import { loadScenario } from "./scenario/load.ts";
 import { jsonReport, textReport } from "./scenario/report.ts";
@@ -71,6 +71,12 @@ function commandLine(exit: (code: number) => void): Command {
     });
   for (const command of [program, ...program.commands]) {
     command.exitOverride().showSuggestionAfterError(true).allowExcessArguments(false);
+    command.configureOutput({
+      // Asked about colours, the parser would look into the environment, which needs a permission.
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
+      outputError: (text, write) => write(text.replace(/^error: /, "hitless: ")),
+    });
   }
   return program;
 }
@@ -79,7 +85,7 @@ function listScenarios(): string {
   const width = Math.max(...[...BUILTIN.keys()].map((name) => name.length));
   return [...BUILTIN].map(([name, text]) => {
     const { scenario } = loadScenario(text, name);
-    const sentence = scenario.description.trim().replaceAll(/\s+/g, " ").split(/(?<=[.:])\s/)[0];
+    const sentence = scenario.description.trim().replaceAll(/\s+/g, " ").split(/(?<=\.)\s/)[0];
     return `${name.padEnd(width)}  ${sentence}\n`;
   }).join("");
 }
@@ -124,10 +130,23 @@ function internalError(error: unknown, args: readonly string[]): string {
     `repeat with: deno run main.ts ${args.join(" ")}\n${what}`;
 }
 
+const COMMANDS = ["scenarios", "kho", "help"];
+
+/** A first word that is neither a flag nor a command. */
+function checkCommand(args: readonly string[]): void {
+  const word = args[0];
+  if (word === undefined || word.startsWith("-") || COMMANDS.includes(word)) return;
+  const hint = BUILTIN.has(word)
+    ? `, did you mean --scenario ${word}?`
+    : didYouMean(word, COMMANDS);
+  throw new UsageError(`there is no command ${JSON.stringify(word)}${hint}`);
+}
+
 /** Runs the program; answers its exit status. Never throws. */
 export async function main(args: readonly string[]): Promise<number> {
   let status = 0;
   try {
+    checkCommand(args);
     await commandLine((code) => status = code).parseAsync([...args], { from: "user" });
     return status;
   } catch (error) {

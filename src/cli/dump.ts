@@ -10,7 +10,7 @@ import { reason } from "./files.ts";
 export function prepareDump(folder: string): (kernel: Kernel, n: number) => void {
   if (Deno.permissions.querySync({ name: "write", path: folder }).state !== "granted") {
     throw new UsageError(
-      `--dump ${folder}: writing there is not allowed: add --allow-write=${folder} before main.ts`,
+      `--dump ${folder}: writing there is not allowed: give deno run the flag --allow-write=${folder}`,
     );
   }
   try {

@@ -5,7 +5,7 @@ import { didYouMean, UsageError } from "../scenario/errors.ts";
 export function readFile(path: string): Uint8Array {
   if (Deno.permissions.querySync({ name: "read", path }).state !== "granted") {
     throw new UsageError(
-      `reading ${path} is not allowed: add --allow-read=${path} before main.ts`,
+      `reading ${path} is not allowed: give deno run the flag --allow-read=${path}`,
     );
   }
   try {

@@ -40,7 +40,7 @@ export type QuestionId = "kexec" | "quit";
 /** What lies over the panes and takes the keys. */
 export type Overlay =
   | { readonly kind: "question"; readonly question: QuestionId; readonly selected: number }
-  | { readonly kind: "device" }
+  | { readonly kind: "device"; readonly top: number }
   | { readonly kind: "help"; readonly top: number };
 
 /** Everything the screen shows that is not the platform's. */
@@ -74,7 +74,7 @@ export interface Shown extends View {
 }
 
 /** What the view tells about the frame it drew, which scrolling goes by. */
-export type Metrics = Readonly<Partial<Record<PaneId | "help", Shown>>>;
+export type Metrics = Readonly<Partial<Record<PaneId | "overlay", Shown>>>;
 
 /** What a decision may look at beside the model. */
 export interface Context {

@@ -97,7 +97,7 @@ export function drawLane(region: Region, a: Axis, lane: readonly Segment[]): voi
     running: glyphs.heavy.h,
     paused: glyphs.empty,
     gone: " ",
-    none: " ",
+    none: glyphs.phase[3],
     booting: glyphs.empty,
   };
   for (const { from, to, kind, text } of lane) {
@@ -132,8 +132,13 @@ export function drawHistory(
   for (let i = 0; i < shown; i++) {
     const value = full[full.length - 1 - i]!;
     if (!(value > 0)) continue;
-    const level = Math.max(1, Math.round(Math.min(1, value / max) * levels.length));
     const x = right - (i + 1) * a.perBucket;
-    region.fill(style, levels[level - 1]!, { x, y: 0, w: a.perBucket, h: 1 });
+    region.fill(style, barOf(value, max, levels), { x, y: 0, w: a.perBucket, h: 1 });
   }
+}
+
+/** The bar of a positive value. The highest stays below the row above, so that rows stay apart. */
+export function barOf(value: number, max: number, levels: readonly string[]): string {
+  const highest = levels.length - 1;
+  return levels[Math.max(1, Math.round(Math.min(1, value / max) * highest)) - 1]!;
 }

@@ -47,7 +47,7 @@ export class Meter {
   isStarved = false;
   firstFault: DmaIncident | undefined;
   firstStray: DmaIncident | undefined;
-  /** Time of the last access that failed or strayed; -1 for never. */
+  /** Time of the last access that was refused or strayed; -1 for never. */
   lastBad = -1;
   /** Accesses per bucket of virtual time, a ring. */
   readonly history = new Int32Array(BUCKETS);
@@ -167,13 +167,12 @@ export class Meters implements DmaObserver {
     // A write to the interrupt window is an interrupt on its way, not a DMA.
     if (code === DMA_INTERRUPT) return;
     const meter = this.get(fn);
-    const now = this.now;
-    meter.lastBad = now;
     if (code === DMA_BUS_MASTER_OFF) meter.blocked++;
-    else if (code < 0 && code > -256) {
+    else meter.lastBad = this.now;
+    if (code < 0 && code > -256) {
       meter.faultCount++;
       meter.faults.set(-code, (meter.faults.get(-code) ?? 0) + 1);
-    } else meter.aborted++;
+    } else if (code !== DMA_BUS_MASTER_OFF) meter.aborted++;
     const incident = this.#incident(fn, write, hi, lo, -1, code);
     if (code !== DMA_BUS_MASTER_OFF) meter.firstFault ??= incident;
     this.sink?.fault(incident);

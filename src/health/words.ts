@@ -23,7 +23,7 @@ const LATE = 20 * ms;
 export function healthWord(meter: Meter, now: number, blocked: boolean): HealthWord {
   if (meter.stray > 0) return "stray";
   const recentlyBad = meter.lastBad >= 0 && now - meter.lastBad < RECENT;
-  if (blocked) return meter.busySince >= 0 || recentlyBad ? "blocked" : "off";
+  if (blocked) return meter.busySince >= 0 ? "blocked" : "off";
   if (recentlyBad) return "faulting";
   if (meter.isStarved) return "starved";
   if (meter.busySince < 0) return meter.lastDone < 0 ? "off" : "idle";

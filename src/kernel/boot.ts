@@ -12,11 +12,11 @@ import { FrameUse } from "./mm/frames.ts";
 /** Where the guests' file system is mounted. */
 export const GUESTMEMFS_MOUNT = "/mnt/guestmemfs";
 
-/** `64M` as the kernel's memparse reads it; undefined when it is no size. */
+/** `64M` as the kernel's memparse reads it, a bare number in bytes; undefined when it is no size. */
 export function memparse(text: string): number | undefined {
-  const m = /^(\d+|0x[0-9a-fA-F]+)([KMGT]?)$/.exec(text);
+  const m = /^(\d+|0x[0-9a-f]+)([kmgt]?)$/i.exec(text);
   if (m === null) return undefined;
-  return Number(m[1]) * 1024 ** ("KMGT".indexOf(m[2]) + 1 || 0);
+  return Number(m[1]) * 1024 ** " kmgt".indexOf(m[2].toLowerCase() || " ");
 }
 
 /** Boot of one kernel, in the order of a real one. Yields what each stage takes, nanoseconds. */
@@ -98,6 +98,7 @@ function mountGuestmemfs(kernel: Kernel, range: { base: number; size: number }):
     return;
   }
   kernel.guestmemfs = fs;
+  kernel.iommufd.adoptFiles(fs);
   vfs.mount(GUESTMEMFS_MOUNT, fs);
   kho.register("guestmemfs", (command, fdt) => guestmemfsNotify(fs, command, fdt));
   const files = fs.names().length;

@@ -102,7 +102,7 @@ export class Syscalls implements Sys {
   }
 
   mmap(length: number, prot: number, flags: number, fd: number, offset: number): number {
-    if (length <= 0 || offset % PAGE_SIZE !== 0) return -E.EINVAL;
+    if (length <= 0 || offset < 0 || offset % PAGE_SIZE !== 0) return -E.EINVAL;
     const writable = (prot & PROT_WRITE) !== 0;
     if (flags & MAP_ANONYMOUS) {
       return this.task.mm.map(length, writable, new AnonBacking(this.kernel.userPages), 0);

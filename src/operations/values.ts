@@ -21,8 +21,10 @@ export function parseDuration(text: string): number | undefined {
   return quantity(text, TIMES);
 }
 
+const SIZE = "expected a size such as 64MiB (B, KiB, MiB, GiB, TiB)";
+
 /** A size in bytes, written with a unit. */
-export const size = z.string().transform((text, ctx) => {
+export const size = z.string(SIZE).transform((text, ctx) => {
   const bytes = parseSize(text);
   if (bytes !== undefined) return bytes;
   ctx.addIssue({
@@ -41,11 +43,13 @@ export function sizeOf(unit: number, name: string) {
 
 export const pages = sizeOf(PAGE_SIZE, "the page, 4KiB");
 
+const DURATION = "expected a duration such as 200us (ns, us, ms, s)";
+
 /** A duration in nanoseconds, written with a unit. */
-export const duration = z.string().transform((text, ctx) => {
+export const duration = z.string(DURATION).transform((text, ctx) => {
   const ns = parseDuration(text);
   if (ns !== undefined) return ns;
-  ctx.addIssue({ code: "custom", message: "expected a duration such as 200us (ns, us, ms, s)" });
+  ctx.addIssue({ code: "custom", message: DURATION });
   return z.NEVER;
 });
 

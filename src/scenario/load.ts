@@ -17,12 +17,24 @@ export interface LoadedScenario {
 export function loadScenario(text: string, file: string): LoadedScenario {
   const document = parseYaml(text, file);
   const result = scenarioSchema.safeParse(document.value);
-  if (!result.success) throw explain(result.error.issues[0], document, file, []);
+  if (!result.success) throw explain(first(result.error.issues), document, file, []);
   const scenario = result.data;
   checkMachine(scenario, document, file);
   const args = scenario.steps.map((_, i) => stepArguments(scenario, i, document, file));
   checkExpectations(scenario, document, file);
   return { scenario, args, file };
+}
+
+/** A misspelt key explains the missing one: it is named first. */
+function first(issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue {
+  return issues.find((i) => i.code === "unrecognized_keys") ?? issues[0];
+}
+
+/** The last name on a path; an item of a list goes by the list's name. */
+function nameOf(path: readonly PropertyKey[]): string {
+  const last = path.findLastIndex((part) => typeof part === "string");
+  const index = path.slice(last + 1).map((i) => `[${String(i)}]`).join("");
+  return last < 0 ? "the scenario" : String(path[last]) + index;
 }
 
 /** The first thing zod did not like, in words a person can act on. */
@@ -33,7 +45,7 @@ function explain(
   prefix: readonly PropertyKey[],
 ): UsageError {
   const path = [...prefix, ...issue.path];
-  const name = String(path[path.length - 1] ?? "the scenario");
+  const name = nameOf(path);
   const found = valueAt(document.value, path);
   if (issue.code === "unrecognized_keys") {
     const key = issue.keys[0];
@@ -55,16 +67,15 @@ function explain(
     return new UsageError(`${name}: found ${at}, expected ${many}${hint}`, file, place);
   }
   if (issue.code === "invalid_union" && issue.discriminator !== undefined) {
-    const model = valueAt(found, [issue.discriminator ?? ""]);
     const models = ["nic", "nvme"];
-    const hint = typeof model === "string" ? didYouMean(model, models) : "";
-    const where = document.placeOf([...path, issue.discriminator ?? ""]);
-    const text = `${issue.discriminator}: found ${quote(model)}, expected ${oneOf(models)}${hint}`;
-    return new UsageError(text, file, where);
+    const hint = typeof found === "string" ? didYouMean(found, models) : "";
+    return new UsageError(`${name}: found ${at}, expected ${oneOf(models)}${hint}`, file, place);
   }
   if (issue.code === "invalid_type") {
     const text = found === undefined ? `${name} is missing` : `${name}: found ${at}`;
-    return new UsageError(`${text}, expected ${expectedType(issue.expected)}`, file, place);
+    const own = issue.message.startsWith("expected") ? issue.message : undefined;
+    const wanted = own ?? `expected ${expectedType(issue.expected)}`;
+    return new UsageError(`${text}, ${wanted}`, file, place);
   }
   return new UsageError(`${name}: found ${at}, ${issue.message}`, file, place);
 }
@@ -147,6 +158,13 @@ function checkMachine(scenario: Scenario, document: YamlDocument, file: string):
     }
     seen.set(d.id, d.id).set(d.bdf, d.id);
   });
+  devices.forEach((d, i) => {
+    // A bus is scanned for function 0 of each device first; without it the others stay unseen.
+    const zero = d.bdf.replace(/[0-7]$/, "0");
+    if (!devices.some((other) => other.bdf === zero)) {
+      fail(`there is no ${zero}, so nothing would find ${d.bdf}`, ["machine", "devices", i, "bdf"]);
+    }
+  });
   const owners = new Map<string, string>();
   const ids = devices.map((d) => d.id);
   let guests = 0;
@@ -192,7 +210,7 @@ function stepArguments(
   const prefix = ["steps", index, "with"];
   const result = operation.args.safeParse(step.with);
   if (!result.success) {
-    const issue = result.error.issues[0];
+    const issue = first(result.error.issues);
     if (issue.code === "unrecognized_keys") {
       const known = Object.keys(operation.args.shape);
       const key = issue.keys[0];

@@ -115,13 +115,20 @@ export class Bench {
     return fd;
   }
 
+  /** Anonymous memory, every page of it touched, so that pinning it takes no new ones. */
   anon(bytes: number, prot = S.PROT_READ | S.PROT_WRITE, sys = this.sys): number {
-    return sys.mmap(bytes, prot, S.MAP_PRIVATE | S.MAP_ANONYMOUS, -1, 0);
+    const va = sys.mmap(bytes, prot, S.MAP_PRIVATE | S.MAP_ANONYMOUS, -1, 0);
+    for (let at = 0; at < bytes; at += PAGE_SIZE) sys.load32(va + at);
+    return va;
   }
 
+  /** A memfd, every page of it touched. */
   memfd(bytes: number, sys = this.sys): number {
     const fd = sys.memfdCreate("ram");
     assert.equal(sys.ftruncate(fd, bytes), 0);
+    const va = this.mmap(fd, bytes, S.PROT_READ, sys);
+    for (let at = 0; at < bytes; at += PAGE_SIZE) sys.load32(va + at);
+    sys.munmap(va, bytes);
     return fd;
   }
 
@@ -211,6 +218,13 @@ export class Bench {
   bind(cdev: number, iommufd: number, sys = this.sys) {
     const command = V.VFIO_DEVICE_BIND_IOMMUFD;
     return this.ioctl(cdev, command, V.vfio_device_bind_iommufd, { iommufd }, sys);
+  }
+
+  /** Opens and closes both devices: after their first time they keep memory decoding on. */
+  warm(): void {
+    const fd = this.iommufd();
+    for (const index of [0, 1]) this.sys.close(this.bound(fd, index).cdev);
+    this.sys.close(fd);
   }
 
   attach(cdev: number, pt_id: number, sys = this.sys) {

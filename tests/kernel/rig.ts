@@ -30,7 +30,7 @@ export interface RigOptions {
   image?: string;
   /** Bytes of RAM. */
   memory?: number;
-  /** Words after the default command line. */
+  /** The kernel command line; `guestmemfs=16M kho_scratch=4M` unless said. */
   cmdline?: string;
   vtd?: Partial<VtdCapability>;
   devices?: readonly DeviceSpec[];
@@ -72,7 +72,7 @@ export class KernelRig {
     const spec = { profile, memory: options.memory ?? 64 * MiB, devices };
     const guests = { mapped: () => {} };
     this.machine = new Machine(spec, this.chooser, new DmaLog(), guests, seed);
-    this.#cmdline = `guestmemfs=16M kho_scratch=4M ${options.cmdline ?? ""}`;
+    this.#cmdline = options.cmdline ?? "guestmemfs=16M kho_scratch=4M";
     options.beforeBoot?.(this);
     this.kernel = this.#boot(findImage(options.image ?? "rfc-v1") as KernelImage);
   }
@@ -187,9 +187,4 @@ export class KernelRig {
   translate(sid: number, page: number, write = false): number {
     return this.unit.translate(sid, Math.floor(page / 1048576), (page % 1048576) << 12, write);
   }
-}
-
-/** An errno of a system call as its name would be compared: the negative number. */
-export function errno(e: number): number {
-  return -e;
 }

@@ -37,7 +37,7 @@ class SysfsFile extends OpenFile {
       if (typeof shown === "number") return shown;
       this.#bytes = typeof shown === "string" ? new TextEncoder().encode(shown) : shown;
     }
-    const part = this.#bytes.subarray(this.position, this.position + length);
+    const part = this.#bytes.slice(this.position, this.position + length);
     this.position += part.length;
     return part;
   }

@@ -30,6 +30,7 @@ export const HELD = Symbol("held");
  */
 export class IommuGroup {
   #domain: IommuDomain;
+  #defaultDomain: IommuDomain | undefined;
   #owner: unknown = undefined;
   #ownerCount = 0;
 
@@ -37,10 +38,16 @@ export class IommuGroup {
     readonly id: number,
     readonly dev: PciDev,
     readonly ops: IommuOps,
-    readonly defaultDomain: PagingDomain | undefined,
+    defaultDomain: PagingDomain | undefined,
     first: IommuDomain,
   ) {
+    this.#defaultDomain = defaultDomain;
     this.#domain = first;
+  }
+
+  /** Where the device is when nobody owns it; undefined before a held group first needs one. */
+  get defaultDomain(): IommuDomain | undefined {
+    return this.#defaultDomain;
   }
 
   /** Makes the group; a handed-over device starts on its restored domain, untouched. */
@@ -77,10 +84,9 @@ export class IommuGroup {
    * is attached. The group is blocked from here on, unless `owner` is the heir of a held group:
    * then the device simply goes on with the domain it has.
    */
-  claim(owner: unknown, isHeir: (domain: PagingDomain) => boolean): number {
+  claim(owner: unknown, heir: boolean): number {
     if (this.held) {
-      const domain = this.#domain as PagingDomain;
-      if (!isHeir(domain)) return -E.EPERM;
+      if (!heir) return -E.EPERM;
       this.#owner = owner;
       return 0;
     }
@@ -89,7 +95,7 @@ export class IommuGroup {
       this.#ownerCount++;
       return 0;
     }
-    if (this.#domain !== this.defaultDomain) return -E.EBUSY;
+    if (this.#domain !== this.#defaultDomain) return -E.EBUSY;
     const rc = this.#set(this.ops.blocking);
     if (rc < 0) return rc;
     this.#owner = owner;
@@ -114,16 +120,13 @@ export class IommuGroup {
     this.#set(this.ops.blocking);
   }
 
-  #lazyDefault: IommuDomain | undefined;
-
   /** A formerly held group makes its default domain when it first needs one. */
   #default(): IommuDomain {
-    if (this.defaultDomain !== undefined) return this.defaultDomain;
-    if (this.#lazyDefault === undefined) {
+    if (this.#defaultDomain === undefined) {
       const made = this.ops.allocPaging(this.dev, 0);
-      this.#lazyDefault = typeof made === "number" ? this.ops.blocking : made;
+      this.#defaultDomain = typeof made === "number" ? this.ops.blocking : made;
     }
-    return this.#lazyDefault;
+    return this.#defaultDomain;
   }
 
   #set(domain: IommuDomain): number {
@@ -160,11 +163,11 @@ export class IommuCore {
   }
 
   /**
-   * True when the device's DMA is to go on through the jump: the dump stands, and the device is on
-   * a domain that is in it.
+   * True when the device's DMA is to go on through the jump: the next kernel gets the dump, and the
+   * device is on a domain that is in it.
    */
   handsOver(dev: PciDev): boolean {
-    return this.kernel.kho.active && (dev.group?.domain.persistentId ?? 0) !== 0;
+    return this.kernel.kexec.carriesDump && (dev.group?.domain.dumped ?? false);
   }
 
   shutdown(): void {

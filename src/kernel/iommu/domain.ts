@@ -8,6 +8,8 @@ export abstract class IommuDomain {
   abstract readonly type: DomainType;
   /** 0: not persistent (seed line 690). */
   persistentId = 0;
+  /** It is in the KHO dump that stands. */
+  dumped = false;
 }
 
 /** A domain with page tables that map and unmap. */

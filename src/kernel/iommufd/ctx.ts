@@ -2,7 +2,7 @@ import { E2BIG, EFAULT, EINVAL, ENOTTY } from "../../uapi/errno.ts";
 import { OpenFile } from "../fs/vfs.ts";
 import type { Kernel } from "../kernel.ts";
 import type { Task } from "../process/task.ts";
-import type { PagingDomain } from "../iommu/domain.ts";
+import type { IommuDomain } from "../iommu/domain.ts";
 import { HwptPaging } from "./hwpt.ts";
 import { IOCTLS } from "./ioctls.ts";
 import { ObjectTable } from "./objects.ts";
@@ -12,8 +12,10 @@ export class IommufdCtx extends OpenFile {
   readonly objects = new ObjectTable();
   /** 0: not persistent (seed line 128). */
   persistentId = 0;
-  /** A dump stands: what was written into it must not change. Mutating calls answer EBUSY. */
+  /** A dump stands: what was written into it must not change. */
   frozen = false;
+  /** What the dump keeps open: this file and those of its devices. */
+  keptOpen: OpenFile[] = [];
 
   constructor(readonly kernel: Kernel) {
     super();
@@ -32,16 +34,27 @@ export class IommufdCtx extends OpenFile {
     return row.run({ task, ctx: this, payload: payload.subarray(0, size) });
   }
 
+  /** The HWPT that stands for a domain. */
+  hwptOf(domain: IommuDomain): HwptPaging | undefined {
+    const found = this.objects.all.find((o) => o instanceof HwptPaging && o.domain === domain);
+    return found as HwptPaging | undefined;
+  }
+
   /** Some device still waits, on one of this context's domains, for its heir. */
-  #stillHeld(): boolean {
-    const domains = this.objects.all.map((o) => (o instanceof HwptPaging ? o.domain : undefined));
-    return this.kernel.iommu.groups.some((g) =>
-      g.held && domains.includes(g.domain as PagingDomain)
-    );
+  get waiting(): boolean {
+    return this.kernel.iommu.groups.some((g) => g.held && this.hwptOf(g.domain) !== undefined);
+  }
+
+  /**
+   * Mutating calls answer EBUSY: a dump stands, or a device still waits for its heir. Should this
+   * process die, the next one must find what was handed over.
+   */
+  get immutable(): boolean {
+    return this.frozen || this.waiting;
   }
 
   protected override release(): void {
-    if (this.#stillHeld()) {
+    if (this.waiting) {
       // The process went away before it took its devices: they go on, somebody may try again.
       this.kernel.iommufd.returnToPending(this);
       return;

@@ -1,4 +1,5 @@
 import * as E from "../../uapi/errno.ts";
+import type { OpenFile } from "../fs/vfs.ts";
 import type { IommuGroup } from "../iommu/core.ts";
 import type { PciDev } from "../pci/pci.ts";
 import type { IommufdCtx } from "./ctx.ts";
@@ -15,7 +16,13 @@ export class IommufdDevice extends IommufdObject {
   readonly kind = ObjectKind.device;
   hwpt: HwptPaging | undefined;
 
-  constructor(readonly ctx: IommufdCtx, readonly dev: PciDev, readonly group: IommuGroup) {
+  /** `file`: the open device file that bound it. */
+  constructor(
+    readonly ctx: IommufdCtx,
+    readonly dev: PciDev,
+    readonly group: IommuGroup,
+    readonly file: OpenFile,
+  ) {
     super();
   }
 
@@ -41,7 +48,7 @@ export class IommufdDevice extends IommufdObject {
       // Not compatible with this device's IOMMU: try the next one.
       if (rc !== -E.EINVAL) return rc;
     }
-    if (this.ctx.frozen) return -E.EBUSY;
+    if (this.ctx.immutable) return -E.EBUSY;
     const hwpt = makeHwpt(this.ctx, target, this, true);
     if (typeof hwpt === "number") return hwpt;
     const rc = this.#attachHwpt(hwpt);
@@ -54,8 +61,7 @@ export class IommufdDevice extends IommufdObject {
 
   #attachHwpt(hwpt: HwptPaging): number {
     if (this.hwpt === hwpt) return 0;
-    // A frozen context may not change hardware; taking up what hardware does already is no change.
-    if (this.ctx.frozen && this.group.domain !== hwpt.domain) return -E.EBUSY;
+    if (this.ctx.frozen) return -E.EBUSY;
     const old = this.hwpt;
     if (old?.ioas !== hwpt.ioas) {
       const rc = hwpt.ioas.iopt.reserve(MSI_START, MSI_LAST, this);
@@ -70,6 +76,15 @@ export class IommufdDevice extends IommufdObject {
     this.hwpt = hwpt;
     if (old !== undefined) this.#drop(old, old.ioas !== hwpt.ioas);
     return 0;
+  }
+
+  /**
+   * Takes over a held device: it is attached already, to the HWPT whose user it has been since the
+   * context was picked up.
+   */
+  inherit(hwpt: HwptPaging): void {
+    this.hwpt = hwpt;
+    hwpt.ioas.iopt.reserve(MSI_START, MSI_LAST, this);
   }
 
   /** Back to the blocking domain. Harmless when nothing is attached. */
@@ -90,17 +105,21 @@ export class IommufdDevice extends IommufdObject {
 
 /**
  * Binds a device: its group's DMA is claimed for the context. ENODEV without a group; EPERM and
- * EBUSY from {@link IommuGroup.claim}. The heir of a held device gets the object id it had.
+ * EBUSY from {@link IommuGroup.claim}. The heir of a held device is the context that has the HWPT
+ * it runs on; it gets the device under the object id it had, attached as it was.
  */
-export function bindDevice(ctx: IommufdCtx, dev: PciDev): IommufdDevice | number {
+export function bindDevice(
+  ctx: IommufdCtx,
+  dev: PciDev,
+  file: OpenFile,
+): IommufdDevice | number {
   const group = dev.group;
   if (group === undefined) return -E.ENODEV;
-  const rc = group.claim(
-    ctx,
-    (domain) => ctx.persistentId !== 0 && domain.persistentOwner === ctx.persistentId,
-  );
+  const inherited = group.held ? ctx.hwptOf(group.domain) : undefined;
+  const rc = group.claim(ctx, inherited !== undefined);
   if (rc < 0) return rc;
-  const idev = new IommufdDevice(ctx, dev, group);
+  const idev = new IommufdDevice(ctx, dev, group, file);
+  if (inherited !== undefined) idev.inherit(inherited);
   const id = ctx.kernel.iommufd.takeReservedId(ctx, dev);
   if (id === undefined) ctx.objects.add(idev);
   else ctx.objects.addAt(id, idev);

@@ -39,7 +39,10 @@ export function makeHwpt(
 ): HwptPaging | number {
   const id = ctx.persistentId === 0 ? 0 : ctx.kernel.iommufd.allocDomainId();
   const domain = idev.group.ops.allocPaging(idev.dev, id);
-  if (typeof domain === "number") return domain;
+  if (typeof domain === "number") {
+    if (id !== 0) ctx.kernel.iommufd.freeDomainId(id);
+    return domain;
+  }
   domain.persistentOwner = ctx.persistentId;
   const rc = ioas.iopt.addDomain(domain);
   if (rc < 0) {
@@ -53,7 +56,7 @@ export function makeHwpt(
 export function hwptAlloc({ ctx, payload }: Ucmd): number {
   const cmd = U.iommu_hwpt_alloc.decode(payload);
   if (cmd.rsvd !== 0 || cmd.rsvd2 !== 0) return -E.EOPNOTSUPP;
-  if (cmd.data_type === U.IOMMU_HWPT_DATA_NONE && cmd.data_len !== 0) return -E.EINVAL;
+  if ((cmd.data_type === U.IOMMU_HWPT_DATA_NONE) !== (cmd.data_len === 0)) return -E.EINVAL;
   const idev = ctx.objects.get(cmd.dev_id, ObjectKind.device) as IommufdDevice | undefined;
   if (idev === undefined) return -E.ENOENT;
   const target = ctx.objects.get(cmd.pt_id);
@@ -62,7 +65,7 @@ export function hwptAlloc({ ctx, payload }: Ucmd): number {
     return target instanceof HwptPaging ? -E.EOPNOTSUPP : -E.EINVAL;
   }
   if (cmd.flags !== 0 || cmd.data_type !== U.IOMMU_HWPT_DATA_NONE) return -E.EOPNOTSUPP;
-  if (ctx.frozen) return -E.EBUSY;
+  if (ctx.immutable) return -E.EBUSY;
   const hwpt = makeHwpt(ctx, target, idev, false);
   if (typeof hwpt === "number") return hwpt;
   cmd.out_hwpt_id = hwpt.id;

@@ -192,7 +192,10 @@ export class IoPageTable {
     for (const r of [...this.#reserved]) if (r.owner === owner) this.#reserved.remove(r);
   }
 
-  /** First fit from low addresses, never 0 (FACTS 1.3, auto IOVA). */
+  /**
+   * First fit from low addresses, never 0 (FACTS 1.3, auto IOVA). EINVAL for memory that is not
+   * aligned as the domains want it.
+   */
   #findIova(uptr: bigint, length: bigint): bigint | number {
     if (length >= U64_MAX / 2n) return -E.EOVERFLOW;
     let align = 1n;
@@ -200,7 +203,7 @@ export class IoPageTable {
     const lowBit = uptr === 0n ? align : uptr & -uptr;
     if (lowBit < align) align = lowBit;
     if (align > BigInt(2 * MiB)) align = BigInt(2 * MiB);
-    if (align < this.alignment) align = this.alignment;
+    if (align < this.alignment) return -E.EINVAL;
     const offset = uptr % PAGE;
     return this.#firstFit(length, align, offset) ??
       this.#firstFit(length, this.alignment, offset) ??
@@ -211,7 +214,7 @@ export class IoPageTable {
     for (const range of this.usableRanges()) {
       let at = range.start < PAGE ? PAGE : range.start;
       for (;;) {
-        at = ((at + align - 1n) / align) * align + (align >= PAGE ? offset : 0n);
+        at = ((at + align - 1n) / align) * align | offset;
         const last = at + length - 1n;
         if (last > range.last || last > U64_MAX - PAGE) break;
         const clash = this.areas.first(at, last);

@@ -32,7 +32,7 @@ export function getIoas(ctx: IommufdCtx, id: number): Ioas | undefined {
 export function ioasAlloc({ ctx, payload }: Ucmd): number {
   const cmd = U.iommu_ioas_alloc.decode(payload);
   if (cmd.flags !== 0) return -E.EOPNOTSUPP;
-  if (ctx.frozen) return -E.EBUSY;
+  if (ctx.immutable) return -E.EBUSY;
   cmd.out_ioas_id = ctx.objects.add(new Ioas()).id;
   U.iommu_ioas_alloc.update(payload, cmd);
   return 0;
@@ -72,7 +72,7 @@ function mapPreamble(
   }
   const ioas = getIoas(ctx, cmd.ioas_id);
   if (ioas === undefined) return -E.ENOENT;
-  return ctx.frozen ? -E.EBUSY : ioas;
+  return ctx.immutable ? -E.EBUSY : ioas;
 }
 
 function iommuProt(flags: number): number {
@@ -126,7 +126,8 @@ function persistentSource(task: Task, va: bigint, length: bigint): PageSource | 
   if (vma === undefined || !(file instanceof GuestmemfsFile)) return -E.EFAULT;
   if (va + length > BigInt(vma.end)) return -E.EFAULT;
   const page = vma.pgoff * PAGE_SIZE + (address - vma.start);
-  return new GuestmemfsSource(file.fs, file.inode.ino, page - page % PAGE_SIZE, false);
+  const start = page - page % PAGE_SIZE;
+  return new GuestmemfsSource(file.fs, file.inode.ino, start, false, vma.writable);
 }
 
 /** IOMMU_IOAS_MAP_FILE: memory of a file by offset; the file is held, not the process. */
@@ -138,7 +139,6 @@ export function ioasMapFile({ task, ctx, payload }: Ucmd): number {
   if (file === undefined) return -E.EBADF;
   if (ctx.persistentId !== 0 && !(file instanceof GuestmemfsFile)) return -E.EFAULT;
   const source = fileSource(file, Number(cmd.start - cmd.start % PAGE));
-  if (typeof source === "number") return source;
   const rc = mapSource(ioas, source, cmd, cmd.start);
   if (rc === 0) U.iommu_ioas_map_file.update(payload, cmd);
   return rc;
@@ -149,7 +149,7 @@ export function ioasUnmap({ ctx, payload }: Ucmd): number {
   const cmd = U.iommu_ioas_unmap.decode(payload);
   const ioas = getIoas(ctx, cmd.ioas_id);
   if (ioas === undefined) return -E.ENOENT;
-  if (ctx.frozen) return -E.EBUSY;
+  if (ctx.immutable) return -E.EBUSY;
   if (cmd.iova === 0n && cmd.length === U.U64_MAX) {
     cmd.length = ioas.iopt.unmapAll();
   } else {

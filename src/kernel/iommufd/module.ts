@@ -1,11 +1,12 @@
 import { sysfsFile } from "../fs/sysfs.ts";
+import type { Guestmemfs } from "../fs/guestmemfs/guestmemfs.ts";
 import type { FsFile } from "../fs/vfs.ts";
 import type { Kernel } from "../kernel.ts";
 import type { PciDev } from "../pci/pci.ts";
 import { EBUSY } from "../../uapi/errno.ts";
 import { IommufdCtx } from "./ctx.ts";
 import { iommufdNotify } from "./serialise.ts";
-import { incomingIommufds, rehydrate } from "./restore.ts";
+import { incomingIommufds, recountPins, rehydrate } from "./restore.ts";
 
 /** /dev/iommu and the persistent iommufds of this boot. */
 export class IommufdModule {
@@ -45,6 +46,12 @@ export class IommufdModule {
       parent.dir(String(id)).add("iommufd", sysfsFile({ show: (task) => this.#show(id, task) }));
     }
     this.kernel.dmesg.info(`iommufd: ${ids.length} persistent iommufds to be picked up`);
+  }
+
+  /** The file system came over with the pins of everybody who used it; see {@link recountPins}. */
+  adoptFiles(fs: Guestmemfs): void {
+    const fdt = this.kernel.kho.incoming;
+    if (fdt !== undefined) recountPins(fdt, fs, this.pending);
   }
 
   /**

@@ -80,18 +80,23 @@ export class MemfdSource implements PageSource {
 export class GuestmemfsSource implements PageSource {
   readonly persistent: { readonly handle: number; readonly offset: number };
 
-  /** `adopt`: the inode carries this pin already, from before the kexec. */
+  /**
+   * `adopt`: the inode carries this pin already, from before the kexec. `writable`: false for
+   * memory the process itself may only read.
+   */
   constructor(
     readonly fs: Guestmemfs,
     readonly ino: number,
     readonly start: number,
     adopt: boolean,
+    readonly writable = true,
   ) {
     if (!adopt) fs.pin(fs.sb.inode(ino));
     this.persistent = { handle: ino, offset: start };
   }
 
-  pin(index: number): number {
+  pin(index: number, write: boolean): number {
+    if (write && !this.writable) return -EFAULT;
     const page = Math.floor(this.start / PAGE_SIZE) + index;
     const pfn = this.fs.frameOfPage(this.fs.sb.inode(this.ino), page);
     return pfn < 0 ? -EFAULT : pfn;
@@ -104,13 +109,24 @@ export class GuestmemfsSource implements PageSource {
   }
 }
 
-/** The source MAP_FILE makes of a file. EINVAL where the file's memory cannot be pinned. */
-export function fileSource(file: OpenFile, start: number): PageSource | number {
+/** A file whose memory cannot be pinned: EINVAL, but only once somebody wants the pages. */
+class UnpinnableSource implements PageSource {
+  pin(): number {
+    return -EINVAL;
+  }
+
+  unpin(): void {}
+
+  release(): void {}
+}
+
+/** The source MAP_FILE makes of a file. */
+export function fileSource(file: OpenFile, start: number): PageSource {
   if (file instanceof MemfdFile) return new MemfdSource(file, start);
   if (file instanceof GuestmemfsFile) {
     return new GuestmemfsSource(file.fs, file.inode.ino, start, false);
   }
-  return -EINVAL;
+  return new UnpinnableSource();
 }
 
 /** The pages behind one or more areas: pinned once, however many domains map them (FACTS 1.4). */

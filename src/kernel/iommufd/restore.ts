@@ -3,7 +3,8 @@ import type { Fdt } from "../../fdt/mod.ts";
 import { EINVAL, ENODEV } from "../../uapi/errno.ts";
 import { IOMMU_WRITE } from "../../uapi/iommufd.ts";
 import type { Kernel } from "../kernel.ts";
-import { readNumber } from "../kho/abi.ts";
+import type { Guestmemfs } from "../fs/guestmemfs/guestmemfs.ts";
+import { readBigInt, readNumber } from "../kho/abi.ts";
 import type { Task } from "../process/task.ts";
 import { IommufdCtx } from "./ctx.ts";
 import { HwptPaging } from "./hwpt.ts";
@@ -55,7 +56,9 @@ export function rehydrate(kernel: Kernel, _task: Task, id: number): IommufdCtx |
     if (!(ioas instanceof Ioas)) return -EINVAL;
     if (domain === undefined) return -ENODEV;
     const auto = readNumber(fdt, node, "auto") === 1;
-    ctx.objects.addAt(Number(fdt.name(node)), new HwptPaging(ioas, domain, auto));
+    const hwpt = ctx.objects.addAt(Number(fdt.name(node)), new HwptPaging(ioas, domain, auto));
+    // A device that waits is a user of the HWPT it runs on, until its heir takes the place.
+    hwpt.users += kernel.iommu.groups.filter((g) => g.held && g.domain === domain).length;
     const rc = ioas.iopt.adoptDomain(domain);
     if (rc < 0) return rc;
   }
@@ -71,25 +74,43 @@ function restoreArea(
   fdt: Fdt,
   node: number,
   ioas: Ioas,
-  fs: NonNullable<Kernel["guestmemfs"]>,
+  fs: Guestmemfs,
 ): boolean {
   const value = (name: string) => readNumber(fdt, node, name);
-  const start = value("iova-start"), length = value("iova-len"), prot = value("iommu-prot");
+  const start = readBigInt(fdt, node, "iova-start"), length = readBigInt(fdt, node, "iova-len");
+  const prot = value("iommu-prot");
   const handle = value("file-handle"), offset = value("file-offset");
   const pageOffset = value("page-offset") ?? 0;
   if (start === undefined || !length || prot === undefined || !handle || offset === undefined) {
     return false;
   }
   const source = new GuestmemfsSource(fs, handle, offset, true);
-  const npages = Math.ceil((length + pageOffset) / PAGE_SIZE);
+  const npages = Math.ceil((Number(length) + pageOffset) / PAGE_SIZE);
   const pages = new IoptPages(source, npages, (prot & IOMMU_WRITE) !== 0);
-  const last = BigInt(start) + BigInt(length) - 1n;
   return ioas.iopt.restore({
-    start: BigInt(start),
-    last,
+    start,
+    last: start + length - 1n,
     prot,
     pages,
     pageOffset,
     storage: undefined,
   });
+}
+
+/**
+ * Puts the files' pins right after a kexec: an area that was handed over is a pin, and nothing else
+ * is. Whoever else had pinned a file died with its kernel and never let go. `ids`: the contexts
+ * that were handed over.
+ */
+export function recountPins(fdt: Fdt, fs: Guestmemfs, ids: readonly number[]): void {
+  const files = new Map(fs.inodes().map((inode) => [inode.ino, inode]));
+  for (const inode of files.values()) inode.pins = 0;
+  for (const id of ids) {
+    for (const ioas of nodes(fdt, fdt.path(`/iommufd/iommufds/${id}/ioases`))) {
+      for (const area of nodes(fdt, ioas)) {
+        const inode = files.get(readNumber(fdt, area, "file-handle") ?? 0);
+        if (inode !== undefined) fs.pin(inode);
+      }
+    }
+  }
 }

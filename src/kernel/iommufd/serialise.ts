@@ -1,4 +1,4 @@
-import type { FdtWriter } from "../../fdt/mod.ts";
+import type { Fdt, FdtWriter } from "../../fdt/mod.ts";
 import { KEXEC_KHO_DUMP, type KhoCommand, NOTIFY_BAD, NOTIFY_DONE } from "../kho/abi.ts";
 import type { IommufdCtx } from "./ctx.ts";
 import { IommufdDevice } from "./device.ts";
@@ -11,7 +11,8 @@ export const IOMMUFD_COMPATIBLE = "iommufd-v0";
 
 /**
  * The iommufd subscriber of the KHO chain (seed lines 858-893). A dump freezes what it wrote down
- * and holds the contexts open, so that the program's death cannot undo them; ABORT lets go.
+ * and keeps contexts and devices open, so that a program's death cannot undo them; ABORT lets go.
+ * What the previous kernel handed over and nobody has picked up is handed on as it came.
  */
 export function iommufdNotify(
   module: IommufdModule,
@@ -22,7 +23,7 @@ export function iommufdNotify(
   if (command !== KEXEC_KHO_DUMP) {
     for (const ctx of all.filter((c) => c.frozen)) {
       ctx.frozen = false;
-      ctx.put();
+      for (const file of ctx.keptOpen.splice(0)) file.put();
     }
     return NOTIFY_DONE;
   }
@@ -32,12 +33,25 @@ export function iommufdNotify(
   err |= fdt.beginNode("iommufds");
   for (const ctx of all) {
     err |= serialiseIommufd(fdt, ctx);
-    ctx.get();
+    const devices = ctx.objects.all.filter((o) => o instanceof IommufdDevice);
+    ctx.keptOpen = [...devices.map((idev) => idev.file.get()), ctx.get()];
     ctx.frozen = true;
+  }
+  const incoming = module.kernel.kho.incoming;
+  for (const id of incoming === undefined ? [] : module.pending) {
+    err |= copyNode(fdt, incoming as Fdt, (incoming as Fdt).path(`/iommufd/iommufds/${id}`));
   }
   err |= fdt.endNode();
   err |= fdt.endNode();
   return err !== 0 ? NOTIFY_BAD : NOTIFY_DONE;
+}
+
+/** A node of another tree, with everything under it. */
+function copyNode(fdt: FdtWriter, from: Fdt, node: number): number {
+  let err = fdt.beginNode(from.name(node));
+  for (const { name, value } of from.props(node)) err |= fdt.property(name, value);
+  for (const child of from.subnodes(node)) err |= copyNode(fdt, from, child);
+  return err | fdt.endNode();
 }
 
 /**
@@ -82,8 +96,8 @@ function serialiseIoas(fdt: FdtWriter, ioas: Ioas): number {
   err |= fdt.propU64("pinned-file-handle", handle ?? 0);
   areas.forEach((area, index) => {
     err |= fdt.beginNode(String(index));
-    err |= fdt.propU64("iova-start", Number(area.start));
-    err |= fdt.propU64("iova-len", Number(area.last - area.start) + 1);
+    err |= fdt.propU64("iova-start", area.start);
+    err |= fdt.propU64("iova-len", area.last - area.start + 1n);
     err |= fdt.propU32("iommu-prot", area.prot);
     const file = area.pages.source.persistent;
     err |= fdt.propU64("file-handle", file?.handle ?? 0);

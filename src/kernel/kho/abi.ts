@@ -53,6 +53,13 @@ export function readNumber(fdt: Fdt, node: number, name: string): number | undef
   return bytes.reduceRight((value, byte) => value * 256 + byte, 0);
 }
 
+/** Like {@link readNumber}, all 64 bits of it. */
+export function readBigInt(fdt: Fdt, node: number, name: string): bigint | undefined {
+  const bytes = fdt.getprop(node, name);
+  if (bytes === undefined || bytes.length === 0 || bytes.length > 8) return undefined;
+  return bytes.reduceRight((value, byte) => value * 256n + BigInt(byte), 0n);
+}
+
 /** Page-aligned bounds of an entry, flags dropped. */
 export function pageBounds(mem: KhoMem): { start: number; end: number } {
   const start = Math.floor(mem.address / PAGE_SIZE) * PAGE_SIZE;

@@ -38,6 +38,12 @@ export class Kexec {
 
   constructor(readonly kernel: Kernel) {}
 
+  /** The next kernel will find the dump that stands: it was there when that kernel was loaded. */
+  get carriesDump(): boolean {
+    const dt = this.loaded?.dt;
+    return dt !== undefined && dt === this.kernel.kho.dump?.dt;
+  }
+
   /**
    * Loads (or unloads) the next kernel. The KHO tree is COPIED here: load before activate hands
    * nothing over, silently (FACTS 6.1). ENOENT: no such image; ENOMEM.

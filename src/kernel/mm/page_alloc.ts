@@ -7,8 +7,9 @@ import type { Region } from "./memblock.ts";
 
 /**
  * The page allocator. Free memory is a sorted list of extents taken from the bottom, with a stack
- * of single pages in front of it (the per-CPU lists: what was freed last is used first). Pages
- * come zeroed: whatever an earlier kernel left in them is gone once they are handed out.
+ * of single pages in front of it (the per-CPU lists: what was freed last is used first; drained
+ * when a range is wanted that the extents do not have). Pages come zeroed: whatever an earlier
+ * kernel left in them is gone once they are handed out.
  */
 export class PageAllocator {
   readonly frames: FrameMap;
@@ -68,15 +69,32 @@ export class PageAllocator {
   /** `count` contiguous zeroed pages aligned to `align` pages, or -1. */
   allocRange(count: number, align: number, use: FrameUse): number {
     if (this.chooser.pick("fault:alloc_pages", 1) === 1) return -1;
+    let pfn = this.#takeRange(count, align);
+    if (pfn < 0 && this.#stack.length > 0) {
+      this.#drain();
+      pfn = this.#takeRange(count, align);
+    }
+    if (pfn < 0) return -1;
+    this.frames.set(pfn, count, use);
+    this.memory.fillFrames(pfn, count, 0);
+    return pfn;
+  }
+
+  #takeRange(count: number, align: number): number {
     for (let i = 0; i < this.#starts.length; i++) {
       const pfn = Math.ceil(this.#starts[i] / align) * align;
       if (pfn + count > this.#ends[i]) continue;
       this.#carve(i, pfn, count);
-      this.frames.set(pfn, count, use);
-      this.memory.fillFrames(pfn, count, 0);
       return pfn;
     }
     return -1;
+  }
+
+  /** The single pages go back into the extents, where they grow together. */
+  #drain(): void {
+    const pages = this.#stack;
+    this.#stack = [];
+    for (const pfn of pages) this.#insert(pfn, 1);
   }
 
   /** Frees one page; it will be the next one handed out. */
@@ -88,6 +106,10 @@ export class PageAllocator {
   /** Frees contiguous pages back into the extents. */
   freeRange(pfn: number, count: number): void {
     this.#release(pfn, count);
+    this.#insert(pfn, count);
+  }
+
+  #insert(pfn: number, count: number): void {
     let i = this.#starts.findIndex((s) => s > pfn);
     if (i < 0) i = this.#starts.length;
     this.#starts.splice(i, 0, pfn);

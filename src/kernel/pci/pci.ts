@@ -63,7 +63,7 @@ export class PciDev {
     this.write(cap + R.PCI_EXP_DEVCTL, 2, control | R.PCI_EXP_DEVCTL_BCR_FLR);
     this.write(R.PCI_BASE_ADDRESS_0, 4, bar0 % 4294967296);
     this.write(R.PCI_BASE_ADDRESS_0 + 4, 4, Math.floor(bar0 / 4294967296));
-    this.write(R.PCI_COMMAND, 2, command & ~R.PCI_COMMAND_MASTER);
+    this.write(R.PCI_COMMAND, 2, command);
   }
 }
 

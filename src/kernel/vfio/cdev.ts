@@ -47,12 +47,14 @@ export class VfioCdevFile extends OpenFile {
     const cmd = U.vfio_device_bind_iommufd.decode(payload);
     if (cmd.argsz < 16 || payload.length < 16) return -E.EINVAL;
     if (cmd.flags !== 0 || cmd.iommufd < 0) return -E.EINVAL;
-    if (this.idev !== undefined || this.vdev.opens > 0) return -E.EINVAL;
+    if (this.idev !== undefined) return -E.EINVAL;
     const file = task.file(cmd.iommufd);
     if (file === undefined) return -E.EBADF;
     if (!(file instanceof IommufdCtx)) return -E.EBADFD;
+    // Another file has the device: a cdev is opened by one at a time.
+    if (this.vdev.opens > 0) return -E.EINVAL;
     const handedOver = this.vdev.dev.group?.held ?? false;
-    const idev = bindDevice(file, this.vdev.dev);
+    const idev = bindDevice(file, this.vdev.dev, this);
     if (typeof idev === "number") return idev;
     this.vdev.enable(handedOver);
     this.idev = idev;
@@ -82,11 +84,11 @@ export class VfioCdevFile extends OpenFile {
 
   #info(payload: Uint8Array): number {
     const cmd = U.vfio_device_info.decode(payload);
-    if (cmd.argsz < 16) return -E.EINVAL;
+    if (cmd.argsz < 16 || payload.length < 16) return -E.EINVAL;
     cmd.flags = U.VFIO_DEVICE_FLAGS_PCI | (this.vdev.resetWorks ? U.VFIO_DEVICE_FLAGS_RESET : 0);
     cmd.num_regions = U.VFIO_PCI_NUM_REGIONS;
     cmd.num_irqs = U.VFIO_PCI_NUM_IRQS;
-    U.vfio_device_info.update(payload, cmd);
+    U.vfio_device_info.update(payload.subarray(0, cmd.argsz), cmd);
     return 0;
   }
 

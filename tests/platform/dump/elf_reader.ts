@@ -35,7 +35,13 @@ export class Core {
   #segment(at: number): void {
     const u64 = (offset: number) => this.view.getBigUint64(at + offset, true);
     const type = this.view.getUint32(at, true);
-    const load = { offset: u64(8), vaddr: u64(16), paddr: u64(24), filesz: u64(32), memsz: u64(40) };
+    const load = {
+      offset: u64(8),
+      vaddr: u64(16),
+      paddr: u64(24),
+      filesz: u64(32),
+      memsz: u64(40),
+    };
     if (type === 1) this.loads.push(load);
     else if (type === 4) this.#notes(Number(load.offset), Number(load.filesz));
     else throw new Error(`segment of type ${type}`);

@@ -45,7 +45,7 @@ export function platform(seed = 1, kernel = "rfc-v1"): Platform {
       memory: 128 * MiB,
       devices: [
         { id: "nic0", bdf: "3a:00.0", model: "nic", interval: 200_000, packetBytes: 256 },
-        { id: "nvme0", bdf: "3b:00.1", model: "nvme", latency: 2 * ms },
+        { id: "nvme0", bdf: "3b:02.0", model: "nvme", latency: 2 * ms },
       ],
     },
     vms: [

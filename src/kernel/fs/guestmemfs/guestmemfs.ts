@@ -30,10 +30,17 @@ export class Guestmemfs implements FsDir {
 
   /** Makes an empty file system; undefined when memory for its structures is out. */
   static format(kernel: Kernel, base: number, size: number): Guestmemfs | undefined {
-    const page = kernel.pages.allocPage(FrameUse.kernel);
-    const inodes = kernel.pages.allocRange(L.INODES_BYTES / PAGE_SIZE, 512, FrameUse.kernel);
-    const bitmap = kernel.pages.allocRange(L.BITMAP_BYTES / PAGE_SIZE, 256, FrameUse.kernel);
-    if (page < 0 || inodes < 0 || bitmap < 0) return undefined;
+    const { pages } = kernel;
+    const inodePages = L.INODES_BYTES / PAGE_SIZE, bitmapPages = L.BITMAP_BYTES / PAGE_SIZE;
+    const page = pages.allocPage(FrameUse.kernel);
+    const inodes = pages.allocRange(inodePages, 512, FrameUse.kernel);
+    const bitmap = pages.allocRange(bitmapPages, 256, FrameUse.kernel);
+    if (page < 0 || inodes < 0 || bitmap < 0) {
+      if (page >= 0) pages.freePage(page);
+      if (inodes >= 0) pages.freeRange(inodes, inodePages);
+      if (bitmap >= 0) pages.freeRange(bitmap, bitmapPages);
+      return undefined;
+    }
     const sb = new L.SuperBlock(kernel.machine.memory, page * PAGE_SIZE);
     sb.inodes = inodes * PAGE_SIZE;
     sb.bitmap = bitmap * PAGE_SIZE;

@@ -57,6 +57,9 @@ export class IntelDriver implements IommuOps {
     machine.onFault(unit.index, () => reportFaults(unit));
     if (unit.translationEnabled) {
       if (image.handover !== "none" && adoptUnit(this, unit)) {
+        // Whatever is cached was walked under another kernel: from here on it is these tables.
+        unit.flushContextGlobal();
+        unit.flushIotlbGlobal();
         dmesg.info(`DMAR: ${unit.name}: adopted, translation stays on`);
         unit.write(V.DMAR_FECTL_REG, 0);
         return;
@@ -136,20 +139,24 @@ export class IntelDriver implements IommuOps {
   }
 
   /**
-   * Before a kexec. With a handover, devices that are handed over keep their context entries and
+   * Before a kexec. With a dump that the next kernel will find, devices that are handed over keep their context entries and
    * all others lose theirs, each flushed by its own old DID, and translation stays on. Without one,
    * translation goes off, as the next kernel expects (FACTS 3.7).
    */
   shutdown(): void {
     for (const unit of this.units) {
       unit.write(V.DMAR_PMEN_REG, 0);
-      if (!this.kernel.kho.active || this.kernel.image.handover === "none") {
+      if (!this.kernel.kexec.carriesDump || this.kernel.image.handover === "none") {
         unit.disableTranslation();
       }
     }
-    if (!this.kernel.kho.active) return;
+    if (!this.kernel.kexec.carriesDump) return;
     for (const dev of this.kernel.pci.devices) {
       if (!this.kernel.iommu.handsOver(dev)) this.unitOf(dev.sid)?.clearContext(dev.sid);
+    }
+    for (const unit of this.units) {
+      unit.flushContextGlobal();
+      unit.flushIotlbGlobal();
     }
   }
 }

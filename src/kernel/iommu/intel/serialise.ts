@@ -32,8 +32,9 @@ export function memOfPages(pfns: readonly number[]): KhoMem[] {
  * reach for a persistent domain, and the root and context tables of the units that lead there.
  */
 export function intelNotify(driver: IntelDriver, command: KhoCommand, fdt: FdtWriter): number {
-  if (command !== KEXEC_KHO_DUMP) return NOTIFY_DONE;
   const domains = [...driver.persistent.values()].sort((a, b) => a.persistentId - b.persistentId);
+  for (const domain of domains) domain.dumped = command === KEXEC_KHO_DUMP;
+  if (command !== KEXEC_KHO_DUMP) return NOTIFY_DONE;
   let err = 0;
   err |= fdt.beginNode("intel-iommu");
   err |= fdt.propString("compatible", INTEL_COMPATIBLE);

@@ -1,0 +1,89 @@
+import { formatTime } from "../../base/units.ts";
+import type { DeviceView, Snapshot, VmView } from "../../platform/snapshot.ts";
+import { putFitted, type Region, type Role } from "../../tui/mod.ts";
+import { type Axis, axis, drawHistory, drawLane, guestLane, kernelLane } from "../timeline.ts";
+import { compact, HEALTH_ROLE, keptMark, kernelState } from "../words.ts";
+
+/** One line of the time line: a name, what happened, and how it is now. */
+interface Lane {
+  readonly name: string;
+  readonly state: string;
+  readonly style: Role;
+  draw(region: Region, a: Axis): void;
+}
+
+/** Columns for names, the marks of kept devices included, and for the state at the right. */
+const NAME = 9;
+const STATE = 19;
+
+/** The axis that lanes have in a region of this width. */
+export function laneAxis(width: number, now: number): Axis {
+  return axis(Math.max(0, width - NAME - 1 - STATE), now);
+}
+
+/**
+ * Kernel, guests and devices over the same virtual time, one below the other. When they do not all
+ * fit, the guests share a lane, and kept devices are shown before others.
+ */
+export function drawLanes(region: Region, s: Snapshot): void {
+  const a = laneAxis(region.w, s.time);
+  lanes(s, region.h, region.grid.ascii).forEach((lane, y) => {
+    putFitted(region, 0, y, lane.name, NAME - 1);
+    lane.draw(region.sub({ x: NAME, y, w: a.columns, h: 1 }), a);
+    putFitted(region, NAME + a.columns + 1, y, lane.state, STATE, lane.style);
+  });
+}
+
+/** Lanes that would be drawn if there were room for all. */
+export function laneCount(s: Snapshot): number {
+  return 1 + s.vms.length + s.devices.length;
+}
+
+function lanes(s: Snapshot, room: number, ascii: boolean): Lane[] {
+  const guests = s.vms.length <= 1 || laneCount(s) <= room
+    ? s.vms.map((vm) => guest(s, vm, vm.id))
+    : [guest(s, longestPaused(s.vms), "guests")];
+  const devices = [...s.devices].sort((x, y) => Number(y.persistent) - Number(x.persistent));
+  return [kernel(s), ...guests, ...devices.map((d) => device(d, ascii))].slice(0, room);
+}
+
+function kernel(s: Snapshot): Lane {
+  const state = kernelState(s);
+  return {
+    name: "  kernel",
+    state: state === "none" ? "NONE" : `boot ${s.boot}${state === "up" ? "" : " starts"}`,
+    style: state === "none" ? "bad" : state === "up" ? "good" : "accent",
+    draw: (region, a) => drawLane(region, a, kernelLane(s)),
+  };
+}
+
+function longestPaused(vms: readonly VmView[]): VmView {
+  return vms.reduce((worst, vm) => vm.pause > worst.pause ? vm : worst);
+}
+
+function guest(s: Snapshot, vm: VmView, name: string): Lane {
+  const pause = s.update?.pauses.get(vm.id);
+  const open = pause !== undefined && pause.to < 0;
+  const gone = open && vm.status === "exited" && !(vm.persistent && s.update?.kho);
+  return {
+    name: `  ${name}`,
+    state: pause === undefined
+      ? vm.status
+      : open
+      ? `${gone ? "gone" : "paused"} ${formatTime(vm.pause)}`
+      : `${vm.status === "running" ? "runs" : vm.status} after ${formatTime(vm.pause)}`,
+    style: open ? gone ? "dim" : "warn" : vm.status === "failed" ? "bad" : "text",
+    draw: (region, a) => drawLane(region, a, guestLane(s, vm.id)),
+  };
+}
+
+function device(d: DeviceView, ascii: boolean): Lane {
+  const style = HEALTH_ROLE[d.health];
+  const word = d.health === "healthy" ? "" : `, ${d.health}`;
+  return {
+    name: `${d.persistent ? keptMark(ascii) : " "} ${d.id}`,
+    state: `${compact(d.rate)}/s${word}`,
+    style,
+    draw: (region, a) => drawHistory(region, a, d.history, style === "good" ? "info" : style),
+  };
+}

@@ -1,0 +1,42 @@
+import assert from "node:assert/strict";
+import { PAGE_SIZE } from "../../../src/base/units.ts";
+import { MAP_SHARED, PROT_READ, PROT_WRITE, SegmentationFault } from "../../../src/uapi/sys.ts";
+import { EINVAL } from "../../../src/uapi/errno.ts";
+import { KernelRig } from "../rig.ts";
+
+const RW = PROT_READ | PROT_WRITE;
+
+Deno.test("a memfd's pages come when they are touched and go with the last user", () => {
+  const rig = new KernelRig();
+  const { sys, kernel } = rig;
+  const free = kernel.pages.freePages;
+  const fd = sys.memfdCreate("ram");
+  assert.equal(sys.ftruncate(fd, 8 * PAGE_SIZE), 0);
+  const at = sys.mmap(8 * PAGE_SIZE, RW, MAP_SHARED, fd, 0);
+  assert.equal(kernel.pages.freePages, free);
+  sys.store32(at + 3 * PAGE_SIZE, 7);
+  assert.equal(kernel.pages.freePages, free - 1);
+  sys.close(fd);
+  // The mapping still holds the file.
+  assert.equal(sys.load32(at + 3 * PAGE_SIZE), 7);
+  sys.munmap(at, 8 * PAGE_SIZE);
+  assert.equal(kernel.pages.freePages, free);
+});
+
+Deno.test("cutting a memfd frees what lies behind its end, but not what is pinned", () => {
+  const { sys, kernel } = new KernelRig();
+  const fd = sys.memfdCreate("ram");
+  sys.ftruncate(fd, 4 * PAGE_SIZE);
+  const at = sys.mmap(4 * PAGE_SIZE, RW, MAP_SHARED, fd, 0);
+  const free = kernel.pages.freePages;
+  for (let i = 0; i < 4; i++) sys.store32(at + i * PAGE_SIZE, i + 1);
+  const pinned = sys.task.mm.translate(at + 3 * PAGE_SIZE);
+  kernel.userPages.pin(pinned);
+  assert.equal(sys.ftruncate(fd, PAGE_SIZE), 0);
+  assert.equal(kernel.pages.freePages, free - 2);
+  assert.throws(() => sys.load32(at + PAGE_SIZE), SegmentationFault);
+  assert.equal(sys.load32(at), 1);
+  kernel.userPages.unpin(pinned);
+  assert.equal(kernel.pages.freePages, free - 1);
+  assert.equal(sys.ftruncate(fd, -1), -EINVAL);
+});

@@ -1,0 +1,183 @@
+import assert from "node:assert/strict";
+import { BUILTIN } from "../../src/scenario/builtin.ts";
+import { UsageError } from "../../src/scenario/errors.ts";
+import { loadScenario } from "../../src/scenario/load.ts";
+
+const GOOD = `version: 1
+name: x
+description: d
+machine:
+  guestmemfs: 64MiB
+  devices:
+    - { id: nic0, model: nic, bdf: "3a:00.0" }
+  vms:
+    - { id: vm0, memory: 32MiB, devices: [nic0] }
+steps:
+  - { do: vm.start }
+`;
+
+/** What a person gets for a text: `line:column: message`. */
+function complaint(text: string): string {
+  try {
+    loadScenario(text, "f.yaml");
+  } catch (error) {
+    assert.ok(error instanceof UsageError, String(error));
+    assert.equal(error.file, "f.yaml");
+    return error.text.replace("f.yaml:", "");
+  }
+  return "no complaint";
+}
+
+Deno.test("every built-in scenario loads, and is called what its key says", () => {
+  for (const [name, text] of BUILTIN) assert.equal(loadScenario(text, name).scenario.name, name);
+  const onDisk = [...Deno.readDirSync(new URL("../../scenarios", import.meta.url))];
+  assert.equal(BUILTIN.size, onDisk.filter((e) => e.name.endsWith(".yaml")).length);
+});
+
+Deno.test("sizes, durations and defaults arrive in bytes, nanoseconds and words", () => {
+  const { scenario, args } = loadScenario(
+    GOOD + "  - { do: run, with: { for: 1.5ms } }\n",
+    "f.yaml",
+  );
+  assert.equal(scenario.machine.vms[0].memory, 32 * 1048576);
+  assert.equal(scenario.machine.profile, "intel-legacy");
+  assert.equal(scenario.kernel.image, "rfc-v1");
+  assert.deepEqual(args[1], { for: 1_500_000 });
+});
+
+const WRONG: [what: string, from: string | RegExp, to: string, expected: string][] = [
+  [
+    "an unknown operation",
+    "vm.start",
+    "vm.strat",
+    '11:11: do: found "vm.strat", expected one of run, check, vm.start, vm.stop, vm.kill, ' +
+    "vm.unmap, update, update.continue, update.abort, kho.activate, kho.deactivate, " +
+    "kexec.load, …, did you mean vm.start?",
+  ],
+  [
+    "an unknown key",
+    "memory: 32MiB",
+    "memroy: 32MiB",
+    '9:18: unknown key "memroy", did you mean memory?',
+  ],
+  [
+    "a key like no other",
+    "name: x",
+    "name: x\nzzzzzz: 1",
+    '3:1: unknown key "zzzzzz", expected one of version, name, description, tags, machine, ' +
+    "kernel, steps, expect",
+  ],
+  [
+    "a size that is no multiple of a block",
+    "32MiB",
+    "33MiB",
+    '9:26: memory: found "33MiB", expected a size that is a multiple of 2MiB',
+  ],
+  [
+    "a size without a unit",
+    "32MiB",
+    "32",
+    "9:26: memory: found 32, expected a size such as 64MiB (B, KiB, MiB, GiB, TiB)",
+  ],
+  [
+    "memory that is no multiple of the page",
+    "guestmemfs: 64MiB",
+    "memory: 70000001B",
+    '5:11: memory: found "70000001B", expected a size that is a multiple of the page, 4KiB',
+  ],
+  [
+    "a device that is not there",
+    "[nic0]",
+    "[nic9]",
+    "9:43: there is no device nic9, did you mean nic0?",
+  ],
+  [
+    "an unknown model",
+    "model: nic,",
+    "model: nik,",
+    '7:26: model: found "nik", expected one of nic, nvme, did you mean nic?',
+  ],
+  [
+    "an address that is none",
+    "3a:00.0",
+    "3a:40.0",
+    '7:37: bdf: found "3a:40.0", expected a PCI address such as "3a:00.0"',
+  ],
+  [
+    "a function that nothing would find",
+    "3a:00.0",
+    "3a:00.1",
+    "7:37: there is no 3a:00.0, so nothing would find 3a:00.1",
+  ],
+  [
+    "a VM that is not there",
+    "do: vm.start",
+    "do: vm.stop, with: { vm: vm7 }",
+    '11:32: there is no VM "vm7", did you mean vm0?',
+  ],
+  [
+    "a misspelt argument before a missing one",
+    "do: vm.start",
+    "do: run, with: { four: 3ms }",
+    '11:24: unknown argument "four", did you mean for?',
+  ],
+  [
+    "a duration in no unit of ours",
+    "do: vm.start",
+    "do: run, with: { for: 3 parsecs }",
+    '11:29: for: found "3 parsecs", expected a duration such as 200us (ns, us, ms, s)',
+  ],
+  [
+    "a missing argument",
+    "do: vm.start",
+    "do: run",
+    "11:5: for is missing, expected a duration such as 200us (ns, us, ms, s)",
+  ],
+  ["a wrong type", "devices: [nic0]", "devices: 7", "9:42: devices: found 7, expected a list"],
+  ["another version", "version: 1", "version: 2", "1:10: version: found 2, expected 1"],
+  ["a key twice", "name: x", "name: x\nname: y", "3:1: not YAML: duplicated mapping key"],
+  [
+    "no YAML at all",
+    "steps:",
+    "steps: [",
+    "11:3: not YAML: missed comma between flow collection entries",
+  ],
+  [
+    "two devices of one name",
+    "    - { id: nic0, model",
+    '    - { id: nic0, model: nvme, bdf: "3b:00.0" }\n    - { id: nic0, model',
+    "8:13: there are two nic0",
+  ],
+  [
+    "guest memory that does not fit",
+    "guestmemfs: 64MiB",
+    "guestmemfs: 16MiB",
+    "5:15: guestmemfs of 16MiB is too small: the persistent VMs and the files they leave at an " +
+    "update take 34MiB",
+  ],
+  [
+    "an expectation of a device that is not there",
+    /$/,
+    "expect: { devices: { nic1: { faults: 0 } } }\n",
+    '12:22: there is no device "nic1", did you mean nic0?',
+  ],
+  [
+    "a scenario that is a text",
+    /^[\s\S]*$/,
+    "just text",
+    '1:1: the scenario: found "just text", expected a mapping',
+  ],
+  ["an empty file", /^[\s\S]*$/, "", "1:1: not YAML: expected a document, but the input is empty"],
+];
+
+for (const [what, from, to, expected] of WRONG) {
+  Deno.test(`${what} is answered with its place and what was expected`, () => {
+    assert.equal(complaint(GOOD.replace(from, to)), expected);
+  });
+}
+
+Deno.test("the example in the README is a scenario", () => {
+  const readme = Deno.readTextFileSync(new URL("../../README.md", import.meta.url));
+  const yaml = /```yaml\n([\s\S]*?)```/.exec(readme)?.[1] ?? "";
+  assert.equal(loadScenario(yaml, "README.md").scenario.name, "my-update");
+});
