@@ -28,6 +28,12 @@ export class GuestFault extends Error {
 export class GuestMemory {
   #slots: Slot[] = [];
   #last: Slot | undefined;
+  #loadPage = -1;
+  #loadChunk = new Uint32Array(0);
+  #loadBase = 0;
+  #storePage = -1;
+  #storeChunk = new Uint32Array(0);
+  #storeBase = 0;
 
   constructor(
     readonly guest: string,
@@ -38,27 +44,50 @@ export class GuestMemory {
 
   /** Adds RAM at a guest-physical address, page aligned. */
   addRam(gpa: number, frames: Int32Array): void {
-    this.#slots.push({ gpa, size: frames.length * PAGE_SIZE, frames, io: 0 });
+    this.#add({ gpa, size: frames.length * PAGE_SIZE, frames, io: 0 });
     this.observer.mapped(this.guest, gpa / PAGE_SIZE, frames);
   }
 
   /** Adds a window of device registers at a guest-physical address. */
   addIo(gpa: number, size: number, physical: number): void {
-    this.#slots.push({ gpa, size, frames: undefined, io: physical });
+    this.#add({ gpa, size, frames: undefined, io: physical });
+  }
+
+  #add(slot: Slot): void {
+    this.#slots.push(slot);
+    this.#loadPage = this.#storePage = -1;
   }
 
   load32(gpa: number): number {
-    const slot = this.#find(gpa);
-    const at = gpa - slot.gpa;
-    if (slot.frames === undefined) return this.bus.read32(slot.io + at) | 0;
-    return this.memory.load(slot.frames[Math.floor(at / PAGE_SIZE)], (at % PAGE_SIZE) >>> 2);
+    // A guest's loads come in long runs within a page: the page is looked up once.
+    const page = Math.floor(gpa / PAGE_SIZE);
+    if (page !== this.#loadPage) {
+      const slot = this.#find(gpa);
+      if (slot.frames === undefined) return this.bus.read32(slot.io + gpa - slot.gpa) | 0;
+      const pfn = slot.frames[page - slot.gpa / PAGE_SIZE];
+      const chunk = this.memory.readable(pfn);
+      if (chunk === undefined) return 0;
+      this.#loadPage = page;
+      this.#loadChunk = chunk;
+      this.#loadBase = this.memory.base(pfn);
+    }
+    return this.#loadChunk[this.#loadBase | ((gpa & 0xfff) >>> 2)] | 0;
   }
 
   store32(gpa: number, value: number): void {
-    const slot = this.#find(gpa);
-    const at = gpa - slot.gpa;
-    if (slot.frames === undefined) this.bus.write32(slot.io + at, value);
-    else this.memory.store(slot.frames[Math.floor(at / PAGE_SIZE)], (at % PAGE_SIZE) >>> 2, value);
+    const page = Math.floor(gpa / PAGE_SIZE);
+    if (page !== this.#storePage) {
+      const slot = this.#find(gpa);
+      if (slot.frames === undefined) {
+        this.bus.write32(slot.io + gpa - slot.gpa, value);
+        return;
+      }
+      const pfn = slot.frames[page - slot.gpa / PAGE_SIZE];
+      this.#storePage = page;
+      this.#storeChunk = this.memory.writable(pfn);
+      this.#storeBase = this.memory.base(pfn);
+    }
+    this.#storeChunk[this.#storeBase | ((gpa & 0xfff) >>> 2)] = value;
   }
 
   #find(gpa: number): Slot {

@@ -84,9 +84,9 @@ export class IommuGroup {
    * is attached. The group is blocked from here on, unless `owner` is the heir of a held group:
    * then the device simply goes on with the domain it has.
    */
-  claim(owner: unknown, heir: boolean): number {
+  claim(owner: unknown, isHeir: (domain: IommuDomain) => boolean): number {
     if (this.held) {
-      if (!heir) return -E.EPERM;
+      if (!isHeir(this.#domain)) return -E.EPERM;
       this.#owner = owner;
       return 0;
     }

@@ -116,7 +116,7 @@ export function bindDevice(
   const group = dev.group;
   if (group === undefined) return -E.ENODEV;
   const inherited = group.held ? ctx.hwptOf(group.domain) : undefined;
-  const rc = group.claim(ctx, inherited !== undefined);
+  const rc = group.claim(ctx, () => inherited !== undefined);
   if (rc < 0) return rc;
   const idev = new IommufdDevice(ctx, dev, group, file);
   if (inherited !== undefined) idev.inherit(inherited);

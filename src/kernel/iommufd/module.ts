@@ -51,7 +51,9 @@ export class IommufdModule {
   /** The file system came over with the pins of everybody who used it; see {@link recountPins}. */
   adoptFiles(fs: Guestmemfs): void {
     const fdt = this.kernel.kho.incoming;
-    if (fdt !== undefined) recountPins(fdt, fs, this.pending);
+    // With devices held for contexts this kernel cannot read, the pins there are must stay.
+    const unknown = this.pending.length === 0 && this.kernel.iommu.groups.some((g) => g.held);
+    if (fdt !== undefined && !unknown) recountPins(fdt, fs, this.pending);
   }
 
   /**
