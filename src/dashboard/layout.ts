@@ -61,11 +61,15 @@ function wide(body: Rect, s: Snapshot): Place[] {
   ];
 }
 
+/** Rows that the log and the trees keep, where others would like them. */
+const LOG_ROWS = 6;
+
 function tight(body: Rect, model: Model, s: Snapshot): Place[] {
+  const table = Math.min(deviceRows(s), Math.max(6, Math.floor(body.h * 0.32)));
   const [update, devices, rest] = rows(body, [
-    Math.min(liveUpdateRows(s), 6 + Math.max(3, Math.floor(body.h * 0.15))),
-    Math.min(deviceRows(s), Math.max(5, Math.floor(body.h * 0.32))),
-    fr(1, 5),
+    Math.min(liveUpdateRows(s), body.h - table - LOG_ROWS),
+    table,
+    fr(1),
   ]);
   const [tabs, events] = columns(rest!, [fr(3), fr(5)]);
   return [

@@ -115,7 +115,11 @@ function announce(model: Model, c: Context): Model {
   if (record === undefined || outcome === model.announced.outcome) return next;
   switch (record.outcome) {
     case "running":
-      return say(next, c.now, `live update to ${record.image}${model.paused ? ": paused" : ""}`);
+      return say(
+        next,
+        c.now,
+        `live update to ${record.image}${model.paused ? " (paused: Space runs it)" : ""}`,
+      );
     case "done":
       return say(next, c.now, `live update done: boot ${s.boot}`, "good");
     default: {

@@ -1,6 +1,5 @@
 import type { Snapshot } from "../platform/snapshot.ts";
-import { box, dialog, type Region, rows } from "../tui/mod.ts";
-import { fr } from "../tui/mod.ts";
+import { box, dialog, fr, type Region, rows } from "../tui/mod.ts";
 import { header, oneLine, statusLine } from "./chrome.ts";
 import { help } from "./help.ts";
 import { modeOf, type Place, places } from "./layout.ts";
@@ -46,12 +45,17 @@ function drawPane(region: Region, place: Place, model: Model, s: Snapshot): Show
   const inside = box(region, {
     title: pane.title,
     number: PANE_IDS.indexOf(place.id) + 1,
-    count: [count, tabs].filter((text) => text !== "").join(" "),
+    count: firstFit([`${count} ${tabs}`.trim(), tabs, count], region.w - pane.title.length - 7),
     focused: model.focus === place.id,
     // A note that would be cut is no help.
     note: note.length <= region.w - 6 ? note : "",
   });
   return pane.draw(inside, s, model);
+}
+
+/** The first text that fits. */
+function firstFit(texts: readonly string[], width: number): string {
+  return texts.find((text) => text !== "" && text.length <= width) ?? "";
 }
 
 function drawOverlay(

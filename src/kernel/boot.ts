@@ -57,7 +57,7 @@ function setupMemory(kernel: Kernel): { base: number; size: number } | undefined
   for (const r of machine.firmware.ram) memblock.memory.add(r.start, r.start + r.size);
   // The first megabyte belongs to firmware and the boot parameters.
   memblock.reserve(0, 1 * MiB);
-  const params = image.kho ? readBootParams(machine.memory) : undefined;
+  const params = readBootParams(machine.memory);
   if (kernel.number === 1) machine.memory.write(IMAGE_BASE, imageBytes(image));
   memblock.reserve(params?.image ?? IMAGE_BASE, params?.imageSize ?? IMAGE_SIZE);
   if (!image.kho) return undefined;

@@ -21,6 +21,7 @@ export class KvmFile extends OpenFile {
 /** A VM: memory slots from the address space of the process that made it. */
 export class KvmVmFile extends OpenFile {
   readonly guest: GuestMemory;
+  readonly #slots = new Map<number, { readonly gpa: number; readonly size: number }>();
 
   constructor(readonly kernel: Kernel, readonly owner: Task) {
     super();
@@ -34,15 +35,34 @@ export class KvmVmFile extends OpenFile {
   }
 
   /**
-   * KVM_SET_USER_MEMORY_REGION. EINVAL for unaligned regions, EFAULT where the process has nothing
+   * KVM_SET_USER_MEMORY_REGION. EINVAL for unaligned regions and for changing a slot, which must be
+   * taken away first (size 0); EEXIST over another slot; EFAULT where the process has nothing
    * mapped. Pages are resolved here rather than at the guest's first touch: same frames, sooner.
    */
   override ioctl(task: Task, command: number, payload: Uint8Array): number {
     if (command !== U.KVM_SET_USER_MEMORY_REGION) return -E.ENOTTY;
+    if (payload.length < U.kvm_userspace_memory_region.size) return -E.EFAULT;
     const region = U.kvm_userspace_memory_region.decode(payload);
     const gpa = Number(region.guest_phys_addr), size = Number(region.memory_size);
     const va = Number(region.userspace_addr);
-    if (gpa % PAGE_SIZE || size % PAGE_SIZE || va % PAGE_SIZE || size === 0) return -E.EINVAL;
+    if (gpa % PAGE_SIZE || size % PAGE_SIZE || va % PAGE_SIZE) return -E.EINVAL;
+    const old = this.#slots.get(region.slot);
+    if (size === 0 && old !== undefined) {
+      this.guest.remove(old.gpa);
+      this.#slots.delete(region.slot);
+      return 0;
+    }
+    if (size === 0 || old !== undefined) return -E.EINVAL;
+    for (const other of this.#slots.values()) {
+      if (gpa < other.gpa + other.size && other.gpa < gpa + size) return -E.EEXIST;
+    }
+    const rc = this.#fill(task, gpa, size, va);
+    if (rc === 0) this.#slots.set(region.slot, { gpa, size });
+    return rc;
+  }
+
+  /** Puts memory or registers of the process behind guest-physical addresses. */
+  #fill(task: Task, gpa: number, size: number, va: number): number {
     const vma = task.mm.find(va);
     if (vma === undefined || va + size > vma.end) return -E.EFAULT;
     if (vma.backing.kind === "io") {

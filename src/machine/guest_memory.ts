@@ -29,10 +29,10 @@ export class GuestMemory {
   #slots: Slot[] = [];
   #last: Slot | undefined;
   #loadPage = -1;
-  #loadChunk = new Uint32Array(0);
+  #loadChunk: Uint32Array = new Uint32Array(0);
   #loadBase = 0;
   #storePage = -1;
-  #storeChunk = new Uint32Array(0);
+  #storeChunk: Uint32Array = new Uint32Array(0);
   #storeBase = 0;
 
   constructor(
@@ -51,6 +51,13 @@ export class GuestMemory {
   /** Adds a window of device registers at a guest-physical address. */
   addIo(gpa: number, size: number, physical: number): void {
     this.#add({ gpa, size, frames: undefined, io: physical });
+  }
+
+  /** Takes away what was added at a guest-physical address. */
+  remove(gpa: number): void {
+    this.#slots = this.#slots.filter((slot) => slot.gpa !== gpa);
+    this.#last = undefined;
+    this.#loadPage = this.#storePage = -1;
   }
 
   #add(slot: Slot): void {

@@ -5,5 +5,5 @@ import { demoSession } from "./platforms.ts";
 
 if (import.meta.main) {
   const [image = "rfc-v1"] = Deno.args;
-  Deno.exit(await runDashboard(demoSession(image), { look: { background: "dark" } }));
+  Deno.exit(await runDashboard(demoSession(image)));
 }

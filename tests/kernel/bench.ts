@@ -179,7 +179,12 @@ export class Bench {
     return this.ioctl(fd, U.IOMMU_HWPT_ALLOC, U.iommu_hwpt_alloc, { dev_id, pt_id });
   }
 
-  option(fd: number, op: number, val64 = 0n, more: { object_id?: number; option_id?: number } = {}) {
+  option(
+    fd: number,
+    op: number,
+    val64 = 0n,
+    more: { object_id?: number; option_id?: number } = {},
+  ) {
     const value = { option_id: U.IOMMU_OPTION_PERSISTENT, op, val64, ...more };
     return this.ioctl(fd, U.IOMMU_OPTION, U.iommu_option, value);
   }
@@ -251,6 +256,12 @@ export class Bench {
     const { rc, out } = this.attach(device.cdev, pt);
     assert.equal(rc, "ok");
     return { ...device, hwpt: out.pt_id };
+  }
+
+  /** Binds a device to a fresh iommufd and attaches it to an empty IOAS there. */
+  attachedFresh(index = 0) {
+    const fd = this.iommufd();
+    return this.attached(fd, this.ioas(fd), index);
   }
 
   command(cdev: number, sys = this.sys): number {

@@ -33,7 +33,7 @@ const COLUMNS: readonly DeviceColumn[] = [
     cell: (d) => ({ text: d.busMaster ? "on" : "OFF", style: d.busMaster ? "text" : "warn" }),
   },
   { title: "DMA/s", width: 6, right: true, priority: 0, cell: (d) => compact(d.rate) },
-  { title: "rate history", width: SPARK, priority: 2, cell: sparkCell },
+  { title: "history", width: SPARK, priority: 2, cell: sparkCell },
   { title: "longest gap", width: 11, right: true, priority: 1, cell: gapCell },
   { title: "faults", width: 6, right: true, priority: 2, cell: (d) => alarm(d.faults) },
   { title: "stray", width: 6, right: true, priority: 2, cell: (d) => alarm(d.stray) },

@@ -46,9 +46,11 @@ export class Kexec {
 
   /**
    * Loads (or unloads) the next kernel. The KHO tree is COPIED here: load before activate hands
-   * nothing over, silently (FACTS 6.1). ENOENT: no such image; ENOMEM.
+   * nothing over, silently (FACTS 6.1). ENOENT: no such image; ENOMEM; EBUSY once reboot(2) holds
+   * the kexec lock.
    */
   fileLoad(name: string, flags: number): number {
+    if (this.kernel.rebooting) return -E.EBUSY;
     if (flags & KEXEC_FILE_UNLOAD) {
       this.unload();
       return 0;
@@ -120,14 +122,16 @@ export class Kexec {
     this.loaded = undefined;
   }
 
-  /** The last stores of this kernel: segments go where the next kernel expects them. */
+  /**
+   * The last stores of this kernel: segments go where the next kernel expects them. A page may
+   * have waited where another one has to go, so that none is written before all have been read.
+   */
   relocate(): void {
     const { memory } = this.kernel.machine;
-    for (const segment of this.loaded?.segments ?? []) {
-      segment.source.forEach((pfn, i) => {
-        memory.write(segment.dest + i * PAGE_SIZE, memory.frameBytes(pfn));
-      });
-    }
+    const moves = (this.loaded?.segments ?? []).flatMap(({ source, dest }) =>
+      source.map((pfn, i) => ({ to: dest + i * PAGE_SIZE, page: memory.frameBytes(pfn).slice() }))
+    );
+    for (const { to, page } of moves) memory.write(to, page);
   }
 }
 

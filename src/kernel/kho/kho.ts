@@ -11,6 +11,8 @@ import type { BootParams } from "./boot_params.ts";
 /** The root node's version. Another one means: boot as if nothing had been handed over. */
 export const KHO_COMPATIBLE = "kho-v1";
 const DT_MAX_DEFAULT = 10 * MiB;
+/** A tree's sizes are 32-bit, and libfdt's are signed. */
+const DT_MAX_LIMIT = 2 ** 31;
 
 /** What stands between activate and kexec: the tree, and the memory it names. */
 export interface KhoDump {
@@ -138,7 +140,8 @@ export class Kho {
 
   #storeDtMax(text: string): number {
     const value = Number(text);
-    if (!Number.isInteger(value) || value <= 0 || this.active) return -E.EINVAL;
+    if (!Number.isInteger(value) || value <= 0 || value >= DT_MAX_LIMIT) return -E.EINVAL;
+    if (this.active) return -E.EINVAL;
     this.dtMax = value;
     return 0;
   }

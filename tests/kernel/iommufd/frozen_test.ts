@@ -85,8 +85,16 @@ Deno.test("while a dump stands a persistent iommufd does not change, afterwards 
 
 /** The dump changes no other answer: what was wrong before is wrong in the same way. */
 const STILL: { name: string; call: (f: Frozen) => string; want: string }[] = [
-  { name: "MAP in no IOAS", call: ({ bench, fd }) => bench.map(fd, { flags: RW, ioas_id: 77 }).rc, want: "ENOENT" },
-  { name: "UNMAP in no IOAS", call: ({ bench, fd }) => bench.unmap(fd, 77, 0, 0).rc, want: "ENOENT" },
+  {
+    name: "MAP in no IOAS",
+    call: ({ bench, fd }) => bench.map(fd, { flags: RW, ioas_id: 77 }).rc,
+    want: "ENOENT",
+  },
+  {
+    name: "UNMAP in no IOAS",
+    call: ({ bench, fd }) => bench.unmap(fd, 77, 0, 0).rc,
+    want: "ENOENT",
+  },
   { name: "DESTROY of nothing", call: ({ bench, fd }) => bench.destroy(fd, 77), want: "ENOENT" },
   { name: "IOVA_RANGES", call: ({ bench, fd, ioas }) => bench.ranges(fd, ioas).rc, want: "ok" },
   {
@@ -120,7 +128,9 @@ Deno.test("switching KHO on and off is idempotent and takes only 0 and 1 (FACTS 
   const before = bench.fingerprint;
   assert.equal(bench.kho(false), "ok");
   const active = "/sys/kernel/kho/active";
-  for (const text of ["2", "", "on", "-1", "1 1"]) assert.equal(bench.write(active, text), "EINVAL");
+  for (const text of ["2", "", "on", "-1", "1 1"]) {
+    assert.equal(bench.write(active, text), "EINVAL");
+  }
   assert.equal(bench.kho(true), "ok");
   const frozen = bench.fingerprint;
   assert.equal(bench.kho(true), "ok");

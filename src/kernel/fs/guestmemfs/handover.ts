@@ -75,6 +75,10 @@ export function restoreGuestmemfs(kernel: Kernel): Guestmemfs | undefined {
   }
   const structures = readMem(fdt, fdt.path("/guestmemfs/superblock"));
   const mappings = readMem(fdt, fdt.path("/guestmemfs/mappings_blocks"));
+  if (structures.length !== 3) {
+    kernel.dmesg.err("guestmemfs: handed-over file system has no super block");
+    return undefined;
+  }
   for (const mem of [...structures, ...mappings]) {
     if (!kernel.kho.claim(mem)) return undefined;
   }

@@ -36,17 +36,18 @@ export class DmarDomain extends PagingDomain {
     );
   }
 
-  /** EINVAL beyond the width of the tables; ENOMEM leaves nothing of the range mapped. */
+  /** EINVAL beyond the width of the tables; a failure leaves everything mapped as it was. */
   map(page: number, pfn: number, count: number, prot: number): number {
     if (page + count - 1 > this.lastPage) return -EINVAL;
     const rc = this.table.map(page, pfn, count, prot & (DMA_PTE_READ | DMA_PTE_WRITE));
-    if (rc < 0) this.unmap(page, count);
+    if (rc < 0) this.unmap(page, this.table.mapped);
     // A unit in caching mode may remember that nothing was here.
     else if (this.unit.cap.cachingMode) this.unit.flushIotlbPages(this.did, page, count);
     return rc;
   }
 
   unmap(page: number, count: number): number {
+    if (page > this.lastPage) return 0;
     const freed: number[] = [];
     const unmapped = this.table.unmap(page, count, freed);
     if (unmapped > 0 || freed.length > 0) this.unit.flushIotlbPages(this.did, page, count);

@@ -26,6 +26,8 @@ function indexAt(page: number, level: number): number {
 export class DmarPageTable {
   /** Frame of the top table. */
   pgd: number;
+  /** Pages the last {@link map} put in place: all of them, or those before it failed. */
+  mapped = 0;
 
   /** `levels`: agaw + 2. `superpages`: CAP.SLLPS bits, 1 = 2 MiB, 2 = 1 GiB. */
   constructor(
@@ -40,9 +42,11 @@ export class DmarPageTable {
 
   /**
    * Maps `count` frames from `pfn` at `page` with `prot` (DMA_PTE_READ | DMA_PTE_WRITE), in the
-   * largest pages that fit. ENOMEM leaves what was mapped before the failure: the caller unmaps.
+   * largest pages that fit. ENOMEM and EEXIST leave what was mapped before the failure: the caller
+   * unmaps the first {@link mapped} pages.
    */
   map(page: number, pfn: number, count: number, prot: number): number {
+    this.mapped = 0;
     while (count > 0) {
       const level = this.#largestLevel(page, pfn, count);
       const table = this.#descend(page, level);
@@ -51,9 +55,9 @@ export class DmarPageTable {
       const index = indexAt(page, level);
       // As many entries as this table still holds.
       const entries = Math.min(512 - index, Math.floor(count / span));
-      const rc = this.#fill(table, index, entries, pfn, span, level, prot);
-      if (rc < 0) return rc;
-      const done = entries * span;
+      const done = span * this.#fill(table, index, entries, pfn, span, level, prot);
+      this.mapped += done;
+      if (done < entries * span) return -EEXIST;
       page += done;
       pfn += done;
       count -= done;
@@ -91,6 +95,7 @@ export class DmarPageTable {
     return table;
   }
 
+  /** Writes leaf entries as far as nothing is mapped there; how many. */
   #fill(
     table: number,
     index: number,
@@ -107,25 +112,25 @@ export class DmarPageTable {
       const old = chunk[at] | 0;
       if ((old & (DMA_PTE_READ | DMA_PTE_WRITE)) !== 0) {
         // A superpage may take the place of a table that unmapping left empty.
-        if (level === 1 || old & DMA_PTE_LARGE || !this.#isEmpty(old, chunk[at + 1])) {
-          return -EEXIST;
-        }
-        this.#freeSubtree((chunk[at + 1] << 20) | (old >>> 12), level - 1);
+        if (level === 1 || old & DMA_PTE_LARGE) return i;
+        const below = (chunk[at + 1] << 20) | (old >>> 12);
+        if (!this.#isEmpty(below, level - 1)) return i;
+        this.#freeSubtree(below, level - 1);
       }
       chunk[at] = (pfn << 12) | flags;
       chunk[at + 1] = pfn >>> 20;
     }
-    return 0;
+    return entries;
   }
 
-  #isEmpty(lo: number, hi: number): boolean {
-    const table = (hi << 20) | (lo >>> 12);
+  /** True when no leaf is left below a table of `level`. */
+  #isEmpty(table: number, level: number): boolean {
     for (let word = 0; word < 1024; word += 2) {
-      const entry = this.memory.load(table, word);
-      if ((entry & 3) === 0) continue;
-      if (entry & DMA_PTE_LARGE || !this.#isEmpty(entry, this.memory.load(table, word + 1))) {
-        return false;
-      }
+      const lo = this.memory.load(table, word);
+      if ((lo & 3) === 0) continue;
+      if (level === 1 || lo & DMA_PTE_LARGE) return false;
+      const below = (this.memory.load(table, word + 1) << 20) | (lo >>> 12);
+      if (!this.#isEmpty(below, level - 1)) return false;
     }
     return true;
   }

@@ -1,0 +1,264 @@
+/** Snapshots made by hand, and at random: the view has to draw them all. */
+
+import fc from "fast-check";
+import { HEALTH_WORDS } from "../../src/health/words.ts";
+import { BUCKETS } from "../../src/health/meters.ts";
+import { type InvariantId, INVARIANTS } from "../../src/health/invariants.ts";
+import { type Phase, PHASES, type UpdateRecord } from "../../src/platform/live_update.ts";
+import type { DeviceView, Snapshot, VmView } from "../../src/platform/snapshot.ts";
+
+const ms = 1e6;
+
+export function device(id: string, more: Partial<DeviceView> = {}): DeviceView {
+  return {
+    id,
+    bdf: "3a:00.0",
+    model: "nic",
+    vm: "vm0",
+    persistent: true,
+    owner: "vfio-pci",
+    domain: "persist 1",
+    did: 3,
+    busMaster: true,
+    health: "healthy",
+    operations: 27000,
+    bytes: 3_456_000,
+    rate: 15000,
+    history: new Array<number>(BUCKETS).fill(300),
+    age: 20_000,
+    longestGap: 200_000,
+    longestGapEnd: 500 * ms,
+    openGap: 20_000,
+    faults: 0,
+    faultReasons: [],
+    blocked: 0,
+    stray: 0,
+    starved: 0,
+    resets: 1,
+    ...more,
+  };
+}
+
+export function vm(id: string, more: Partial<VmView> = {}): VmView {
+  return {
+    id,
+    status: "running",
+    persistent: true,
+    memory: 2 ** 25,
+    pause: -1,
+    received: 0,
+    ioCompleted: 0,
+    complaints: 0,
+    ...more,
+  };
+}
+
+/** An update to rfc-v1 that began at 700 ms, with the times at which its phases began. */
+export function record(
+  phase: Phase,
+  began: UpdateRecord["began"],
+  more: Partial<UpdateRecord> = {},
+): UpdateRecord {
+  return {
+    image: "rfc-v1",
+    startedAt: 700 * ms,
+    phase,
+    outcome: "running",
+    began,
+    endedAt: -1,
+    reason: "",
+    pauses: new Map(),
+    fingerprint: "",
+    kho: true,
+    abortRequested: false,
+    held: false,
+    ...more,
+  };
+}
+
+export function snapshotOf(more: Partial<Snapshot> = {}): Snapshot {
+  return {
+    time: 700 * ms,
+    image: "rfc-v1",
+    version: "6.11.0-rfc1",
+    boot: 1,
+    ready: true,
+    update: more.updates?.at(-1),
+    updates: [],
+    devices: [device("nic0"), device("nic1", { persistent: false, vm: "vm1", did: 4 })],
+    vms: [vm("vm0"), vm("vm1", { persistent: false })],
+    iommufd: [
+      { depth: 0, name: "iommufd persistent 1", detail: "" },
+      { depth: 1, name: "1 device 3a:00.0", detail: "on 3" },
+    ],
+    sysfs: [{ depth: 0, name: "/sys/kernel/", detail: "" }],
+    guestmemfs: [{ depth: 0, name: "/mnt/guestmemfs/", detail: "" }],
+    kho: [{ depth: 0, name: "active", detail: "0" }],
+    invariants: INVARIANTS.map(({ id, title, premise }) => ({
+      id,
+      title,
+      premise,
+      verdict: "holds",
+      violations: [],
+    })),
+    verdict: "holds",
+    events: [
+      {
+        time: 0,
+        source: "kernel",
+        level: "info",
+        text: "Linux version 6.11.0-rfc1 (rfc-v1)",
+        boot: 1,
+      },
+      { time: 260 * ms, source: "program", level: "info", text: "vm0: hello", boot: 1 },
+      { time: 700 * ms, source: "operator", level: "info", text: "live update: prepare", boot: 1 },
+    ],
+    hash: "0000000000000000",
+    ...more,
+  };
+}
+
+/** In the middle of boot 2: no kernel is ready, nic0 goes on, nic1 was not handed over. */
+export function booting(): Snapshot {
+  const pauses = new Map(
+    ["vm0", "vm1"].map((id) => [id, { from: 702 * ms, to: -1 }] as const),
+  );
+  const update = record("boot", {
+    prepare: 700 * ms,
+    pause: 702 * ms,
+    kexec: 704 * ms,
+    boot: 760 * ms,
+  }, { pauses });
+  const history = [...new Array<number>(BUCKETS - 6).fill(300), 10, 0, 0, 0, 0, 0];
+  const lost = { persistent: false, vm: "vm1", domain: "none", did: -1, owner: "none" };
+  return snapshotOf({
+    time: 840 * ms,
+    boot: 2,
+    ready: false,
+    updates: [update],
+    devices: [
+      device("nic0", { domain: "none", did: -1, owner: "none" }),
+      device("nic1", {
+        ...lost,
+        busMaster: false,
+        health: "blocked",
+        rate: 0,
+        history,
+        blocked: 400,
+        openGap: 100 * ms,
+        longestGap: 100 * ms,
+      }),
+    ],
+    vms: [
+      vm("vm0", { status: "exited", pause: 138 * ms }),
+      vm("vm1", { status: "exited", pause: 138 * ms, persistent: false }),
+    ],
+    iommufd: [],
+    sysfs: [],
+    guestmemfs: [{ depth: 0, name: "not mounted", detail: "" }],
+  });
+}
+
+/** One broken invariant, seen once. */
+export function violated(id: InvariantId): Partial<Snapshot> {
+  const violation = {
+    invariant: id,
+    time: 834 * ms,
+    subject: "nic0",
+    address: 0xdfd0,
+    detail: "read to IOVA 0xdfd0: bus mastering is off",
+    count: 1,
+  };
+  const invariants = snapshotOf().invariants.map((i) =>
+    i.id === id ? { ...i, verdict: "violated" as const, violations: [violation] } : i
+  );
+  return { verdict: "violated", invariants };
+}
+
+const text = fc.oneof(
+  fc.string({ maxLength: 30 }),
+  fc.constantFrom("", "日本語", "a\x1b[31mb", "e\u0301", "👩‍👩‍👧", "\ud800", "x".repeat(300)),
+);
+const amount = fc.oneof(fc.nat(), fc.constantFrom(0, 1, 999, 1e6, 2 ** 53 - 1));
+const time = fc.oneof(fc.nat(5e9), fc.constantFrom(0, 20 * ms, 1e15));
+
+const anyDevice: fc.Arbitrary<DeviceView> = fc.record({
+  id: text,
+  bdf: text,
+  model: text,
+  vm: text,
+  persistent: fc.boolean(),
+  owner: fc.constantFrom("vfio-pci", "held", "none"),
+  domain: text,
+  did: fc.integer({ min: -1, max: 65535 }),
+  busMaster: fc.boolean(),
+  health: fc.constantFrom(...Object.keys(HEALTH_WORDS) as (keyof typeof HEALTH_WORDS)[]),
+  operations: amount,
+  bytes: amount,
+  rate: amount,
+  history: fc.array(fc.nat(1000), { maxLength: BUCKETS }),
+  age: fc.oneof(time, fc.constant(-1)),
+  longestGap: time,
+  longestGapEnd: time,
+  openGap: time,
+  faults: amount,
+  faultReasons: fc.array(fc.record({ reason: fc.nat(255), count: amount }), { maxLength: 3 }),
+  blocked: amount,
+  stray: amount,
+  starved: amount,
+  resets: amount,
+});
+
+const anyUpdate: fc.Arbitrary<UpdateRecord> = fc.record({
+  image: text,
+  startedAt: time,
+  phase: fc.constantFrom(...PHASES),
+  outcome: fc.constantFrom("running", "done", "aborted", "failed"),
+  began: fc.record(
+    Object.fromEntries(PHASES.map((p) => [p, time])) as Record<Phase, typeof time>,
+    { requiredKeys: [] },
+  ),
+  endedAt: fc.oneof(time, fc.constant(-1)),
+  reason: text,
+  pauses: fc.array(fc.tuple(
+    fc.constantFrom("vm0", "vm1"),
+    fc.record({ from: time, to: fc.oneof(time, fc.constant(-1)) }),
+  )).map((pairs) => new Map(pairs)),
+  fingerprint: text,
+  kho: fc.boolean(),
+  abortRequested: fc.boolean(),
+  held: fc.boolean(),
+});
+
+const anyTree = fc.array(fc.record({ depth: fc.nat(50), name: text, detail: text }), {
+  maxLength: 12,
+});
+
+export const anySnapshot: fc.Arbitrary<Snapshot> = fc.record({
+  time,
+  image: text,
+  version: text,
+  boot: fc.integer({ min: 1, max: 99 }),
+  ready: fc.boolean(),
+  updates: fc.array(anyUpdate, { maxLength: 3 }),
+  devices: fc.array(anyDevice, { maxLength: 9 }),
+  vms: fc.array(fc.constantFrom("vm0", "vm1", "vm2"), { maxLength: 3 })
+    .map((ids) => [...new Set(ids)].map((id) => vm(id, { pause: 5 * ms }))),
+  iommufd: anyTree,
+  sysfs: anyTree,
+  guestmemfs: anyTree,
+  kho: anyTree,
+  violated: fc.option(fc.constantFrom(...INVARIANTS.map((i) => i.id))),
+  events: fc.array(
+    fc.record({
+      time,
+      source: fc.constantFrom("kernel", "program", "operator"),
+      level: fc.constantFrom("info", "warn", "err"),
+      text,
+      boot: fc.integer({ min: 1, max: 9 }),
+    }),
+    { maxLength: 40 },
+  ),
+}).map(({ violated: id, ...rest }) =>
+  snapshotOf({ ...rest, ...(id === null ? {} : violated(id)) })
+);
