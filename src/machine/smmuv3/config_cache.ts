@@ -24,22 +24,25 @@ export interface ConfigEntry {
  * has to invalidate after each change that matters. Nothing is ever pushed out.
  */
 export class ConfigCache {
-  #streams: (Int32Array | undefined)[];
-  #words: number;
+  /** By 256 streams: four words for each entry. */
+  #banks: (Int32Array | undefined)[];
+  /** log2 of the words of a stream. */
+  #shift: number;
 
-  /** `streams`: how many StreamIDs there are; `perStream`: entries of each, a power of two. */
-  constructor(streams: number, perStream: number) {
-    this.#streams = new Array(streams).fill(undefined);
-    this.#words = perStream * 4;
+  /** `streamBits`: of a StreamID; `substreamBits`: log2 of the entries of each. */
+  constructor(streamBits: number, substreamBits: number) {
+    this.#banks = new Array(Math.max(1, 2 ** (streamBits - 8))).fill(undefined);
+    this.#shift = substreamBits + 2;
   }
 
   /** Fills `into` and returns true when the entry is cached. */
   load(sid: number, ssid: number, into: Regime): boolean {
-    const words = this.#streams[sid];
+    const words = this.#banks[sid >>> 8];
     if (words === undefined) return false;
-    const at = ssid << 2;
-    if (words[at] === 0) return false;
-    into.control = words[at];
+    const at = ((sid & 255) << this.#shift) | (ssid << 2);
+    const control = words[at];
+    if (control === 0) return false;
+    into.control = control;
     into.geometry = words[at | 1];
     into.root = words[at | 2];
     into.tag = words[at | 3];
@@ -47,35 +50,40 @@ export class ConfigCache {
   }
 
   store(sid: number, ssid: number, from: Regime): void {
-    const words = this.#streams[sid] ??= new Int32Array(this.#words);
-    const at = ssid << 2;
+    const words = this.#banks[sid >>> 8] ??= new Int32Array(256 << this.#shift);
+    const at = ((sid & 255) << this.#shift) | (ssid << 2);
     words[at] = from.control;
     words[at | 1] = from.geometry;
     words[at | 2] = from.root;
     words[at | 3] = from.tag;
   }
 
+  /** Numbers that no stream has name nothing. */
   forget(sid: number, ssid: number): void {
-    const words = this.#streams[sid];
-    if (words !== undefined && ssid << 2 < words.length) words[ssid << 2] = Kind.none;
+    const words = this.#banks[sid >>> 8];
+    if (words === undefined || ssid >>> (this.#shift - 2) !== 0) return;
+    words[((sid & 255) << this.#shift) | (ssid << 2)] = Kind.none;
   }
 
   /** Forgets all entries of `count` streams from `first` on. */
   forgetStreams(first: number, count: number): void {
-    const end = Math.min(first + count, this.#streams.length);
-    for (let sid = first; sid < end; sid++) this.#streams[sid]?.fill(0);
-  }
-
-  forgetAll(): void {
-    this.forgetStreams(0, this.#streams.length);
+    const end = Math.min(first + count, this.#banks.length * 256);
+    for (let sid = first; sid < end; sid++) {
+      const words = this.#banks[sid >>> 8];
+      if (words === undefined) sid |= 255;
+      else words.fill(0, (sid & 255) << this.#shift, ((sid & 255) + 1) << this.#shift);
+    }
   }
 
   /** All that is cached, by ascending StreamID and SubstreamID. */
   *entries(): Generator<ConfigEntry> {
     const scratch = new Regime();
-    for (let sid = 0; sid < this.#streams.length; sid++) {
-      if (this.#streams[sid] === undefined) continue;
-      for (let ssid = 0; ssid < this.#words >> 2; ssid++) {
+    for (let sid = 0; sid < this.#banks.length * 256; sid++) {
+      if (this.#banks[sid >>> 8] === undefined) {
+        sid |= 255;
+        continue;
+      }
+      for (let ssid = 0; ssid < 1 << (this.#shift - 2); ssid++) {
         if (!this.load(sid, ssid, scratch)) continue;
         yield {
           sid,

@@ -37,6 +37,6 @@ export function firstTableBits(inputBits: number, startLevel: number): number {
 
 /** True when the 64-bit address needs more than `bits` bits (0 = no address fits). */
 export function exceeds(bits: number, hi: number, lo: number): boolean {
-  if (bits >= 32) return (hi >>> 0) >= 2 ** (bits - 32);
+  if (bits >= 32) return (hi >>> (bits - 32)) !== 0;
   return bits === 0 || hi !== 0 || (lo >>> bits) !== 0;
 }

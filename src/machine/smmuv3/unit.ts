@@ -92,8 +92,8 @@ export class SmmuUnit implements Remapper, Mmio {
     this.regBase = options.regBase;
     this.memory = memory;
     this.capability = capability;
-    this.streamCache = new ConfigCache(1 << capability.streamBits, 1);
-    this.contextCache = new ConfigCache(1 << capability.streamBits, 1 << capability.substreamBits);
+    this.streamCache = new ConfigCache(capability.streamBits, 0);
+    this.contextCache = new ConfigCache(capability.streamBits, capability.substreamBits);
     this.tlb = new Tlb(options.tlbEntries ?? 1024);
     this.errors = new GlobalErrors(() => this.onError?.());
     const interrupt = () => this.onEvent?.();
