@@ -128,10 +128,10 @@ export class Tlb {
     return found ? at : -1;
   }
 
-  /** Neighbouring pages of a domain get neighbouring slots; domains are spread. */
+  /** Neighbouring pages of a domain get neighbouring slots; domains and sizes are spread. */
   #slot(domain: number, hi: number, low: number, size: number): number {
     const page = (hi << (20 - PAGE_BITS[size])) | (low >>> (12 + PAGE_BITS[size]));
-    const spread = Math.imul(hi ^ (domain << 13), 0x9e3779b1) >>> 14;
+    const spread = Math.imul(hi ^ (domain << 13) ^ (size << 4), 0x9e3779b1) >>> 14;
     return ((page ^ spread) & this.#mask) << 2;
   }
 }

@@ -61,10 +61,6 @@ export class Regime {
     return this.geometry & 0x3f;
   }
 
-  get outputBits(): number {
-    return (this.geometry >>> 6) & 0x3f;
-  }
-
   get startLevel(): number {
     return (this.geometry >>> 12) & 3;
   }

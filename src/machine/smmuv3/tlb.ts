@@ -126,9 +126,9 @@ export class Tlb {
     return found ? at : -1;
   }
 
-  /** True when entries of a class other than `size` may be present. */
-  holdsOthers(size: number): boolean {
-    return (this.#present & 0x7e & ~(1 << size)) !== 0;
+  /** True when entries of a class below `size` may be present. */
+  holdsSmaller(size: number): boolean {
+    return (this.#present & ((1 << size) - 1)) !== 0;
   }
 
   /** The words of all entries, four each: for loops over the cache. A 0 empties one. */
@@ -159,10 +159,10 @@ export class Tlb {
     }
   }
 
-  /** Neighbouring pages of a tag get neighbouring slots; tags are spread. */
+  /** Neighbouring pages of a tag get neighbouring slots; tags, scopes and sizes are spread. */
   #slot(high: number, tag: number, low: number, bits: number): number {
     const page = ((high << 16) | (low >>> 16)) >>> bits;
-    const spread = Math.imul(high ^ Math.imul(tag, 0x85ebca6b), 0x9e3779b1) >>> 14;
+    const spread = Math.imul(high ^ (high >>> 17) ^ Math.imul(tag, 0x85ebca6b), 0x9e3779b1) >>> 14;
     return ((page ^ spread) & this.#mask) << 2;
   }
 }

@@ -2,7 +2,7 @@ import { F_PERMISSION, F_TLB_CONFLICT } from "../../uapi/smmuv3_queues.ts";
 import type { Bbml } from "./capability.ts";
 import { Kind, type Regime } from "./regime.ts";
 import {
-  LAST_CLASS,
+  classOf,
   pageOf,
   pagesOfClass,
   Scope,
@@ -56,7 +56,7 @@ export class Translator {
     if (pfn < 0) return pfn;
     if (this.bbml === 1 && walker.noTranslation) return pfn;
     const size = sizeClass(walker.level, walker.contiguous);
-    if (this.bbml < 2 && tlb.holdsOthers(size) && this.#overlaps(regime, hi, lo, size)) {
+    if (this.bbml < 2 && tlb.holdsSmaller(size) && this.#holdsInside(regime, hi, lo, size)) {
       return -F_TLB_CONFLICT;
     }
     const stage2 = regime.kind === Kind.stage2;
@@ -75,27 +75,19 @@ export class Translator {
     return sizeClass(walker.level, walker.contiguous) !== hit;
   }
 
-  /** Is any page of the translation of this size cached under another size? */
-  #overlaps(regime: Regime, hi: number, lo: number, size: number): boolean {
-    const tlb = this.tlb;
-    const own = regime.kind === Kind.stage2 ? Scope.stage2 : Scope.asid;
-    for (let other = size + 1; other <= LAST_CLASS; other++) {
-      if (tlb.find(own, regime.tag, hi, lo, other) >= 0) return true;
-      if (own === Scope.stage2) continue;
-      if (tlb.find(Scope.global, regime.vmid, hi, lo, other) >= 0) return true;
-    }
-    return size > 1 && this.#holdsInside(own, regime, hi, lo, size);
-  }
-
-  /** Is anything smaller cached inside the page of this class? */
-  #holdsInside(own: Scope, regime: Regime, hi: number, lo: number, size: number): boolean {
+  /**
+   * After a miss, so that nothing as large or larger is cached for the address: is anything
+   * smaller cached inside the page of this class?
+   */
+  #holdsInside(regime: Regime, hi: number, lo: number, size: number): boolean {
     const words = this.tlb.words;
+    const own = regime.kind === Kind.stage2 ? Scope.stage2 : Scope.asid;
     const pages = pagesOfClass(size);
     const page = (hi & 0xffff) * 1048576 + (lo >>> 12);
     const first = page - page % pages;
     for (let at = 0; at < words.length; at += 4) {
+      if (words[at] === 0 || classOf(words, at) >= size) continue;
       const scope = scopeOf(words, at);
-      if (words[at] === 0 || words[at] >>> 28 >= size) continue;
       const mine = scope === own
         ? words[at + 1] === regime.tag
         : own === Scope.asid && scope === Scope.global && words[at + 1] === regime.vmid;

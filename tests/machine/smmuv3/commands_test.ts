@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
+import { Kind } from "../../../src/machine/smmuv3/regime.ts";
 import { Scope } from "../../../src/machine/smmuv3/tlb.ts";
 import * as q from "../../../src/uapi/smmuv3_queues.ts";
-import { Bench, BLOCK, code, NG, PAGE, S1_RW, S2_RW, SID, stage2Ste } from "./bench.ts";
+import { Bench, BLOCK, code, NG, PAGE, S1_RO, S1_RW, S2_RW, SID, stage2Ste } from "./bench.ts";
+
+const NO_TABLES = { startLevel: 0, inputBits: 0 };
 
 /**
  * Streams with 0x5000 mapped to frame 0x111 and cached, then remapped to 0x222, all through one
@@ -146,6 +149,42 @@ Deno.test("a changed STE stays unseen until a CFGI names its stream", async (t) 
       assert.equal(bench.dma(0x5000n), seen ? code(q.SMMU_STE_ABORT) : 5);
     });
   }
+});
+
+Deno.test("the caches can be looked at", () => {
+  const bench = new Bench().enable();
+  const { table, cd } = bench.attachStage1({ asid: 7, t0sz: 25 }, 0x1ff, 5);
+  bench.map(table, 0x201000n, 0x123000n | PAGE | S1_RO, 3, 1);
+  bench.dma(0x201000n, "read", 0x1ff);
+  bench.dma(0x5000n, "write", 0x200);
+  const common = { ssid: 0, vmid: 5 };
+  assert.deepEqual([...bench.unit.streamCache.entries()], [
+    { ...common, sid: 0x1ff, kind: Kind.contexts, event: 0, asid: 0, root: cd, ...NO_TABLES },
+    {
+      ssid: 0,
+      vmid: 0,
+      sid: 0x200,
+      kind: Kind.fault,
+      event: q.C_BAD_STE,
+      asid: 0,
+      root: 0,
+      ...NO_TABLES,
+    },
+  ]);
+  const tables = { root: table, startLevel: 1, inputBits: 39 };
+  assert.deepEqual([...bench.unit.contextCache.entries()], [
+    { ...common, sid: 0x1ff, kind: Kind.stage1, event: 0, asid: 7, ...tables },
+  ]);
+  assert.deepEqual([...bench.unit.tlb.entries()], [{
+    scope: Scope.asid,
+    vmid: 5,
+    asid: 7,
+    page: 0x201,
+    pfn: 0x123,
+    size: 4096,
+    read: true,
+    write: false,
+  }]);
 });
 
 Deno.test("an STE that is not valid is cached just the same", () => {

@@ -6,7 +6,7 @@ import {
   Bench,
   BLOCK,
   code,
-  contextDescriptor,
+  type ContextFields,
   NG,
   PAGE,
   S1_RO,
@@ -15,6 +15,7 @@ import {
   S2_RW,
   SID,
   stage1Ste,
+  type Stage2Fields,
   TABLE,
 } from "./bench.ts";
 
@@ -32,10 +33,9 @@ function fault(prepare: (b: Bench) => void, event: number, kind: "read" | "write
 }
 
 Deno.test("faults of the configuration record the StreamID and nothing else", async (t) => {
-  const cd = (flip: bigint, rest: Parameters<typeof contextDescriptor>[0] = {}) => (b: Bench) =>
+  const cd = (flip: bigint, rest: ContextFields = {}) => (b: Bench) =>
     void b.attachStage1({ ...rest, flip });
-  const s2 = (rest: Parameters<Bench["attachStage2"]>[0]) => (b: Bench) =>
-    void b.attachStage2(rest);
+  const s2 = (rest: Stage2Fields) => (b: Bench) => void b.attachStage2(rest);
   const ste = (make: (b: Bench) => bigint[]) => (b: Bench) => b.storeSte(make(b));
   const cases: [string, number, (b: Bench) => void][] = [
     ["nothing was ever written: V is clear", q.C_BAD_STE, () => {}],

@@ -44,6 +44,20 @@ Deno.test("what places a table or a queue stays while that is in use", () => {
   for (const r of places) assert.equal(bench.unit.read32(r + 4), 1);
 });
 
+Deno.test("while they are off the queues' pointers are software's, and other offsets read 0", () => {
+  const bench = new Bench();
+  bench.unit.write32(regs.SMMU_CMDQ_CONS, 7);
+  assert.equal(bench.unit.read32(regs.SMMU_CMDQ_CONS), 0, "in use");
+  bench.unit.write32(regs.SMMU_CR0, 0);
+  bench.unit.write32(regs.SMMU_CMDQ_CONS, 7);
+  bench.unit.write32(regs.SMMU_EVENTQ_PROD, 9);
+  bench.unit.write32(regs.SMMU_CR1, 0xd75);
+  assert.equal(bench.unit.read32(regs.SMMU_CMDQ_CONS), 7);
+  assert.equal(bench.unit.read32(regs.SMMU_PAGE1 + regs.SMMU_EVENTQ_PROD), 9);
+  assert.equal(bench.unit.read32(regs.SMMU_CR1), 0xd75);
+  assert.equal(bench.unit.read32(regs.SMMU_IDR2), 0);
+});
+
 Deno.test("EVENTQ_PROD and EVENTQ_CONS are the same registers on both pages", () => {
   const bench = new Bench().enable();
   bench.dma(0n);

@@ -110,6 +110,19 @@ Deno.test("a span that does not fit the split is no second level", () => {
   assert.equal(bench.record(1)[3], 0xa0000n);
 });
 
+Deno.test("a reserved format is no table, and a first level may lie outside memory", () => {
+  const bench = new Bench();
+  bench.unit.write32(regs.SMMU_STRTAB_BASE_CFG, 2 << 16 | 16);
+  bench.enable();
+  assert.equal(bench.dma(0n), code(q.C_BAD_STREAMID));
+  bench.disable();
+  bench.write64(regs.SMMU_STRTAB_BASE, 0x4000000n);
+  bench.unit.write32(regs.SMMU_STRTAB_BASE_CFG, 1 << 16 | 8 << 6 | 16);
+  bench.enable();
+  assert.equal(bench.dma(0n), code(q.F_STE_FETCH));
+  assert.deepEqual(bench.record(1), [3n | 0x300n << 32n, 0n, 0n, 0x4000018n]);
+});
+
 Deno.test("first-level descriptors are read afresh; entries are not", () => {
   const bench = twoLevel(8, { 3: 9 });
   const first = Number(bench.unit.streams.low >>> 12);
