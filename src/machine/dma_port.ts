@@ -4,7 +4,8 @@ import type { Memory } from "./memory.ts";
 
 /**
  * What becomes of one access: a frame number (>= 0), or one of these. An IOMMU fault is
- * `-reason` with the unit's own fault reason (VT-d: FACTS 3.5), 1..255.
+ * `-reason` with the unit's own fault reason: VT-d 1..0xff (FACTS 3.5), SMMUv3 0x100..0x1ff
+ * (smmuv3_queues.ts), AMD-Vi 0x200..0x2ff (amdvi_queues.ts).
  */
 export const DMA_BUS_MASTER_OFF = -1000;
 /** No memory at that physical address: the request is aborted. */

@@ -52,6 +52,32 @@ Deno.test("each invalidation of pages forgets what it names and nothing else", a
   }
 });
 
+Deno.test("sizes that need all of the address's low word, or more, are not cut", () => {
+  for (const log2 of [20, 21, 22, 30]) {
+    const bench = new Bench().enable();
+    const root = bench.attach();
+    const last = (1n << BigInt(log2 + 12)) - 0x1000n, beyond = last + 0x1000n;
+    for (const iova of [0n, last, beyond]) {
+      bench.map(root, iova, 0x5000n | PR | RW);
+      bench.dma(iova);
+    }
+    bench.invalidatePages(5, 0n, log2);
+    const left = [...bench.unit.tlb.entries()].map((e) => BigInt(e.page) << 12n);
+    assert.deepEqual(left, [beyond], `2^${log2} pages`);
+  }
+});
+
+Deno.test("what a table takes away is cached with the page", () => {
+  const bench = new Bench().enable();
+  const root = bench.attach();
+  const table = bench.frame();
+  bench.store(root, 0, BigInt(table) << 12n | next(1) | PR | 1n << 61n);
+  bench.store(table, 5, 0x77000n | PR | RW);
+  assert.equal(bench.dma(0x5000n, "read"), 0x77);
+  assert.equal(bench.dma(0x5000n, "write"), code(q.FAULT_PERMISSION));
+  assert.equal(bench.unit.walks, 1);
+});
+
 Deno.test("a page's invalidation forgets all of the large page it lies in", () => {
   const bench = new Bench().enable();
   const root = bench.attach();

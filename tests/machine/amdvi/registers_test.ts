@@ -57,6 +57,8 @@ Deno.test("a wrong command stops the buffer until it is turned off and on again"
   assert.equal(bench.unit.read32(regs.AMDVI_COMMAND_HEAD), 16);
   assert.equal(status(bench) & regs.STATUS_COMMAND_RUN, 0);
   bench.store(bench.commandFrame, 2, BigInt(q.COMPLETION_WAIT) << 60n);
+  bench.enable();
+  assert.equal(bench.unit.read32(regs.AMDVI_COMMAND_HEAD), 16, "on and on is no restart");
   bench.control(regs.CONTROL_COMMAND_EN, false);
   bench.control(regs.CONTROL_COMMAND_EN, true);
   assert.equal(bench.unit.read32(regs.AMDVI_COMMAND_HEAD), 48);
@@ -95,6 +97,7 @@ Deno.test("a full log stops: overflow, and nothing more until it is turned off a
 
   bench.unit.write32(regs.AMDVI_EVENT_HEAD, 255 * 16);
   bench.unit.write32(regs.AMDVI_STATUS, regs.STATUS_EVENT_OVERFLOW | regs.STATUS_EVENT_INT);
+  bench.enable();
   bench.dma(0n);
   assert.equal(bench.unit.events.lost, 2, "it still stands");
   bench.control(regs.CONTROL_EVENT_LOG_EN, false);

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { explainAmdviTranslation } from "../../../src/machine/amdvi/explain.ts";
-import { Tlb, type TlbEntry } from "../../../src/machine/amdvi/tlb.ts";
 import * as q from "../../../src/uapi/amdvi_queues.ts";
 import { Bench, code, indexAt, IR, IW, next, PR, RW, SID } from "./bench.ts";
 import { referenceWalk } from "./reference_walker.ts";
@@ -159,45 +158,5 @@ Deno.test("through the TLB every access still gets what unchanging tables say", 
       }
     }),
     { numRuns: 300 },
-  );
-});
-
-Deno.test("an invalidation of pages removes what it touches and keeps all else", () => {
-  const fills = fc.array(
-    fc.record({
-      page: fc.oneof(
-        fc.nat(4096),
-        fc.nat(2 ** 22),
-        fc.integer({ min: 2 ** 52 - 9, max: 2 ** 52 - 1 }),
-      ),
-      domain: fc.constantFrom(0, 1, 0xffff),
-      bits: fc.constantFrom(0, 0, 4, 9, 12, 18),
-    }),
-    { minLength: 1, maxLength: 50 },
-  );
-  fc.assert(
-    fc.property(fills, fc.constantFrom(4, 64, 4096), fc.nat(), fc.nat(9), fc.nat(52), (
-      list,
-      entries,
-      which,
-      beside,
-      log2,
-    ) => {
-      const tlb = new Tlb(entries);
-      const hi = (page: number) => Math.floor(page / 2 ** 20) | 0;
-      for (const f of list) {
-        tlb.fill(f.domain, hi(f.page), f.page % 2 ** 20 << 12, f.page % 2 ** 30, f.bits, 3);
-      }
-      const before = [...tlb.entries()];
-      const { page: near, domain } = list[which % list.length];
-      const page = Math.min(near + beside, 2 ** 52 - 1);
-      const size = 2 ** log2, first = Math.floor(page / size) * size;
-      if (log2 === 0) tlb.invalidatePage(domain, hi(page), page % 2 ** 20 << 12);
-      else tlb.invalidatePages(domain, first, size);
-      const stays = (e: TlbEntry) =>
-        e.domain !== domain || e.page >= first + size || e.page + e.size / 4096 <= first;
-      assert.deepEqual([...tlb.entries()], before.filter(stays));
-    }),
-    { numRuns: 500 },
   );
 });
