@@ -101,6 +101,12 @@ export class IntelUnit {
     this.flushIotlbGlobal();
   }
 
+  /** Blocks every device without a page of memory: a root table that is no RAM cannot be read. */
+  blockAll(): void {
+    this.setRoot(this.regBase / PAGE_SIZE);
+    this.root = -1;
+  }
+
   flushContextGlobal(): void {
     this.#context(V.GRANU_GLOBAL, 0, 0);
   }
@@ -185,6 +191,17 @@ export class IntelUnit {
       this.flushIotlbDomain(did);
     }
     return true;
+  }
+
+  /** True when the device's context entry leads to these page tables. */
+  leadsTo(sid: number, pgd: number, agaw: number, did: number): boolean {
+    const table = this.contextTable(sid >> 8, false);
+    if (table < 0) return false;
+    const { memory } = this.kernel.machine;
+    const word = (sid & 0xff) * 4;
+    return memory.load(table, word) === ((pgd << 12) | V.CONTEXT_P) &&
+      memory.load(table, word + 1) === pgd >>> 20 &&
+      memory.load(table, word + 2) === (agaw | (did << V.CONTEXT_DID_SHIFT_WORD2));
   }
 
   /** Blocks the device: entry cleared, then caches flushed by the DID it had. */
