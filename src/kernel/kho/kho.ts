@@ -133,6 +133,8 @@ export class Kho {
   /** 0, EINVAL, ENOMEM: what a write to `active` answers. */
   #storeActive(text: string): number {
     if (text !== "0" && text !== "1") return -E.EINVAL;
+    // Once the jump is under way the next kernel counts on what was dumped.
+    if (this.kernel.rebooting) return -E.EBUSY;
     if (text === "1") return this.active ? 0 : this.#activate();
     if (this.active) this.#deactivate();
     return 0;

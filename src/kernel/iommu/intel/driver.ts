@@ -82,8 +82,15 @@ export class IntelDriver implements IommuOps {
     }
     unit.setRoot(root);
     unit.write(V.DMAR_FECTL_REG, 0);
-    if (!unit.translationEnabled) unit.enableTranslation();
-    dmesg.info(`DMAR: ${unit.name}: translation enabled`);
+  }
+
+  /** The last step of bringing units up, before devices are probed: translation on. */
+  start(): void {
+    for (const unit of this.units) {
+      if (unit.root < 0 || unit.translationEnabled) continue;
+      unit.enableTranslation();
+      this.kernel.dmesg.info(`DMAR: ${unit.name}: translation enabled`);
+    }
   }
 
   /** The unit in charge of a source id; undefined without one, or if it could not be brought up. */
