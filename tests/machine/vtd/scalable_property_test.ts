@@ -143,6 +143,10 @@ function build(bench: ScalableBench, top: number, levels: number, first: boolean
   bench.store(table, indexAt(m.iova, m.level), m.target & ~(span - 1n) | m.bits | large);
 }
 
+/**
+ * Flips a bit of the entry that the walk of a mapping's address meets at some level. A pointer is
+ * never led to another table: there A and D bits could land in entries of another meaning.
+ */
 function flip(
   bench: ScalableBench,
   top: number,
@@ -156,6 +160,7 @@ function flip(
     if (!bench.memory.isRam(table)) return;
     const index = indexAt(m.iova, level), entry = bench.load(table, index);
     if (levels - level === depth || level === 1) {
+      if (bit >= 12 && bit < 26 && level !== m.level) return;
       bench.store(table, index, entry ^ 1n << BigInt(bit));
       return;
     }
