@@ -1,5 +1,9 @@
-import { agawToLevels, VTD_FR_INTERRUPT_INPUT, VTD_FR_NEXT_TABLE } from "../../uapi/vtd_regs.ts";
-import { VTD_FR_PTE_RESERVED } from "../../uapi/vtd_regs.ts";
+import {
+  agawToLevels,
+  VTD_FR_INTERRUPT_INPUT,
+  VTD_FR_NEXT_TABLE,
+  VTD_FR_PTE_RESERVED,
+} from "../../uapi/vtd_regs.ts";
 import { PGTT_FIRST_LEVEL, PGTT_PASS_THROUGH } from "../../uapi/vtd_scalable.ts";
 import * as fault from "../../uapi/vtd_sm_faults.ts";
 import { Route } from "../dma_port.ts";
