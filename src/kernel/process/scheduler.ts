@@ -2,6 +2,7 @@ import type { Chooser } from "../../base/choice.ts";
 import type { EventQueue } from "../../base/event_queue.ts";
 import type { Message, Program, Sys } from "../../uapi/sys.ts";
 import type { Dmesg } from "../dmesg.ts";
+import { fails } from "../fault_points.ts";
 import { Task } from "./task.ts";
 
 /** What a program can die of, and the status it leaves: SIGSEGV, or its guest's triple fault. */
@@ -84,6 +85,11 @@ export class Scheduler {
 
   #run(r: Running): void {
     let step: IteratorResult<number, number>;
+    if (fails(this.chooser, "program", r.task.comm)) {
+      this.dmesg.info(`${r.task.comm}[${r.task.pid}]: killed`);
+      this.#finish(r, 137);
+      return;
+    }
     try {
       step = r.body.next();
     } catch (error) {

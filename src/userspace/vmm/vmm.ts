@@ -126,8 +126,15 @@ function* serve(
     for (let m = sys.receive(); m !== undefined; m = sys.receive()) {
       switch (m) {
         case "prepare":
-          if (persistent && stateAt < 0) stateAt = createStateFile(sys, config.name);
-          sys.notify("prepared");
+          try {
+            if (persistent && stateAt < 0) stateAt = createStateFile(sys, config.name);
+            sys.notify("prepared");
+          } catch (error) {
+            if (!(error instanceof CallFailed)) throw error;
+            // Nothing is lost yet: better no update than an update without this guest.
+            sys.log(`not ready for an update: ${error.message}`);
+            sys.notify("refused");
+          }
           break;
         case "pause":
           running = false;
