@@ -88,6 +88,7 @@ function restoreDomain(driver: IntelDriver, fdt: Fdt, node: number): DmarDomain 
   const domain = new DmarDomain(driver.kernel, unit, agaw, did, pgd / PAGE_SIZE);
   domain.persistentId = id;
   domain.persistentOwner = owner;
+  domain.enforceCacheCoherency();
   for (const sid of devices) domain.devices.add(sid);
   driver.kernel.dmesg.info(
     `DMAR: ${unit.name}: restored domain ${id}, pgd ${hex(pgd)}, did ${did}`,

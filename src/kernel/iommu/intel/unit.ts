@@ -10,6 +10,8 @@ import { FrameUse } from "../../mm/frames.ts";
 export class IntelUnit {
   readonly cap: V.CapFields;
   readonly iotlbOffset: number;
+  /** ECAP.SC: page-table entries may have SNP. */
+  readonly snoopControl: boolean;
   /** Frame of the root table; -1 before there is one. */
   root = -1;
   /** The unit was taken over running, with the tables of the previous kernel. */
@@ -21,6 +23,7 @@ export class IntelUnit {
     this.cap = V.decodeCap(capLow, capHigh);
     const ecap = V.decodeEcap(this.read(V.DMAR_ECAP_REG));
     this.iotlbOffset = ecap.iotlbOffset * 16;
+    this.snoopControl = ecap.snoopControl;
     // With caching mode, DID 0 tags entries that are not present (FACTS 3.7).
     if (this.cap.cachingMode) this.#dids.add(0);
   }
