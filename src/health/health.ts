@@ -6,9 +6,11 @@ import { formatBdf } from "../uapi/pci_regs.ts";
 import { faultReasonText } from "../uapi/vtd_regs.ts";
 import type { GuestReport } from "../userspace/guest/guest.ts";
 import { lookOver } from "./checks.ts";
+import { complaintsOf } from "./complaints.ts";
 import { type InvariantId, INVARIANTS, type Premise, type Violation } from "./invariants.ts";
-import { Ledger } from "./ledger.ts";
+import { type Damage, Ledger } from "./ledger.ts";
 import { type DmaIncident, type IncidentSink, Meters } from "./meters.ts";
+import { Promises } from "./promises.ts";
 
 /** What health has to know of a device: whose it is, and what was promised to its owner. */
 export interface Watched {
@@ -41,8 +43,9 @@ export class Health implements IncidentSink {
   ledger!: Ledger;
   #machine!: Machine;
   #watched: Watched[] = [];
-  /** Functions of the VMs whose DMA is promised, while the promise stands. */
-  #promised: boolean[] = [];
+  readonly #promises = new Promises();
+  /** Guests that were there at a jump. */
+  readonly #crossed = new Set<string>();
   /** Between the jump and the next kernel's first program. */
   #jumping = false;
   /** Functions that did DMA before the jump and were not promised anything. */
@@ -57,21 +60,24 @@ export class Health implements IncidentSink {
     this.meters.start(machine.queue);
     for (const w of watched) {
       this.meters.get(w.fn);
-      this.meters.guestOf[w.fn] = 0;
     }
+    this.refreshOwners();
   }
 
   /** A guest's memory became known, or went: devices are judged by its number from here on. */
   refreshOwners(): void {
     for (const w of this.#watched) {
-      this.meters.guestOf[w.fn] = w.guest === undefined ? 0 : this.ledger.numberOf(w.guest);
+      // A guest without memory has none that its device could reach.
+      this.meters.guestOf[w.fn] = w.guest === undefined ? 0 : this.ledger.numberOf(w.guest) || -1;
     }
   }
 
-  /** The guest runs: what was promised to its devices is watched. */
+  /** The guest runs: what was promised to its devices is watched. Or it is given up. */
   promise(guest: string, stands: boolean): void {
+    if (stands) this.#reportStopped();
+    else this.#crossed.delete(guest);
     for (const w of this.#watched) {
-      if (w.guest === guest && w.promised) this.#promised[w.fn] = stands;
+      if (w.guest === guest && w.promised) this.#promises.set(w.fn, stands);
     }
   }
 
@@ -84,7 +90,7 @@ export class Health implements IncidentSink {
   }
 
   fault(incident: DmaIncident): void {
-    if (!this.#promised[incident.fn]) return;
+    if (!this.#promises.stands(incident.fn)) return;
     const how = incident.code === DMA_BUS_MASTER_OFF
       ? "bus mastering is off"
       : incident.code === DMA_MASTER_ABORT
@@ -106,10 +112,27 @@ export class Health implements IncidentSink {
     this.report("no-untranslated-dma", name, incident.iova, access(incident, where));
   }
 
+  /** A reset, or somebody at the device's registers: its DMA has ended, and no fault says so. */
+  stopped(fn: number): void {
+    if (this.#promises.crossing(fn)) this.#reportStop(fn);
+    else if (this.#watched.some((w) => w.fn === fn && this.ledger.isSealed(w.guest ?? ""))) {
+      this.#promises.stopped(fn);
+    }
+  }
+
+  #reportStop(fn: number): void {
+    const detail = "was stopped with work in hand, under its guest";
+    this.report("no-dma-fault", this.#name(fn), undefined, detail);
+  }
+
+  #reportStopped(): void {
+    for (const fn of this.#promises.takeStopped()) this.#reportStop(fn);
+  }
+
   done(fn: number, pfn: number): void {
     this.premises.add("dma-seen");
     if (!this.#jumping) return;
-    if (this.#promised[fn]) this.premises.add("dma-during-kexec");
+    if (this.#promises.stands(fn)) this.premises.add("dma-during-kexec");
     else if (this.#unheld.has(fn)) {
       const detail = `reached ${hex(pfn * PAGE_SIZE)} before its driver was there`;
       this.report("quiet-unless-held", this.#name(fn), undefined, detail);
@@ -123,9 +146,12 @@ export class Health implements IncidentSink {
   /** The old kernel is gone. */
   jumped(): void {
     this.#jumping = true;
+    this.#reportStopped();
+    for (const guest of this.ledger.guests) this.#crossed.add(guest);
     for (const w of this.#watched) {
+      this.#promises.jumped(w.fn);
       const active = this.meters.get(w.fn).lastDone >= 0;
-      if (!this.#promised[w.fn] && active) {
+      if (!this.#promises.stands(w.fn) && active) {
         this.#unheld.add(w.fn);
         this.premises.add("unheld-at-kexec");
       }
@@ -143,34 +169,42 @@ export class Health implements IncidentSink {
     const look = lookOver(this.#machine, kernel, (sid) => this.nameOf(sid));
     for (const premise of look.premises) this.premises.add(premise);
     for (const f of look.findings) this.report(f.invariant, f.subject, f.address, f.detail);
+    this.#reportStopped();
+    const running = (guest: string) => kernel.scheduler.find(guest) !== undefined;
+    for (const guest of this.ledger.guests) {
+      for (const damage of this.ledger.misplaced(guest)) {
+        // Memory of a program that ended is free for the next one.
+        if (damage.other !== undefined && !(running(guest) && running(damage.other))) continue;
+        if (damage.what === "shared" || this.#isPersistent(guest)) this.#damaged(damage);
+      }
+    }
+  }
+
+  #isPersistent(guest: string): boolean {
+    return this.#watched.some((w) => w.guest === guest && w.promised);
   }
 
   /** A paused guest's memory against its seal. */
   checkMemory(name: string): void {
-    const damage = this.ledger.check(name);
-    if (damage === undefined) return;
-    const detail = damage.what === "moved"
-      ? `guest page is now frame ${hex(damage.pfn * PAGE_SIZE)}, it was another`
-      : `guest page was changed behind the guest's back (frame ${hex(damage.pfn * PAGE_SIZE)})`;
-    this.report("guest-intact", name, damage.gpa, detail);
+    const damage = this.ledger.misplaced(name)[0] ?? this.ledger.check(name);
+    if (damage !== undefined) this.#damaged(damage);
+  }
+
+  #damaged({ guest, gpa, pfn, what, other }: Damage): void {
+    const frame = hex(pfn * PAGE_SIZE);
+    const detail = {
+      moved: `guest page is now frame ${frame}, it was another`,
+      overwritten: `guest page was changed behind the guest's back (frame ${frame})`,
+      shared: `guest page is frame ${frame}, which ${other} has too`,
+    }[what];
+    this.report("guest-intact", guest, gpa, detail);
   }
 
   /** How a guest says it fared so far. `resumedAfterKexec`: it has run on after one. */
   judgeGuest(name: string, report: GuestReport, resumedAfterKexec: boolean): void {
-    if (resumedAfterKexec) this.premises.add("guest-resumed");
-    const lost = report.missing - report.missed;
-    const complaints: [number, string][] = [
-      [report.crashed ? 1 : 0, "the guest crashed"],
-      [lost, `${lost} packets lost that no full ring explains`],
-      [report.corrupt, `${report.corrupt} packets damaged`],
-      [report.canaryDamaged, `${report.canaryDamaged} memory canaries damaged`],
-      [report.ioErrors, `${report.ioErrors} disk commands failed`],
-      [report.ioCorrupt, `${report.ioCorrupt} disk blocks read back wrong`],
-      [report.ioLost, `${report.ioLost} disk commands lost`],
-      [report.ioRepeated + report.repeated, "a completion came twice"],
-    ];
-    for (const [count, detail] of complaints) {
-      if (count > 0) this.report("guest-intact", name, report.firstDamage, detail);
+    if (resumedAfterKexec && this.#crossed.has(name)) this.premises.add("guest-resumed");
+    for (const { detail, address } of complaintsOf(report)) {
+      this.report("guest-intact", name, address, detail);
     }
   }
 

@@ -1,4 +1,5 @@
 import { crc32 } from "node:zlib";
+import { PAGE_SIZE } from "../base/units.ts";
 import type { GuestObserver } from "../machine/guest_memory.ts";
 import type { Memory } from "../machine/memory.ts";
 
@@ -11,7 +12,9 @@ export interface Damage {
   /** Guest-physical byte address. */
   readonly gpa: number;
   readonly pfn: number;
-  readonly what: "moved" | "overwritten";
+  readonly what: "moved" | "overwritten" | "shared";
+  /** The other guest of a shared frame. */
+  readonly other?: string;
 }
 
 interface GuestPages {
@@ -19,15 +22,19 @@ interface GuestPages {
   readonly number: number;
   /** Frame by guest page; -1 where the guest has no RAM. */
   frames: Int32Array;
+  /** Frames the guest had and was moved away from: what lies in them is still its own. */
+  former: number[];
   /** CRC of each page at the last {@link Ledger.seal}. */
   sealed: Uint32Array | undefined;
   moved: Damage | undefined;
+  shared: Damage | undefined;
 }
 
 /**
- * Which frame belongs to which guest, as the guests' own processors have it: the first frames a
- * guest's CPU reached are the guest's, whatever any kernel says later. And what is in them: a seal
- * over a paused guest's memory shows every page that changed without the guest or its devices.
+ * Which frame belongs to which guest, as the guests' own processors have it: a frame a guest's CPU
+ * reached is the guest's, whatever any kernel says. A page that turns up in another frame, or in
+ * another guest's, is damage. And what is in them: a seal over a paused guest's memory shows every
+ * page that changed without the guest or its devices.
  */
 export class Ledger implements GuestObserver {
   readonly #guests = new Map<string, GuestPages>();
@@ -44,34 +51,59 @@ export class Ledger implements GuestObserver {
     let pages = this.#guests.get(guest);
     if (pages === undefined) {
       this.#names.push(guest);
-      const number = this.#names.length;
-      pages = { number, frames: new Int32Array(0), sealed: undefined, moved: undefined };
+      pages = {
+        number: this.#names.length,
+        frames: new Int32Array(0),
+        former: [],
+        sealed: undefined,
+        moved: undefined,
+        shared: undefined,
+      };
       this.#guests.set(guest, pages);
     }
     this.#resize(pages, gpaPage + frames.length);
     for (let i = 0; i < frames.length; i++) {
-      const page = gpaPage + i;
+      const page = gpaPage + i, pfn = frames[i];
       const before = pages.frames[page];
-      if (before === frames[i]) continue;
+      if (before === pfn) continue;
+      this.#noteSharing(guest, pages, page, pfn);
+      this.#setOwner(pfn, pages.number);
+      pages.frames[page] = pfn;
       if (before >= 0) {
-        pages.moved ??= { guest, gpa: page * 4096, pfn: frames[i], what: "moved" };
-        continue;
-      }
-      pages.frames[page] = frames[i];
-      this.#setOwner(frames[i], pages.number);
+        pages.moved ??= { guest, gpa: page * PAGE_SIZE, pfn, what: "moved" };
+        pages.former.push(before);
+      } else if (pages.sealed !== undefined) pages.sealed[page] = this.#crc(pfn);
     }
+  }
+
+  /** Two guests that both reach a frame would read and write each other's memory. */
+  #noteSharing(guest: string, pages: GuestPages, page: number, pfn: number): void {
+    const number = this.ownerNumber(pfn);
+    if (pages.shared !== undefined || number === 0 || number === pages.number) return;
+    const other = this.#names[number - 1];
+    if (!this.#guests.get(other)?.frames.includes(pfn)) return;
+    pages.shared = { guest, gpa: page * PAGE_SIZE, pfn, what: "shared", other };
   }
 
   /** The guest is gone for good (stopped, or lost with its kernel): its frames are nobody's. */
   release(guest: string): void {
     const pages = this.#guests.get(guest);
     if (pages === undefined) return;
-    for (const pfn of pages.frames) {
-      if (pfn >= 0 && this.ownerNumber(pfn) === pages.number) this.#setOwner(pfn, 0);
+    for (const frames of [pages.frames, pages.former]) {
+      for (const pfn of frames) {
+        if (pfn >= 0 && this.ownerNumber(pfn) === pages.number) this.#setOwner(pfn, 0);
+      }
     }
     pages.frames = new Int32Array(0);
-    pages.sealed = undefined;
+    pages.former = [];
     pages.moved = undefined;
+    pages.shared = undefined;
+    this.unseal(guest);
+  }
+
+  /** Guests that have memory now. */
+  get guests(): string[] {
+    return this.#names.filter((name) => this.pagesOf(name) > 0);
   }
 
   /** 0: nobody. Comparable with {@link numberOf}. */
@@ -92,7 +124,7 @@ export class Ledger implements GuestObserver {
     return this.#guests.get(guest)?.frames.length ?? 0;
   }
 
-  /** A device wrote into the frame. */
+  /** A device wrote into memory of the guest it belongs to. */
   dmaWrote(pfn: number): void {
     if (this.#sealing) this.#dmaWritten.add(pfn);
   }
@@ -103,25 +135,38 @@ export class Ledger implements GuestObserver {
     if (pages === undefined) return;
     this.#sealing = true;
     pages.sealed = new Uint32Array(pages.frames.length);
-    for (let i = 0; i < pages.frames.length; i++) pages.sealed[i] = this.#crc(pages.frames[i]);
+    for (let i = 0; i < pages.frames.length; i++) {
+      pages.sealed[i] = this.#crc(pages.frames[i]);
+      // What a device wrote before is in the seal.
+      this.#dmaWritten.delete(pages.frames[i]);
+    }
   }
 
+  /** Some guest is sealed. */
   get sealed(): boolean {
     return this.#sealing;
   }
 
-  /** The first page of the guest that is elsewhere, or that nobody entitled to changed. */
+  isSealed(guest: string): boolean {
+    return this.#guests.get(guest)?.sealed !== undefined;
+  }
+
+  /** A page of the guest that is elsewhere now, or that another guest has too. */
+  misplaced(guest: string): Damage[] {
+    const pages = this.#guests.get(guest);
+    return [pages?.moved, pages?.shared].filter((d) => d !== undefined);
+  }
+
+  /** The first page of the guest that nobody entitled to changed since the seal. */
   check(guest: string): Damage | undefined {
     const pages = this.#guests.get(guest);
-    if (pages === undefined) return undefined;
-    if (pages.moved !== undefined) return pages.moved;
-    const sealed = pages.sealed;
-    if (sealed === undefined) return undefined;
+    const sealed = pages?.sealed;
+    if (pages === undefined || sealed === undefined) return undefined;
     for (let i = 0; i < pages.frames.length; i++) {
       const pfn = pages.frames[i];
       if (pfn < 0 || this.#dmaWritten.has(pfn)) continue;
       if (this.#crc(pfn) !== sealed[i]) {
-        return { guest, gpa: i * 4096, pfn, what: "overwritten" };
+        return { guest, gpa: i * PAGE_SIZE, pfn, what: "overwritten" };
       }
     }
     return undefined;
@@ -148,6 +193,10 @@ export class Ledger implements GuestObserver {
     const grown = new Int32Array(length).fill(-1);
     grown.set(pages.frames);
     pages.frames = grown;
+    if (pages.sealed === undefined) return;
+    const sealed = new Uint32Array(length);
+    sealed.set(pages.sealed);
+    pages.sealed = sealed;
   }
 
   #setOwner(pfn: number, number: number): void {

@@ -1,5 +1,5 @@
 import type { EventQueue } from "../base/event_queue.ts";
-import { ms } from "../base/units.ts";
+import { ms, second } from "../base/units.ts";
 import { DMA_BUS_MASTER_OFF, type DmaObserver, Route } from "../machine/dma_port.ts";
 import { DMA_INTERRUPT } from "../machine/vtd/interrupt_range.ts";
 import type { Ledger } from "./ledger.ts";
@@ -43,10 +43,14 @@ export class Meter {
   aborted = 0;
   untranslated = 0;
   starved = 0;
-  /** The ring is full now: dropped since the last success. */
+  /** The ring is full now: dropped since the last success, and no room was made. */
   isStarved = false;
   firstFault: DmaIncident | undefined;
   firstStray: DmaIncident | undefined;
+  /** Time of the last access, or of a drop for want of room; whatever became of it. */
+  lastTried = -1;
+  /** Times the device lost its work without having tried to do it: a reset, as a rule. */
+  stopped = 0;
   /** Time of the last access that was refused or strayed; -1 for never. */
   lastBad = -1;
   /** Accesses per bucket of virtual time, a ring. */
@@ -66,7 +70,7 @@ export class Meter {
     this.#bucket = Math.max(bucket, this.#bucket);
   }
 
-  /** The last `n` buckets, oldest first; the last one is still filling. */
+  /** The last `n` buckets, at most {@link BUCKETS}, oldest first; the last one is still filling. */
   recent(now: number, n: number): number[] {
     this.advance(now);
     const values: number[] = [];
@@ -77,17 +81,26 @@ export class Meter {
     return values;
   }
 
-  /** Accesses per second over the last five full buckets (100 ms). */
+  /** Accesses per second over the last five full buckets (100 ms), or as many as there were. */
   rate(now: number): number {
-    const full = this.recent(now, 6).slice(0, 5);
-    const seconds = Math.min(now, 5 * BUCKET) / 1e9;
-    return seconds === 0 ? 0 : full.reduce((a, b) => a + b, 0) / seconds;
+    const buckets = Math.min(Math.floor(now / BUCKET), 5);
+    if (buckets === 0) return 0;
+    const full = this.recent(now, buckets + 1).slice(0, buckets);
+    return full.reduce((a, b) => a + b, 0) / (buckets * BUCKET / second);
   }
 
   /** The gap that is open now, 0 when the device has nothing to do. */
   openGap(now: number): number {
     if (this.busySince < 0) return 0;
     return now - Math.max(this.busySince, this.lastDone);
+  }
+
+  /** The open gap ends now, with a success or with the work. */
+  endGap(now: number): void {
+    const gap = this.openGap(now);
+    if (gap <= this.longestGap) return;
+    this.longestGap = gap;
+    this.longestGapEnd = now;
   }
 }
 
@@ -96,6 +109,8 @@ export interface IncidentSink {
   fault(incident: DmaIncident): void;
   stray(incident: DmaIncident): void;
   untranslated(incident: DmaIncident): void;
+  /** The device lost its work without having tried to do it. */
+  stopped(fn: number): void;
   /** Every access that reached memory. */
   done(fn: number, pfn: number): void;
 }
@@ -103,7 +118,7 @@ export interface IncidentSink {
 /** Watches the DMA port of every device. */
 export class Meters implements DmaObserver {
   readonly all: Meter[] = [];
-  /** Guest number each function belongs to; 0: none. */
+  /** Guest number each function belongs to; 0: nobody's, -1: its guest has no memory yet. */
   readonly guestOf: number[] = [];
   sink: IncidentSink | undefined;
   #queue: EventQueue | undefined;
@@ -140,16 +155,13 @@ export class Meters implements DmaObserver {
     else meter.reads++;
     meter.bytes += bytes;
     meter.isStarved = false;
-    const gap = meter.openGap(now);
-    if (gap > meter.longestGap && meter.lastDone >= 0) {
-      meter.longestGap = gap;
-      meter.longestGapEnd = now;
-    }
-    meter.lastDone = now;
+    meter.endGap(now);
+    meter.lastDone = meter.lastTried = now;
     meter.count(now);
     const ledger = this.ledger();
-    if (write) ledger.dmaWrote(pfn);
-    if (ledger.ownerNumber(pfn) !== this.guestOf[fn]) {
+    if (ledger.ownerNumber(pfn) === this.guestOf[fn]) {
+      if (write) ledger.dmaWrote(pfn);
+    } else {
       const incident = this.#incident(fn, write, hi, lo, pfn, 0);
       meter.stray++;
       meter.lastBad = now;
@@ -167,6 +179,7 @@ export class Meters implements DmaObserver {
     // A write to the interrupt window is an interrupt on its way, not a DMA.
     if (code === DMA_INTERRUPT) return;
     const meter = this.get(fn);
+    meter.lastTried = this.now;
     if (code === DMA_BUS_MASTER_OFF) meter.blocked++;
     else meter.lastBad = this.now;
     if (code < 0 && code > -256) {
@@ -183,20 +196,23 @@ export class Meters implements DmaObserver {
     const now = this.now;
     if (busy) {
       if (meter.busySince < 0) meter.busySince = now;
+      meter.isStarved = false;
       return;
     }
-    const gap = meter.openGap(now);
-    if (gap > meter.longestGap && meter.lastDone >= 0) {
-      meter.longestGap = gap;
-      meter.longestGapEnd = now;
-    }
+    meter.endGap(now);
+    // A device runs out of work by doing it.
+    const stopped = meter.busySince >= 0 && meter.lastTried !== now;
     meter.busySince = -1;
+    if (!stopped) return;
+    meter.stopped++;
+    this.sink?.stopped(fn);
   }
 
   starved(fn: number): void {
     const meter = this.get(fn);
     meter.starved++;
     meter.isStarved = true;
+    meter.lastTried = this.now;
   }
 
   #incident(

@@ -39,6 +39,7 @@ export function* boot(kernel: Kernel): Generator<number, void, void> {
   kernel.intel?.init();
   yield timing.devices;
 
+  kernel.intel?.start();
   kernel.pci.scan();
   for (const dev of kernel.pci.devices) kernel.iommu.probeDevice(dev);
   kernel.iommufd.init();

@@ -1,10 +1,21 @@
 import { z } from "zod";
 import { O_CREAT, O_EXCL, O_RDWR } from "../uapi/sys.ts";
-import { answered, operation } from "./types.ts";
+import type { Platform } from "../platform/platform.ts";
+import { answered, operation, type Outcome } from "./types.ts";
 import { pages } from "./values.ts";
 
 const DIR = "/mnt/guestmemfs/";
 const file = z.string().min(1).describe("name of a file in guestmemfs");
+
+/** Opens a file and gives it a size. */
+function resize(platform: Platform, name: string, flags: number, bytes: number): Outcome {
+  const sys = platform.shell();
+  const fd = sys.open(DIR + name, flags);
+  if (fd < 0) return answered(fd);
+  const rc = sys.ftruncate(fd, bytes);
+  sys.close(fd);
+  return answered(rc);
+}
 
 export const FILE_OPERATIONS = [
   operation({
@@ -13,12 +24,7 @@ export const FILE_OPERATIONS = [
     args: z.strictObject({ file, size: pages }),
     // deno-lint-ignore require-yield
     *run({ platform }, args) {
-      const sys = platform.shell();
-      const fd = sys.open(DIR + args.file, O_RDWR | O_CREAT | O_EXCL);
-      if (fd < 0) return answered(fd);
-      const rc = sys.ftruncate(fd, args.size);
-      sys.close(fd);
-      return answered(rc);
+      return resize(platform, args.file, O_RDWR | O_CREAT | O_EXCL, args.size);
     },
   }),
   operation({
@@ -27,12 +33,7 @@ export const FILE_OPERATIONS = [
     args: z.strictObject({ file, size: pages }),
     // deno-lint-ignore require-yield
     *run({ platform }, args) {
-      const sys = platform.shell();
-      const fd = sys.open(DIR + args.file, O_RDWR);
-      if (fd < 0) return answered(fd);
-      const rc = sys.ftruncate(fd, args.size);
-      sys.close(fd);
-      return answered(rc);
+      return resize(platform, args.file, O_RDWR, args.size);
     },
   }),
   operation({

@@ -82,8 +82,8 @@ export function* liveUpdate(platform: Platform, image: string, hold?: Phase): Sc
   };
 
   enter("prepare");
-  yield* tell(platform, "prepare", ["prepared"]);
-  const refused = prepareKernel(platform, update);
+  yield* tell(platform, "prepare", ["prepared", "refused"]);
+  const refused = refusal(platform) || prepareKernel(platform, update);
   if (refused !== "") return yield* abort(platform, update, refused);
   yield STEP;
   if (hold === "prepare") yield* holdUntilTold(platform, update);
@@ -138,6 +138,12 @@ function* holdUntilTold(platform: Platform, update: UpdateRecord): Script {
 function* tell(platform: Platform, message: string, answers: string[]): Script {
   platform.tellVms(message);
   yield () => platform.vmsAre([...answers, "failed", "exited"]);
+}
+
+/** Why a VM cannot take part, "" when all can. */
+function refusal(platform: Platform): string {
+  const id = [...platform.wanted].find((vm) => platform.statusOf(vm) === "refused");
+  return id === undefined ? "" : `${id} could not prepare`;
 }
 
 /** KHO on, then the next kernel is loaded: in this order, or nothing is handed over. */

@@ -65,7 +65,10 @@ export class Platform {
       }),
     );
     this.director = new Director(this.machine.queue);
-    this.machine.onPoke(() => this.director.poke());
+    this.machine.onPoke(() => {
+      this.#buryGuests();
+      this.director.poke();
+    });
     const image = findImage(spec.kernel);
     assert(image !== undefined, `no kernel image ${spec.kernel}`);
     this.#nextImage = image;
@@ -212,6 +215,20 @@ export class Platform {
     this.health.refreshOwners();
   }
 
+  /**
+   * A guest whose VMM ended by itself runs no more. Ordinary memory goes with it; a memory file
+   * stays the guest's, and what was promised to its devices may be kept by a dump that stands.
+   */
+  #buryGuests(): void {
+    for (const id of [...this.guests.keys()]) {
+      if (this.kernel.scheduler.find(id) !== undefined) continue;
+      this.guests.delete(id);
+      if (this.vm(id)?.persistent) continue;
+      this.health.ledger.release(id);
+      this.health.refreshOwners();
+    }
+  }
+
   tellVms(message: string): void {
     for (const id of this.wanted) {
       const task = this.kernel.scheduler.find(id);
@@ -254,7 +271,7 @@ export class Platform {
   }
 
   resumed(update: UpdateRecord): void {
-    for (const [id, pause] of update.pauses) {
+    for (const pause of update.pauses.values()) {
       if (pause.to < 0) pause.to = this.now;
     }
     this.#judgeGuests(this.kernel.number > 1);

@@ -145,7 +145,7 @@ function deviceView(platform: Platform, fn: number): DeviceView {
     rate: meter.rate(now),
     history: meter.recent(now, BUCKETS),
     age: meter.lastDone < 0 ? -1 : now - meter.lastDone,
-    longestGap: Math.max(meter.longestGap, meter.lastDone < 0 ? 0 : meter.openGap(now)),
+    longestGap: Math.max(meter.longestGap, meter.openGap(now)),
     longestGapEnd: meter.longestGapEnd,
     openGap: meter.openGap(now),
     faults: meter.faultCount,

@@ -7,25 +7,20 @@
 /** What a value means, for the explanation of it. */
 export type KhoMeaning =
   | "agaw"
-  | "bits"
   | "boolean"
   | "bus"
   | "count"
   | "devfn"
   | "id"
-  | "id list"
   | "inode"
   | "mem list"
   | "offset"
   | "physical address"
   | "prot"
-  | "rlimit mode"
   | "segment"
   | "size"
-  | "superpages"
   | "text"
-  | "virtual address"
-  | "word";
+  | "virtual address";
 
 export interface KhoProperty {
   readonly name: string;
@@ -60,9 +55,6 @@ export const IOMMUFD_KHO = {
   ioases: "ioases",
   hwpts: "hwpts",
   devices: "devices",
-  context: {
-    rlimitMode: property("rlimit-mode", 4, "rlimit mode"),
-  },
   ioas: {
     pinnedFileHandle: property("pinned-file-handle", 8, "inode"),
   },
@@ -78,7 +70,6 @@ export const IOMMUFD_KHO = {
     ioasId: property("ioas-id", 4, "id"),
     domain: property("domain", 8, "id"),
     auto: property("auto", 4, "boolean"),
-    flags: property("flags", 4, "word"),
   },
   device: {
     segment: property("segment", 2, "segment"),
@@ -103,20 +94,20 @@ export const INTEL_IOMMU_KHO = {
     /** Signed. Levels of the page table are agaw + 2. */
     agaw: property("agaw", 4, "agaw"),
     did: property("did", 4, "id"),
-    gaw: property("gaw", 4, "bits"),
-    superpages: property("superpages", 4, "superpages"),
+    /** Persistent id of the iommufd the domain belongs to. */
+    owner: property("owner", 8, "id"),
+    /** The node below `units` whose tables lead to it. */
+    unit: property("unit", 4, "id"),
   },
   device: {
     bus: property("bus", 1, "bus"),
     devfn: property("devfn", 1, "devfn"),
-    segment: property("segment", 2, "segment"),
   },
   /** `mem`: the root table and the context tables. */
   unit: {
     mem: KHO_MEM,
     regBase: property("reg-base", 8, "physical address"),
     root: property("root", 8, "physical address"),
-    dids: property("dids", 4, "id list"),
   },
 } as const;
 
@@ -140,7 +131,6 @@ export const GUESTMEMFS_KHO = {
 
 /** Which record describes a node, by its path; `*` stands for any one name. */
 export const KHO_NODES: readonly (readonly [path: string, record: KhoRecord])[] = [
-  ["/iommufd/iommufds/*", IOMMUFD_KHO.context],
   ["/iommufd/iommufds/*/ioases/*", IOMMUFD_KHO.ioas],
   ["/iommufd/iommufds/*/ioases/*/*", IOMMUFD_KHO.area],
   ["/iommufd/iommufds/*/hwpts/*", IOMMUFD_KHO.hwpt],

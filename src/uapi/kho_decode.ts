@@ -49,7 +49,7 @@ const NODES = KHO_NODES.map(([path, record]) => [path.split("/"), record] as con
 
 function widthFault({ width, meaning }: KhoProperty, length: number): string | undefined {
   if (width === 0) return undefined;
-  const list = meaning === "mem list" || meaning === "id list";
+  const list = meaning === "mem list";
   if (list ? length % width === 0 : length === width) return undefined;
   const expected = list ? `a multiple of ${width}` : `${width}`;
   return `${length} ${length === 1 ? "byte" : "bytes"}: expected ${expected}`;
@@ -57,25 +57,20 @@ function widthFault({ width, meaning }: KhoProperty, length: number): string | u
 
 const EXPLAIN: Readonly<Record<KhoMeaning, Explain>> = {
   "agaw": (value) => agaw(nativeI32(value)),
-  "bits": (value) => `${nativeU32(value)} bits`,
   "boolean": (value) => ["no", "yes"][nativeU32(value)] ?? `${nativeU32(value)}: expected 0 or 1`,
   "bus": deviceName,
   "count": (value) => `${nativeU32(value)}`,
   "devfn": deviceName,
   "id": (value) => `id ${unsigned(value)}`,
-  "id list": (value) => list(value, 4, (at) => `${nativeU32(value, at)}`, "ids"),
   "inode": (value) => `inode ${unsigned(value)}`,
   "mem list": (value) => list(value, KHO_MEM_ENTRY_BYTES, (at) => range(value, at), "ranges"),
   "offset": (value) => `offset ${size(unsigned(value))}`,
   "physical address": (value) => hex(unsigned(value)),
   "prot": (value) => flagNames(nativeU32(value)),
-  "rlimit mode": (value) => ["per user", "per process"][nativeU32(value)] ?? "unknown mode",
   "segment": (value) => `segment ${nativeU16(value).toString(16).padStart(4, "0")}`,
   "size": (value) => size(unsigned(value)),
-  "superpages": (value) => superpages(nativeU32(value)),
   "text": () => undefined,
   "virtual address": (value) => hex(unsigned(value)),
-  "word": (value) => hex(nativeU32(value)),
 };
 
 /** A value of 4 or 8 bytes. */
@@ -123,12 +118,6 @@ function list(
 function agaw(value: number): string {
   if (value < 0) return "no levels";
   return `${value + 2} levels, ${Math.min(30 + 9 * value, 64)} bits`;
-}
-
-function superpages(level: number): string {
-  if (level === 0) return "4 KiB pages only";
-  const largest = ["2 MiB", "1 GiB", "512 GiB", "1 TiB"][level - 1];
-  return largest === undefined ? "unknown size" : `pages up to ${largest}`;
 }
 
 const PROT_NAMES: readonly (readonly [number, string])[] = [

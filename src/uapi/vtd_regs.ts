@@ -1,3 +1,5 @@
+import { SM_FAULT_TEXTS } from "./vtd_sm_faults.ts";
+
 /**
  * Intel VT-d, legacy mode: registers, table entries and fault reasons (FACTS 3.1–3.5). Numbers
  * only. A 64-bit register or entry is two 32-bit words; a constant that ends in `_HI` belongs to
@@ -218,7 +220,7 @@ function bit(on: boolean, at: number): number {
   return on ? 1 << at : 0;
 }
 
-/** Fault reasons (FACTS 3.5). */
+/** Fault reasons of legacy mode (FACTS 3.5); those of scalable mode are in vtd_sm_faults.ts. */
 export const VTD_FR_ROOT_NOT_PRESENT = 0x01;
 export const VTD_FR_CONTEXT_NOT_PRESENT = 0x02;
 export const VTD_FR_CONTEXT_INVALID = 0x03;
@@ -233,7 +235,10 @@ export const VTD_FR_CONTEXT_RESERVED = 0x0b;
 export const VTD_FR_PTE_RESERVED = 0x0c;
 /** The translation leads into the interrupt address range. */
 export const VTD_FR_INTERRUPT_OUTPUT = 0x0e;
-/** The request itself lies in the interrupt address range and is not an interrupt. */
+/**
+ * The request itself lies in the interrupt address range and is not an interrupt; in scalable
+ * mode also what 0E is in legacy mode.
+ */
 export const VTD_FR_INTERRUPT_INPUT = 0x87;
 
 const FAULT_TEXTS = [
@@ -256,6 +261,6 @@ const FAULT_TEXTS = [
 
 /** The text the log prints for a fault reason. */
 export function faultReasonText(reason: number): string {
-  if (reason === VTD_FR_INTERRUPT_INPUT) return "Input address in the interrupt address range";
-  return FAULT_TEXTS[reason] ?? "Unknown";
+  if (reason === VTD_FR_INTERRUPT_INPUT) return "Address in the interrupt address range";
+  return FAULT_TEXTS[reason] ?? SM_FAULT_TEXTS[reason] ?? "Unknown";
 }

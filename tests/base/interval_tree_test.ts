@@ -16,7 +16,7 @@ function againstList<K extends number | bigint>(key: (n: number) => K): void {
     fc.record({ start: fc.nat(60), length: fc.nat(25), remove: fc.boolean() }),
     { maxLength: 80 },
   );
-  fc.assert(fc.property(steps, fc.nat(70), fc.nat(20), (list, from, length) => {
+  fc.assert(fc.property(steps, fc.nat(70), fc.nat(20), (list, from, width) => {
     const tree = new IntervalTree<K, Item<K>>();
     let model: Item<K>[] = [];
     for (const { start, length, remove } of list) {
@@ -29,7 +29,7 @@ function againstList<K extends number | bigint>(key: (n: number) => K): void {
         tree.insert(item);
         model.push(item);
       }
-      const a = key(from), b = key(from + length);
+      const a = key(from), b = key(from + width);
       const hits = model.filter((i) => i.start <= b && i.last >= a);
       const found = tree.overlapping(a, b);
       assert.equal(found.length, hits.length);

@@ -80,6 +80,21 @@ export class Bench {
     this.sys = this.platform.shell();
   }
 
+  /** Starts every VM there is, and lets them run for a while. */
+  startVms(ns = 20 * ms): void {
+    for (const vm of this.platform.spec.vms) this.platform.startVm(vm);
+    this.platform.runFor(ns);
+  }
+
+  /** A live update from beginning to end; how it ended. */
+  update(image = "rfc-v1"): string {
+    const done = this.platform.startUpdate(image);
+    for (let i = 0; i < 200 && !done(); i++) this.platform.runFor(10 * ms);
+    assert.ok(done(), `the update hangs in ${this.platform.update?.phase}`);
+    this.sys = this.platform.shell();
+    return this.platform.update?.outcome ?? "none";
+  }
+
   untilReady(): void {
     for (let i = 0; i < 100 && !this.platform.kernel.ready; i++) this.platform.runFor(10 * ms);
     assert.ok(this.platform.kernel.ready, "the kernel did not come up");
@@ -93,6 +108,14 @@ export class Bench {
   /** SIGKILL, or exit: descriptors close, memory goes. */
   kill(sys: S.Sys): void {
     (sys as Syscalls).task.exit(137);
+  }
+
+  /** SIGKILL to a VMM. */
+  killVm(id: string): void {
+    const { scheduler } = this.platform.kernel;
+    const task = scheduler.find(id);
+    assert.ok(task, `${id} does not run`);
+    scheduler.kill(task);
   }
 
   ioctl<F extends Record<string, FieldType>>(

@@ -138,10 +138,14 @@ export class KernelRig {
     return this.sys.kexecFileLoad(image, 0);
   }
 
-  /** Jumps into the loaded image. `atJump`: before the next kernel's first instruction. */
-  jump(atJump: () => void = () => {}): Kernel {
+  /**
+   * Jumps into the loaded image. `atJump`: before the next kernel's first instruction; `rebooting`:
+   * when reboot(2) was called and devices are not shut down yet.
+   */
+  jump(atJump: () => void = () => {}, rebooting: () => void = () => {}): Kernel {
     const rc = this.sys.reboot(LINUX_REBOOT_CMD_KEXEC);
     if (rc < 0) throw new Error(`reboot: ${rc}`);
+    rebooting();
     this.#jumpTo = undefined;
     while (this.#jumpTo === undefined && this.machine.queue.step());
     if (this.#jumpTo === undefined) throw new Error("the kernel never jumped");

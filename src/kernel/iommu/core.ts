@@ -62,7 +62,10 @@ export class IommuGroup {
     const domain = ops.allocPaging(dev, 0);
     if (typeof domain === "number") return domain;
     const rc = ops.attach(domain, dev);
-    if (rc < 0) return rc;
+    if (rc < 0) {
+      domain.free();
+      return rc;
+    }
     return new IommuGroup(id, dev, ops, domain, domain);
   }
 
@@ -84,9 +87,9 @@ export class IommuGroup {
    * is attached. The group is blocked from here on, unless `owner` is the heir of a held group:
    * then the device simply goes on with the domain it has.
    */
-  claim(owner: unknown, isHeir: (domain: IommuDomain) => boolean): number {
+  claim(owner: unknown, isHeir: (domain: PagingDomain) => boolean): number {
     if (this.held) {
-      if (!isHeir(this.#domain)) return -E.EPERM;
+      if (!isHeir(this.#domain as PagingDomain)) return -E.EPERM;
       this.#owner = owner;
       return 0;
     }

@@ -26,6 +26,14 @@ export abstract class PagingDomain extends IommuDomain {
   abstract unmap(page: number, count: number): number;
   /** Frame behind a page, -1 where nothing is mapped (iommu_iova_to_phys). */
   abstract translate(page: number): number;
+  /**
+   * From now on every access through this domain snoops the CPU's caches. False where the IOMMU has
+   * no way to enforce it; a machine whose devices are coherent anyway does not mind.
+   */
+  enforceCacheCoherency(): boolean {
+    return false;
+  }
+
   /** Nothing is attached any more: tables are freed. */
   abstract free(): void;
 }

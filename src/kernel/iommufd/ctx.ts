@@ -1,4 +1,5 @@
 import { E2BIG, EFAULT, EINVAL, ENOTTY } from "../../uapi/errno.ts";
+import { fails } from "../fault_points.ts";
 import { OpenFile } from "../fs/vfs.ts";
 import type { Kernel } from "../kernel.ts";
 import type { Task } from "../process/task.ts";
@@ -25,13 +26,15 @@ export class IommufdCtx extends OpenFile {
   override ioctl(task: Task, command: number, payload: Uint8Array): number {
     const row = IOCTLS.get(command);
     if (row === undefined) return -ENOTTY;
-    if (payload.length < 4) return -EFAULT;
+    if (payload.length < 4 || fails(this.kernel.chooser, "copyFromUser")) return -EFAULT;
     const size = new DataView(payload.buffer, payload.byteOffset).getUint32(0, true);
     if (size < row.minSize) return -EINVAL;
     if (size > payload.length) return -EFAULT;
     // A newer program may know more fields; it must not use them.
     if (payload.subarray(row.struct.size, size).some((byte) => byte !== 0)) return -E2BIG;
-    return row.run({ task, ctx: this, payload: payload.subarray(0, size) });
+    const rc = row.run({ task, ctx: this, payload: payload.subarray(0, size) });
+    // What was done stays done: a program that cannot take the reply has to find out by itself.
+    return rc >= 0 && fails(this.kernel.chooser, "copyToUser") ? -EFAULT : rc;
   }
 
   /** The HWPT that stands for a domain. */

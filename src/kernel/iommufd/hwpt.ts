@@ -44,6 +44,7 @@ export function makeHwpt(
     return domain;
   }
   domain.persistentOwner = ctx.persistentId;
+  domain.enforceCacheCoherency();
   const rc = ioas.iopt.addDomain(domain);
   if (rc < 0) {
     domain.free();

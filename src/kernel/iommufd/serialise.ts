@@ -101,7 +101,7 @@ function serialiseIoas(fdt: FdtWriter, ioas: Ioas): number {
     err |= fdt.propU32("iommu-prot", area.prot);
     const file = area.pages.source.persistent;
     err |= fdt.propU64("file-handle", file?.handle ?? 0);
-    err |= fdt.propU64("file-offset", file?.offset ?? 0);
+    err |= fdt.propU64("file-offset", BigInt(file?.offset ?? 0));
     err |= fdt.propU32("page-offset", area.pageOffset);
     err |= fdt.endNode();
   });

@@ -1,6 +1,7 @@
 import { hex, MiB, PAGE_SIZE } from "../../base/units.ts";
 import { type Fdt, FdtError, FdtWriter, openFdt } from "../../fdt/mod.ts";
 import * as E from "../../uapi/errno.ts";
+import { fails } from "../fault_points.ts";
 import { sysfsFile } from "../fs/sysfs.ts";
 import type { Kernel } from "../kernel.ts";
 import { FrameUse } from "../mm/frames.ts";
@@ -11,6 +12,8 @@ import type { BootParams } from "./boot_params.ts";
 /** The root node's version. Another one means: boot as if nothing had been handed over. */
 export const KHO_COMPATIBLE = "kho-v1";
 const DT_MAX_DEFAULT = 10 * MiB;
+/** Room for a tree's header and not much more: what a full blob is made with. */
+const TOO_SMALL = 192;
 /** A tree's sizes are 32-bit, and libfdt's are signed. */
 const DT_MAX_LIMIT = 2 ** 31;
 
@@ -133,6 +136,8 @@ export class Kho {
   /** 0, EINVAL, ENOMEM: what a write to `active` answers. */
   #storeActive(text: string): number {
     if (text !== "0" && text !== "1") return -E.EINVAL;
+    // Once the jump is under way the next kernel counts on what was dumped.
+    if (this.kernel.rebooting) return -E.EBUSY;
     if (text === "1") return this.active ? 0 : this.#activate();
     if (this.active) this.#deactivate();
     return 0;
@@ -152,11 +157,11 @@ export class Kho {
     const bufferPages = Math.ceil(this.dtMax / PAGE_SIZE);
     const buffer = pages.allocRange(bufferPages, 1, FrameUse.kernel);
     if (buffer < 0) return -E.ENOMEM;
-    const fdt = new FdtWriter(this.dtMax);
+    const fdt = new FdtWriter(fails(chooser, "khoBlobFull") ? TOO_SMALL : this.dtMax);
     let failed = fdt.beginNode("") | fdt.propString("compatible", KHO_COMPATIBLE);
     for (const { name, notify } of this.#chain) {
       if (failed !== 0) break;
-      const answer = chooser.pick(`fault:kho_notify:${name}`, 1) === 1
+      const answer = fails(chooser, "khoNotify", name)
         ? A.NOTIFY_BAD
         : notify(A.KEXEC_KHO_DUMP, fdt);
       if (answer & A.NOTIFY_STOP_MASK) {

@@ -1,4 +1,4 @@
-import { Memory } from "../../machine/memory.ts";
+import type { Memory } from "../../machine/memory.ts";
 
 /** What this kernel believes a frame is used for. A belief: the next kernel starts with none. */
 export const enum FrameUse {

@@ -2,6 +2,7 @@ import { assert } from "../../base/assert.ts";
 import type { Chooser } from "../../base/choice.ts";
 import { PAGE_SIZE } from "../../base/units.ts";
 import type { Memory } from "../../machine/memory.ts";
+import { fails } from "../fault_points.ts";
 import { FrameMap, FrameUse } from "./frames.ts";
 import type { Region } from "./memblock.ts";
 
@@ -42,7 +43,7 @@ export class PageAllocator {
 
   /** A zeroed page, or -1 when memory is out. */
   allocPage(use: FrameUse): number {
-    if (this.chooser.pick("fault:alloc_page", 1) === 1) return -1;
+    if (fails(this.chooser, "allocPage")) return -1;
     let pfn: number;
     if (this.#stack.length > 0) pfn = this.#stack.pop() as number;
     else if (this.#starts.length > 0) {
@@ -68,7 +69,7 @@ export class PageAllocator {
 
   /** `count` contiguous zeroed pages aligned to `align` pages, or -1. */
   allocRange(count: number, align: number, use: FrameUse): number {
-    if (this.chooser.pick("fault:alloc_pages", 1) === 1) return -1;
+    if (fails(this.chooser, "allocPages")) return -1;
     let pfn = this.#takeRange(count, align);
     if (pfn < 0 && this.#stack.length > 0) {
       this.#drain();

@@ -2,7 +2,11 @@ import type { Chooser } from "../../base/choice.ts";
 import type { EventQueue } from "../../base/event_queue.ts";
 import type { Message, Program, Sys } from "../../uapi/sys.ts";
 import type { Dmesg } from "../dmesg.ts";
+import { fails } from "../fault_points.ts";
 import { Task } from "./task.ts";
+
+/** What a program can die of, and the status it leaves: SIGSEGV, or its guest's triple fault. */
+const DEATHS: Readonly<Record<string, number>> = { SegmentationFault: 139, GuestFault: 134 };
 
 interface Running {
   readonly task: Task;
@@ -81,13 +85,19 @@ export class Scheduler {
 
   #run(r: Running): void {
     let step: IteratorResult<number, number>;
+    if (fails(this.chooser, "program", r.task.comm)) {
+      this.dmesg.info(`${r.task.comm}[${r.task.pid}]: killed`);
+      this.#finish(r, 137);
+      return;
+    }
     try {
       step = r.body.next();
     } catch (error) {
-      if (!(error instanceof Error) || error.name === "EmulatorBug") throw error;
-      if (error.name !== "SegmentationFault") throw error;
-      this.dmesg.info(`${r.task.comm}[${r.task.pid}]: ${error.message}`);
-      this.#finish(r, 139);
+      const status = error instanceof Error ? DEATHS[error.name] : undefined;
+      // Anything else is no program's doing but a bug here.
+      if (status === undefined) throw error;
+      this.dmesg.info(`${r.task.comm}[${r.task.pid}]: ${(error as Error).message}`);
+      this.#finish(r, status);
       return;
     }
     // A program may have jumped into the next kernel: then nobody here runs any more.

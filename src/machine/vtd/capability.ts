@@ -1,5 +1,6 @@
 import { assert } from "../../base/assert.ts";
 import { encodeCap, encodeEcap } from "../../uapi/vtd_regs.ts";
+import { encodeScalable, PASID_BITS } from "../../uapi/vtd_scalable.ts";
 
 /** What one remapping unit can do. Read by software from CAP and ECAP. */
 export interface VtdCapability {
@@ -26,6 +27,20 @@ export interface VtdCapability {
   /** ECAP.PT and ECAP.SC. */
   readonly passThrough: boolean;
   readonly snoopControl: boolean;
+  /** ECAP.QI: the invalidation queue. */
+  readonly queuedInvalidation: boolean;
+  /** ECAP.SMTS: scalable-mode tables; needs the queue. The fields below mean nothing without. */
+  readonly scalable: boolean;
+  /** ECAP.PASID and PSS: bits of a PASID, 1..20; 0 = requests with a PASID are refused. */
+  readonly pasidBits: number;
+  /** ECAP.FLTS and SLTS: first-level and second-level tables under a PASID entry. */
+  readonly firstLevel: boolean;
+  readonly secondLevel: boolean;
+  /** ECAP.SLADS: accessed and dirty bits in second-level tables, where SLADE asks for them. */
+  readonly slads: boolean;
+  /** CAP.FL5LP and FL1GP: five-level first-level tables, and first-level pages of 1 GiB. */
+  readonly fiveLevelFirst: boolean;
+  readonly firstLevel1GiB: boolean;
 }
 
 export const DEFAULT_CAPABILITY: VtdCapability = {
@@ -40,6 +55,29 @@ export const DEFAULT_CAPABILITY: VtdCapability = {
   maxAddressMask: 18,
   passThrough: true,
   snoopControl: true,
+  queuedInvalidation: false,
+  scalable: false,
+  pasidBits: 0,
+  firstLevel: false,
+  secondLevel: false,
+  slads: false,
+  fiveLevelFirst: false,
+  firstLevel1GiB: false,
+};
+
+/** All that the model knows: scalable mode, up to five levels. */
+export const SCALABLE_CAPABILITY: VtdCapability = {
+  ...DEFAULT_CAPABILITY,
+  sagaw: 0b1110,
+  mgaw: 57,
+  queuedInvalidation: true,
+  scalable: true,
+  pasidBits: PASID_BITS,
+  firstLevel: true,
+  secondLevel: true,
+  slads: true,
+  fiveLevelFirst: true,
+  firstLevel1GiB: true,
 };
 
 /** Bytes of the unit's register window. */
@@ -60,7 +98,7 @@ export function capRegister(c: VtdCapability): [number, number] {
   assert((c.superpages & ~0b11) === 0, "SLLPS: 2 MiB and 1 GiB");
   assert(c.faultRecords >= 1 && c.faultRecords <= MAX_FAULT_RECORDS, "NFR: does not fit");
   assert(c.maxAddressMask >= 0 && c.maxAddressMask <= 63, "MAMV: 0 to 63");
-  return encodeCap({
+  const [low, high] = encodeCap({
     domains: c.domains,
     writeBufferFlush: false,
     cachingMode: c.cachingMode,
@@ -72,21 +110,31 @@ export function capRegister(c: VtdCapability): [number, number] {
     faultRecords: c.faultRecords,
     maxAddressMask: c.maxAddressMask,
     drain: true,
-    fiveLevelFirst: false,
+    fiveLevelFirst: c.scalable && c.fiveLevelFirst,
   });
+  return [low, (high | beyondLegacy(c).capHigh) >>> 0];
 }
 
 /** ECAP as [low, high]. */
 export function ecapRegister(c: VtdCapability): [number, number] {
-  return encodeEcap({
+  assert(!c.scalable || c.queuedInvalidation, "SMTS: needs QI");
+  assert(c.pasidBits >= 0 && c.pasidBits <= PASID_BITS, "PSS: at most 20 bits");
+  const [low, high] = encodeEcap({
     coherent: true,
-    queuedInvalidation: false,
+    queuedInvalidation: c.queuedInvalidation,
     deviceTlb: false,
     interruptRemapping: false,
     passThrough: c.passThrough,
     snoopControl: c.snoopControl,
     iotlbOffset: IRO,
   });
+  const more = beyondLegacy(c);
+  return [(low | more.ecapLow) >>> 0, (high | more.ecapHigh) >>> 0];
+}
+
+function beyondLegacy(c: VtdCapability): { capHigh: number; ecapLow: number; ecapHigh: number } {
+  if (!c.scalable) return { capHigh: 0, ecapLow: 0, ecapHigh: 0 };
+  return encodeScalable({ ...c, nested: false, ridPasid: true });
 }
 
 /** Bits of the high word of an address field, up to bit 51, that lie above the host's width. */

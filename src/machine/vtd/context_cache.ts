@@ -52,7 +52,7 @@ export interface ContextCacheEntry {
 }
 
 /** Function number bits that a device-selective invalidation ignores, by FM. */
-const FUNCTION_MASK = [0, 4, 6, 7];
+export const FUNCTION_MASK = [0, 4, 6, 7];
 
 /**
  * The cache of context entries, by source id. An entry keeps answering, whatever becomes of the

@@ -12,6 +12,7 @@ import {
   VTD_FR_ROOT_TABLE,
   VTD_FR_WRITE,
 } from "../../uapi/vtd_regs.ts";
+import { VTD_FR_SM_RTA_LEGACY, VTD_FR_SM_RTA_MODE } from "../../uapi/vtd_sm_faults.ts";
 import type { Mmio } from "../bus.ts";
 import { DMA_MASTER_ABORT, type Remapper, Route } from "../dma_port.ts";
 import type { Memory } from "../memory.ts";
@@ -26,11 +27,17 @@ import {
   type PackedContext,
 } from "./context_cache.ts";
 import { ContextReader, contextWidth } from "./context_reader.ts";
+import { DescriptorExecutor } from "./descriptors.ts";
 import { FaultRecorder } from "./faults.ts";
 import { DMA_INTERRUPT, inInterruptRange, isInterruptFrame } from "./interrupt_range.ts";
 import { ContextCommand, IotlbCommand } from "./invalidation.ts";
+import { Invalidator } from "./invalidator.ts";
 import { Iotlb, IOTLB_DENIED, IOTLB_MISS } from "./iotlb.ts";
-import { Registers } from "./registers.ts";
+import { PasidCache } from "./pasid_cache.ts";
+import { InvalidationQueue } from "./queue.ts";
+import { Mode, Registers } from "./registers.ts";
+import { NO_PASID, ScalableTranslator } from "./scalable.ts";
+import { ScalableContextCache } from "./scalable_context_cache.ts";
 import { ACCESS_READ, ACCESS_WRITE, Walker } from "./walker.ts";
 
 export interface VtdOptions {
@@ -45,10 +52,12 @@ export interface VtdOptions {
   capability: VtdCapability;
   /** Entries of the IOTLB: a power of two up to 65536; 1024 unless said. */
   iotlbEntries?: number;
+  /** Entries of the PASID cache: a power of two; 1024 unless said. */
+  pasidEntries?: number;
 }
 
 /**
- * An Intel VT-d remapping unit in legacy mode. It knows what its registers say, what lies in
+ * An Intel VT-d remapping unit in legacy or scalable mode. It knows what its registers say, what lies in
  * memory, and what it has cached of it; a kexec changes none of the three.
  */
 export class VtdUnit implements Remapper, Mmio {
@@ -58,19 +67,26 @@ export class VtdUnit implements Remapper, Mmio {
   readonly memory: Memory;
   readonly capability: VtdCapability;
   readonly contextCache = new ContextCache();
+  /** Scalable mode's own caches; empty, and never asked, in legacy mode. */
+  readonly scalableContextCache = new ScalableContextCache();
+  readonly pasidCache: PasidCache;
   readonly iotlb: Iotlb;
   readonly faults: FaultRecorder;
   route = Route.translated;
   /** Called for each fault interrupt that FECTL lets out. */
   onFault: (() => void) | undefined;
-  /** Table walks made so far. */
-  walks = 0;
+  /** Called for each interrupt that a WAIT of the invalidation queue sends. */
+  onQueueInterrupt: (() => void) | undefined;
+  /** The invalidation queue, where the unit has one. */
+  readonly invalidationQueue: InvalidationQueue | undefined;
+  #walks = 0;
   #registers: Registers;
   #queue: EventQueue;
   #hash: EventHash;
   #chooser: Chooser;
   #context: ContextReader;
   #walker: Walker;
+  #scalable: ScalableTranslator;
   /** By AW: bits of an address's high word that the context lets through. */
   #highBits: Int32Array;
 
@@ -82,11 +98,27 @@ export class VtdUnit implements Remapper, Mmio {
     this.capability = capability;
     this.iotlb = new Iotlb(options.iotlbEntries ?? 1024);
     this.faults = new FaultRecorder(capability.faultRecords, queue, hash, () => this.onFault?.());
+    this.pasidCache = new PasidCache(capability.scalable ? options.pasidEntries ?? 1024 : 1);
+    const caches = {
+      contexts: this.contextCache,
+      scalableContexts: this.scalableContextCache,
+      pasids: this.pasidCache,
+      iotlb: this.iotlb,
+    };
+    const invalidator = new Invalidator(caches, capability);
+    this.invalidationQueue = this.#makeQueue(invalidator);
     this.#registers = new Registers(
       capability,
-      new ContextCommand(this.contextCache),
-      new IotlbCommand(this.iotlb, capability),
+      new ContextCommand(invalidator),
+      new IotlbCommand(invalidator),
       this.faults,
+      this.invalidationQueue,
+    );
+    this.#scalable = new ScalableTranslator(
+      memory,
+      capability,
+      caches,
+      () => this.#remembersAbsence(),
     );
     this.#queue = queue;
     this.#hash = hash;
@@ -97,9 +129,33 @@ export class VtdUnit implements Remapper, Mmio {
     for (let aw = 1; aw <= 3; aw++) this.#highBits[aw] = contextWidth(aw, capability) - 32;
   }
 
+  #makeQueue(invalidator: Invalidator): InvalidationQueue | undefined {
+    const { queuedInvalidation, scalable } = this.capability;
+    if (!queuedInvalidation) return undefined;
+    const executor: DescriptorExecutor = new DescriptorExecutor(
+      this.memory,
+      invalidator,
+      scalable,
+      () => queue.complete(),
+    );
+    const interrupt = () => this.onQueueInterrupt?.();
+    const queue = new InvalidationQueue(this.memory, executor, this.faults, scalable, interrupt);
+    return queue;
+  }
+
+  /** Table walks made so far. */
+  get walks(): number {
+    return this.#walks + this.#scalable.walks;
+  }
+
+  /** What becomes of a request now, by TE and the table mode that SRTP latched. */
+  get mode(): Mode {
+    return this.#registers.mode;
+  }
+
   /** GSTS.TES: requests go through tables. */
   get translationEnabled(): boolean {
-    return this.#registers.enabled;
+    return this.#registers.mode !== Mode.off;
   }
 
   /** Frame of the root table in force, as latched; -1 when it lies beyond 8 TiB. */
@@ -126,13 +182,12 @@ export class VtdUnit implements Remapper, Mmio {
   translate(sid: number, hi: number, lo: number, write: boolean): number {
     if (inInterruptRange(hi, lo)) {
       if (write) return DMA_INTERRUPT;
-      if (this.#registers.enabled) {
+      if (this.#registers.mode !== Mode.off) {
         return this.#fault(sid, hi, lo, write, VTD_FR_INTERRUPT_INPUT, false);
       }
     }
-    if (!this.#registers.enabled) {
-      this.route = Route.untranslated;
-      return frameOf(hi, lo);
+    if (!this.#registers.legacy) {
+      return this.#byOtherMode(sid, NO_PASID, hi, lo, write);
     }
     let context = this.contextCache.lookup(sid);
     if (context === 0) context = this.#readContext(sid);
@@ -159,6 +214,37 @@ export class VtdUnit implements Remapper, Mmio {
     return pfn;
   }
 
+  /**
+   * The same for a request with a PASID (0..2^20 - 1). It is never an interrupt: its addresses
+   * are translated whatever they are, and only what they lead to may not be the interrupt range.
+   * With translation off nobody could say what its address means: it is aborted.
+   */
+  translatePasid(sid: number, pasid: number, hi: number, lo: number, write: boolean): number {
+    const { mode } = this.#registers;
+    if (mode === Mode.off) return DMA_MASTER_ABORT;
+    if (mode === Mode.legacy) {
+      return this.#fault(sid, hi, lo, write, VTD_FR_SM_RTA_LEGACY, false, pasid);
+    }
+    return this.#byOtherMode(sid, pasid, hi, lo, write);
+  }
+
+  /** Off, scalable or unknown. */
+  #byOtherMode(sid: number, pasid: number, hi: number, lo: number, write: boolean): number {
+    const { mode, root } = this.#registers;
+    if (mode === Mode.off) {
+      this.route = Route.untranslated;
+      return frameOf(hi, lo);
+    }
+    if (mode === Mode.unknown) {
+      return this.#fault(sid, hi, lo, write, VTD_FR_SM_RTA_MODE, false, pasid);
+    }
+    const scalable = this.#scalable;
+    const pfn = scalable.translate(root, sid, pasid, hi, lo, write);
+    if (pfn < 0) return this.#fault(sid, hi, lo, write, -pfn, scalable.fpd, pasid);
+    this.route = scalable.route;
+    return pfn;
+  }
+
   #readContext(sid: number): PackedContext {
     const context = this.#context.read(this.#registers.root, sid);
     const reason = contextReason(context);
@@ -174,7 +260,7 @@ export class VtdUnit implements Remapper, Mmio {
     const walker = this.#walker;
     const asr = this.contextCache.asr(sid);
     const need = write ? ACCESS_WRITE : ACCESS_READ;
-    this.walks++;
+    this.#walks++;
     const pfn = walker.walk(asr, agawToLevels(contextAw(context)), hi, lo, need);
     if (pfn >= 0) {
       this.iotlb.fill(hi, lo, contextDid(context), pfn, walker.level, walker.permission);
@@ -200,9 +286,10 @@ export class VtdUnit implements Remapper, Mmio {
     write: boolean,
     reason: number,
     fpd: boolean,
+    pasid = NO_PASID,
   ): number {
     if (fpd) this.faults.suppress();
-    else this.faults.record(sid, hi, lo, write, reason);
+    else this.faults.record(sid, hi, lo, write, reason, pasid);
     return -reason;
   }
 }

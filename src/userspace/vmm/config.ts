@@ -33,6 +33,8 @@ export type VmStatus =
   | "starting"
   | "running"
   | "prepared"
+  /** It could not prepare: the update should not go on. */
+  | "refused"
   | "paused"
   | "restored"
   | "failed";

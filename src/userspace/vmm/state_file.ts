@@ -1,5 +1,6 @@
 import { MiB } from "../../base/units.ts";
 import { MAP_SHARED, O_CREAT, O_RDWR, PROT_READ, PROT_WRITE, type Sys } from "../../uapi/sys.ts";
+import { ENOENT } from "../../uapi/errno.ts";
 import { must } from "../calls.ts";
 import { MEMORY_DIR, type SavedState } from "./config.ts";
 
@@ -11,8 +12,11 @@ export function statePath(name: string): string {
   return `${MEMORY_DIR}/${name}.state`;
 }
 
+/** Maps the file; the descriptor is not needed any more. */
 function map(sys: Sys, fd: number): number {
-  return must("mmap state file", sys.mmap(SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
+  const at = must("mmap state file", sys.mmap(SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
+  sys.close(fd);
+  return at;
 }
 
 /** Makes the file, which must happen before the KHO dump freezes the file system. */
@@ -36,7 +40,15 @@ export function loadState(sys: Sys, name: string): SavedState | undefined {
   const fd = sys.open(statePath(name), O_RDWR);
   if (fd < 0 || sys.fsize(fd) === 0) return undefined;
   const at = map(sys, fd);
-  if (sys.load32(at) !== MAGIC) return undefined;
-  const text = new TextDecoder().decode(sys.copyIn(at + 8, sys.load32(at + 4)));
-  return JSON.parse(text) as SavedState;
+  const saved = sys.load32(at) === MAGIC;
+  const text = saved ? new TextDecoder().decode(sys.copyIn(at + 8, sys.load32(at + 4))) : "";
+  sys.munmap(at, SIZE);
+  return saved ? JSON.parse(text) as SavedState : undefined;
+}
+
+/** Removes the file, if there is one. `at`: where it is mapped, -1 when it is not. */
+export function removeStateFile(sys: Sys, name: string, at: number): void {
+  if (at >= 0) sys.munmap(at, SIZE);
+  const rc = sys.unlink(statePath(name));
+  if (rc !== -ENOENT) must("unlink state file", rc);
 }

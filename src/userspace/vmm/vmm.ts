@@ -22,7 +22,7 @@ import {
 import { Guest } from "../guest/guest.ts";
 import { MEMORY_DIR, type SavedState, SLICE, type VmConfig, type VmStatus } from "./config.ts";
 import { barOf, enableBusMaster, makeVm, openDevice } from "./hardware.ts";
-import { createStateFile, loadState, saveState, statePath } from "./state_file.ts";
+import { createStateFile, loadState, removeStateFile, saveState } from "./state_file.ts";
 
 /** Sees each guest as it runs: what a console attached to it would show. */
 export type GuestWatcher = (name: string, guest: Guest) => void;
@@ -126,8 +126,15 @@ function* serve(
     for (let m = sys.receive(); m !== undefined; m = sys.receive()) {
       switch (m) {
         case "prepare":
-          if (persistent) stateAt = createStateFile(sys, config.name);
-          sys.notify("prepared");
+          try {
+            if (persistent && stateAt < 0) stateAt = createStateFile(sys, config.name);
+            sys.notify("prepared");
+          } catch (error) {
+            if (!(error instanceof CallFailed)) throw error;
+            // Nothing is lost yet: better no update than an update without this guest.
+            sys.log(`not ready for an update: ${error.message}`);
+            sys.notify("refused");
+          }
           break;
         case "pause":
           running = false;
@@ -140,7 +147,7 @@ function* serve(
           break;
         case "forget":
           // The update is over, one way or the other: nobody will need the state file.
-          if (persistent) must("unlink state file", sys.unlink(statePath(config.name)));
+          if (persistent) removeStateFile(sys, config.name, stateAt);
           stateAt = -1;
           running = true;
           sys.notify("running");

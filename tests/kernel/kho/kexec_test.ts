@@ -106,7 +106,9 @@ Deno.test("at the jump the image lies where its parameters say, in scratch", () 
   assert.ok(kernel.ready);
 });
 
-for (const [from, to] of [["rfc-v1", "mainline"], ["mainline", "rfc-v1"], ["mainline", "mainline"]]) {
+for (
+  const [from, to] of [["rfc-v1", "mainline"], ["mainline", "rfc-v1"], ["mainline", "mainline"]]
+) {
   Deno.test(`a ${to} kernel keeps off its own image when it comes after ${from}`, () => {
     const rig = new KernelRig({ image: from });
     const { memory } = rig.machine;
@@ -118,7 +120,11 @@ for (const [from, to] of [["rfc-v1", "mainline"], ["mainline", "rfc-v1"], ["main
     const image = readBootParams(memory)?.image ?? 0;
     assert.deepEqual(memory.read(image, IMAGE_SIZE), bytesOf(to));
     for (let i = 0; i < IMAGE_SIZE / PAGE_SIZE; i++) {
-      assert.notEqual(kernel.pages.useOf(image / PAGE_SIZE + i), FrameUse.free, "own text is free memory");
+      assert.notEqual(
+        kernel.pages.useOf(image / PAGE_SIZE + i),
+        FrameUse.free,
+        "own text is free memory",
+      );
     }
   });
 }

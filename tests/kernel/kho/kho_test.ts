@@ -174,8 +174,10 @@ Deno.test("memory in scratch cannot be preserved, not one byte of it", () => {
   const scratch = rig.kernel.kho.scratch;
   assert.ok(scratch !== undefined);
   let mem: KhoMem[] = [];
-  rig.kernel.kho.register("mine", (_, fdt) =>
-    fdt.beginNode("mine") | memProperty(fdt, mem) | fdt.endNode());
+  rig.kernel.kho.register(
+    "mine",
+    (_, fdt) => fdt.beginNode("mine") | memProperty(fdt, mem) | fdt.endNode(),
+  );
   for (
     const [address, length] of [
       [scratch.start, PAGE_SIZE],
@@ -262,6 +264,11 @@ Deno.test("scratch stays where it is from kernel to kernel", () => {
   const texts = ["phys", "len"].map((f) => rig.cat(`/sys/kernel/kho/scratch_${f}`));
   assert.deepEqual(texts, [`0x${first?.start.toString(16)}\n`, "0x400000\n"]);
   for (let i = 0; i < 3; i++) assert.deepEqual(rig.liveUpdate().kho.scratch, first);
+  const { pages } = rig.kernel;
+  const end = (first?.end ?? 0) / PAGE_SIZE;
+  for (let pfn; (pfn = pages.allocPage(FrameUse.user)) >= 0;) {
+    assert.ok(pfn >= end || pfn < end - 1024, "a page of scratch was handed out");
+  }
 });
 
 Deno.test("the next kernel shows the tree it was handed, byte for byte", () => {

@@ -54,7 +54,9 @@ Deno.test("an allocation is memory, aligned, and meets no reservation and no oth
       }
       const address = memblock.alloc(pages * K4, align * K4);
       const fits = (page: number) =>
-        Array.from({ length: pages }, (_, i) => page + i).every((p) => isMemory(p) && !taken.has(p));
+        Array.from({ length: pages }, (_, i) => page + i).every((p) =>
+          isMemory(p) && !taken.has(p)
+        );
       // The model tries every aligned place from the top: the answer must be the highest that fits.
       let best = Math.floor((256 - pages) / align) * align;
       while (best >= 0 && !fits(best)) best -= align;

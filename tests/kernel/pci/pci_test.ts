@@ -13,7 +13,9 @@ Deno.test("the bus scan finds every function, by what configuration space says",
     [NIC, R.PCI_CLASS_NETWORK_ETHERNET],
     [NVME, R.PCI_CLASS_STORAGE_NVME],
   ]);
-  assert.ok(rig.log.some((l) => /^pci 0000:3a:00\.0: \[8086:10c9\] type 00 class 0x020000$/.test(l)));
+  assert.ok(
+    rig.log.some((l) => /^pci 0000:3a:00\.0: \[8086:10c9\] type 00 class 0x020000$/.test(l)),
+  );
 });
 
 Deno.test("functions beside function 0 are found, and devices behind empty slots", () => {

@@ -139,6 +139,15 @@ Deno.test("a segmentation fault kills the program that made it, says so, and nob
   assert.ok(log.includes("file closed") && log.at(-1)?.endsWith("ends"));
 });
 
+Deno.test("any other error in a program is a bug and is not swallowed", () => {
+  const { rig, kernel } = start();
+  kernel.spawn("bad", function* () {
+    yield ms;
+    throw new TypeError("a mistake in the program");
+  });
+  assert.throws(() => rig.run(2 * ms), TypeError);
+});
+
 Deno.test("writing to memory mapped for reading is a segmentation fault too", () => {
   const { kernel } = start();
   const sys = kernel.shell();

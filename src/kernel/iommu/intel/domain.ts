@@ -1,5 +1,5 @@
 import { EINVAL } from "../../../uapi/errno.ts";
-import { agawToLevels, agawToWidth } from "../../../uapi/vtd_regs.ts";
+import { agawToLevels, agawToWidth, DMA_PTE_SNP } from "../../../uapi/vtd_regs.ts";
 import type { Kernel } from "../../kernel.ts";
 import { IommuDomain, PagingDomain } from "../domain.ts";
 import { DMA_PTE_READ, DMA_PTE_WRITE, DmarPageTable } from "./pgtable.ts";
@@ -16,6 +16,8 @@ export class DmarDomain extends PagingDomain {
   readonly lastPage: number;
   /** Source ids of attached devices. */
   readonly devices = new Set<number>();
+  /** What every leaf has beside its permissions: SNP once coherency is enforced. */
+  #leafBits = 0;
 
   constructor(
     readonly kernel: Kernel,
@@ -39,11 +41,17 @@ export class DmarDomain extends PagingDomain {
   /** EINVAL beyond the width of the tables; a failure leaves everything mapped as it was. */
   map(page: number, pfn: number, count: number, prot: number): number {
     if (page + count - 1 > this.lastPage) return -EINVAL;
-    const rc = this.table.map(page, pfn, count, prot & (DMA_PTE_READ | DMA_PTE_WRITE));
+    const bits = (prot & (DMA_PTE_READ | DMA_PTE_WRITE)) | this.#leafBits;
+    const rc = this.table.map(page, pfn, count, bits);
     if (rc < 0) this.unmap(page, this.table.mapped);
     // A unit in caching mode may remember that nothing was here.
     else if (this.unit.cap.cachingMode) this.unit.flushIotlbPages(this.did, page, count);
     return rc;
+  }
+
+  override enforceCacheCoherency(): boolean {
+    if (this.unit.snoopControl) this.#leafBits = DMA_PTE_SNP;
+    return this.unit.snoopControl;
   }
 
   unmap(page: number, count: number): number {

@@ -18,6 +18,8 @@ export class IntelDriver implements IommuOps {
   readonly blocking: IommuDomain = new IntelBlockingDomain();
   /** Persistent domains by id (seed line 1222). */
   readonly persistent = new Map<number, DmarDomain>();
+  /** By source id: the domain its context entry leads to. */
+  readonly #attached = new Map<number, DmarDomain>();
   /** Handed-over domains that iommufd has not taken yet. */
   readonly #unclaimed = new Map<number, DmarDomain>();
 
@@ -42,6 +44,7 @@ export class IntelDriver implements IommuOps {
     for (const domain of restoreDomains(this)) {
       this.persistent.set(domain.persistentId, domain);
       this.#unclaimed.set(domain.persistentId, domain);
+      for (const sid of domain.devices) this.#attached.set(sid, domain);
       kernel.iommufd.reserveDomainId(domain.persistentId);
     }
     kernel.iommu.registerDriver(this);
@@ -74,17 +77,27 @@ export class IntelDriver implements IommuOps {
     const root = this.kernel.pages.allocPage(FrameUse.iommuTable);
     if (root < 0) {
       dmesg.err(`DMAR: ${unit.name}: no memory for a root table`);
+      if (unit.translationEnabled) unit.blockAll();
       return;
     }
     unit.setRoot(root);
     unit.write(V.DMAR_FECTL_REG, 0);
-    if (!unit.translationEnabled) unit.enableTranslation();
-    dmesg.info(`DMAR: ${unit.name}: translation enabled`);
   }
 
+  /** The last step of bringing units up, before devices are probed: translation on. */
+  start(): void {
+    for (const unit of this.units) {
+      if (unit.root < 0 || unit.translationEnabled) continue;
+      unit.enableTranslation();
+      this.kernel.dmesg.info(`DMAR: ${unit.name}: translation enabled`);
+    }
+  }
+
+  /** The unit in charge of a source id; undefined without one, or if it could not be brought up. */
   unitOf(sid: number): IntelUnit | undefined {
     const index = this.kernel.machine.firmware.drhds.findIndex((d) => d.covers(sid));
-    return this.units[index];
+    const unit = this.units[index];
+    return unit !== undefined && unit.root >= 0 ? unit : undefined;
   }
 
   covers(dev: PciDev): boolean {
@@ -114,11 +127,13 @@ export class IntelDriver implements IommuOps {
     const unit = this.unitOf(dev.sid);
     if (unit === undefined) return -EINVAL;
     if (domain instanceof DmarDomain && domain.unit !== unit) return -EINVAL;
-    for (const other of this.persistent.values()) other.devices.delete(dev.sid);
+    this.#attached.get(dev.sid)?.devices.delete(dev.sid);
+    this.#attached.delete(dev.sid);
     unit.clearContext(dev.sid);
     if (!(domain instanceof DmarDomain)) return 0;
     if (!unit.setContext(dev.sid, domain.table.pgd, domain.agaw, domain.did)) return -ENOMEM;
     domain.devices.add(dev.sid);
+    this.#attached.set(dev.sid, domain);
     return 0;
   }
 
@@ -139,9 +154,9 @@ export class IntelDriver implements IommuOps {
   }
 
   /**
-   * Before a kexec. With a dump that the next kernel will find, devices that are handed over keep their context entries and
-   * all others lose theirs, each flushed by its own old DID, and translation stays on. Without one,
-   * translation goes off, as the next kernel expects (FACTS 3.7).
+   * Before a kexec. With a dump that the next kernel will find, devices that are handed over keep
+   * their context entries and all others lose theirs, each flushed by its own old DID, and
+   * translation stays on. Without one, translation goes off, as the next kernel expects (FACTS 3.7).
    */
   shutdown(): void {
     for (const unit of this.units) {

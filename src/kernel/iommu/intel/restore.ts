@@ -77,6 +77,10 @@ function restoreDomain(driver: IntelDriver, fdt: Fdt, node: number): DmarDomain 
   if (!id || !pgd || agaw === undefined || did === undefined || !owner) return undefined;
   // A unit that could not be adopted walks an empty root: its domains are not in use any more.
   if (unit === undefined || !unit.adopted) return undefined;
+  // After the dump a device may have gone away, and with the last of them the tables.
+  const listed = devicesOf(fdt, node);
+  const devices = listed.filter((sid) => unit.leadsTo(sid, pgd / PAGE_SIZE, agaw, did));
+  if (devices.length === 0 && listed.length > 0) return undefined;
   if (!unit.reserveDid(did)) return undefined;
   for (const mem of readMem(fdt, node)) {
     if (!driver.kernel.kho.claim(mem, FrameUse.iommuTable)) return undefined;
@@ -84,7 +88,8 @@ function restoreDomain(driver: IntelDriver, fdt: Fdt, node: number): DmarDomain 
   const domain = new DmarDomain(driver.kernel, unit, agaw, did, pgd / PAGE_SIZE);
   domain.persistentId = id;
   domain.persistentOwner = owner;
-  for (const sid of devicesOf(fdt, node)) domain.devices.add(sid);
+  domain.enforceCacheCoherency();
+  for (const sid of devices) domain.devices.add(sid);
   driver.kernel.dmesg.info(
     `DMAR: ${unit.name}: restored domain ${id}, pgd ${hex(pgd)}, did ${did}`,
   );

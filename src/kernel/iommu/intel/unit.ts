@@ -10,6 +10,8 @@ import { FrameUse } from "../../mm/frames.ts";
 export class IntelUnit {
   readonly cap: V.CapFields;
   readonly iotlbOffset: number;
+  /** ECAP.SC: page-table entries may have SNP. */
+  readonly snoopControl: boolean;
   /** Frame of the root table; -1 before there is one. */
   root = -1;
   /** The unit was taken over running, with the tables of the previous kernel. */
@@ -21,6 +23,7 @@ export class IntelUnit {
     this.cap = V.decodeCap(capLow, capHigh);
     const ecap = V.decodeEcap(this.read(V.DMAR_ECAP_REG));
     this.iotlbOffset = ecap.iotlbOffset * 16;
+    this.snoopControl = ecap.snoopControl;
     // With caching mode, DID 0 tags entries that are not present (FACTS 3.7).
     if (this.cap.cachingMode) this.#dids.add(0);
   }
@@ -99,6 +102,12 @@ export class IntelUnit {
     this.#command(V.DMA_GCMD_SRTP);
     this.flushContextGlobal();
     this.flushIotlbGlobal();
+  }
+
+  /** Blocks every device without a page of memory: a root table that is no RAM cannot be read. */
+  blockAll(): void {
+    this.setRoot(this.regBase / PAGE_SIZE);
+    this.root = -1;
   }
 
   flushContextGlobal(): void {
@@ -185,6 +194,17 @@ export class IntelUnit {
       this.flushIotlbDomain(did);
     }
     return true;
+  }
+
+  /** True when the device's context entry leads to these page tables. */
+  leadsTo(sid: number, pgd: number, agaw: number, did: number): boolean {
+    const table = this.contextTable(sid >> 8, false);
+    if (table < 0) return false;
+    const { memory } = this.kernel.machine;
+    const word = (sid & 0xff) * 4;
+    return memory.load(table, word) === ((pgd << 12) | V.CONTEXT_P) &&
+      memory.load(table, word + 1) === pgd >>> 20 &&
+      memory.load(table, word + 2) === (agaw | (did << V.CONTEXT_DID_SHIFT_WORD2));
   }
 
   /** Blocks the device: entry cleared, then caches flushed by the DID it had. */

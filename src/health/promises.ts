@@ -1,0 +1,41 @@
+/**
+ * What was promised to whom: that a device's DMA goes on through a kexec. A promise is on the road
+ * from the jump until the guest has its devices back; nobody may stop the device meanwhile.
+ */
+export class Promises {
+  readonly #stands: boolean[] = [];
+  readonly #crossing = new Set<number>();
+  /** Functions that were stopped under a paused guest, before the jump. */
+  readonly #stopped = new Set<number>();
+
+  /** The guest runs with the device (`stands`), or is given up. */
+  set(fn: number, stands: boolean): void {
+    this.#stands[fn] = stands;
+    this.#crossing.delete(fn);
+    this.#stopped.delete(fn);
+  }
+
+  stands(fn: number): boolean {
+    return this.#stands[fn] ?? false;
+  }
+
+  jumped(fn: number): void {
+    if (this.stands(fn)) this.#crossing.add(fn);
+  }
+
+  crossing(fn: number): boolean {
+    return this.#crossing.has(fn);
+  }
+
+  /** Whoever gives a paused guest up stops its devices first: it is broken once it still stands. */
+  stopped(fn: number): void {
+    this.#stopped.add(fn);
+  }
+
+  /** Functions that were stopped while their promise stands; each is told once. */
+  takeStopped(): number[] {
+    const broken = [...this.#stopped].filter((fn) => this.stands(fn));
+    this.#stopped.clear();
+    return broken;
+  }
+}

@@ -1,0 +1,27 @@
+import type { Chooser } from "../base/choice.ts";
+
+/**
+ * The places where this kernel can be made to fail, by the name they are armed with. Every one is a
+ * thing that can go wrong in reality: memory runs out, a copy from user memory faults, a subscriber
+ * of the KHO chain refuses, the blob is full, a program dies. Quiet unless armed.
+ */
+export const FAULT_POINTS = {
+  allocPage: "fault:alloc_page",
+  allocPages: "fault:alloc_pages",
+  copyFromUser: "fault:copy_from_user",
+  copyToUser: "fault:copy_to_user",
+  khoBlobFull: "fault:kho_blob_full",
+  /** Followed by the subscriber's name. */
+  khoNotify: "fault:kho_notify:",
+  /** Followed by the program's name: it dies before it runs next. */
+  program: "fault:program:",
+} as const;
+
+/** True when the point fires now. `detail`: what comes behind the name, where something does. */
+export function fails(
+  chooser: Chooser,
+  point: keyof typeof FAULT_POINTS,
+  detail = "",
+): boolean {
+  return chooser.pick(FAULT_POINTS[point] + detail, 1) === 1;
+}

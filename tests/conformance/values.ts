@@ -1,0 +1,33 @@
+import { parseSize } from "../../src/operations/values.ts";
+import { U64_MAX } from "../../src/uapi/iommufd.ts";
+
+/** Values a vector saved, by name. */
+export type Names = Map<string, bigint>;
+
+/** A number of a vector: a literal, a size, `$name`, or a sum or difference of two of them. */
+export function evaluate(value: unknown, names: Names): bigint {
+  if (typeof value === "number") return BigInt(value);
+  if (typeof value === "bigint") return value;
+  if (typeof value !== "string") throw new Error(`no number: ${JSON.stringify(value)}`);
+  const sum = /^(.*\S)\s+([+-])\s+(\S+)$/.exec(value.trim());
+  if (sum !== null) {
+    const [left, right] = [evaluate(sum[1], names), evaluate(sum[3], names)];
+    return sum[2] === "+" ? left + right : left - right;
+  }
+  const text = value.trim();
+  if (text === "U64_MAX") return U64_MAX;
+  if (text.startsWith("$")) {
+    const saved = names.get(text.slice(1));
+    if (saved === undefined) throw new Error(`nothing was saved as ${text}`);
+    return saved;
+  }
+  const size = parseSize(text);
+  if (size !== undefined) return BigInt(size);
+  return BigInt(text);
+}
+
+export function hexBytes(text: string): Uint8Array {
+  const digits = text.replaceAll(/\s/g, "");
+  if (!/^([0-9a-f]{2})*$/i.test(digits)) throw new Error(`no hex bytes: ${text}`);
+  return Uint8Array.from(digits.match(/../g) ?? [], (pair) => parseInt(pair, 16));
+}
