@@ -1,7 +1,7 @@
 import type { EventQueue } from "../base/event_queue.ts";
 import { ms, second } from "../base/units.ts";
 import { DMA_BUS_MASTER_OFF, type DmaObserver, Route } from "../machine/dma_port.ts";
-import { DMA_INTERRUPT } from "../machine/vtd/interrupt_range.ts";
+import { DMA_INTERRUPT } from "../machine/interrupt_range.ts";
 import type { Ledger } from "./ledger.ts";
 
 /** Width of one bucket of the rate history, and how many are kept. */

@@ -19,7 +19,7 @@ export type HealthWord = keyof typeof HEALTH_WORDS;
 const RECENT = 100 * ms;
 const LATE = 20 * ms;
 
-/** The word for now. `blocked`: bus mastering is off, or the group is on the blocking domain. */
+/** The word at this moment. `blocked`: bus mastering is off, or the group is on the blocking domain. */
 export function healthWord(meter: Meter, now: number, blocked: boolean): HealthWord {
   if (meter.stray > 0) return "stray";
   const recentlyBad = meter.lastBad >= 0 && now - meter.lastBad < RECENT;

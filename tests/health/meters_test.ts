@@ -13,7 +13,7 @@ import {
 } from "../../src/health/meters.ts";
 import { DMA_BUS_MASTER_OFF, DMA_MASTER_ABORT, Route } from "../../src/machine/dma_port.ts";
 import { Memory } from "../../src/machine/memory.ts";
-import { DMA_INTERRUPT } from "../../src/machine/vtd/interrupt_range.ts";
+import { DMA_INTERRUPT } from "../../src/machine/interrupt_range.ts";
 
 const OWN = 10, OTHERS = 20, NOBODYS = 30;
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { liveTables, lookUp } from "../../src/health/tables.ts";
 import { DMA_MASTER_ABORT } from "../../src/machine/dma_port.ts";
-import { DMA_INTERRUPT } from "../../src/machine/vtd/interrupt_range.ts";
+import { DMA_INTERRUPT } from "../../src/machine/interrupt_range.ts";
 import { GRANU_GLOBAL, VTD_FR_INTERRUPT_OUTPUT } from "../../src/uapi/vtd_regs.ts";
 import { Bench, PS, R, RW, SID } from "../machine/vtd/bench.ts";
 

@@ -3,6 +3,7 @@ import type { Guestmemfs } from "../fs/guestmemfs/guestmemfs.ts";
 import type { FsFile } from "../fs/vfs.ts";
 import type { Kernel } from "../kernel.ts";
 import type { PciDev } from "../pci/pci.ts";
+import type { Task } from "../process/task.ts";
 import { EBUSY } from "../../uapi/errno.ts";
 import { IommufdCtx } from "./ctx.ts";
 import { iommufdNotify } from "./serialise.ts";
@@ -60,9 +61,9 @@ export class IommufdModule {
    * Reading the file makes a descriptor in the reader and prints its number (seed line 1142).
    * EBUSY when the iommufd has been picked up already.
    */
-  #show(id: number, task: Parameters<typeof rehydrate>[1]): string | number {
+  #show(id: number, task: Task): string | number {
     if (!this.#pending.has(id)) return -EBUSY;
-    const ctx = rehydrate(this.kernel, task, id);
+    const ctx = rehydrate(this.kernel, id);
     if (typeof ctx === "number") return ctx;
     this.#pending.delete(id);
     this.persistent.set(id, this.opened(ctx));

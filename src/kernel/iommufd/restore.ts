@@ -5,7 +5,6 @@ import { IOMMU_WRITE } from "../../uapi/iommufd.ts";
 import type { Kernel } from "../kernel.ts";
 import type { Guestmemfs } from "../fs/guestmemfs/guestmemfs.ts";
 import { readBigInt, readNumber } from "../kho/abi.ts";
-import type { Task } from "../process/task.ts";
 import { IommufdCtx } from "./ctx.ts";
 import { HwptPaging } from "./hwpt.ts";
 import { Ioas } from "./ioas.ts";
@@ -37,7 +36,7 @@ function nodes(fdt: Fdt, parent: number): number[] {
  * adopted, not taken again. An errno leaves nothing behind: EINVAL for data that makes no sense,
  * ENODEV when a domain or the file system did not come over.
  */
-export function rehydrate(kernel: Kernel, _task: Task, id: number): IommufdCtx | number {
+export function rehydrate(kernel: Kernel, id: number): IommufdCtx | number {
   const fdt = kernel.kho.incoming as Fdt;
   const root = fdt.path(`/iommufd/iommufds/${id}`);
   const fs = kernel.guestmemfs;

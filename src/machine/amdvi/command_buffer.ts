@@ -1,6 +1,6 @@
 import { COMMAND_HARDWARE_ERROR, EVENT_MASTER_ABORT_WORD1 } from "../../uapi/amdvi_queues.ts";
 import type { Memory } from "../memory.ts";
-import { RamMap } from "../vtd/ram_map.ts";
+import { RamMap } from "../ram_map.ts";
 import { BufferRing } from "./buffer_ring.ts";
 import { COMMAND_DONE, type Commands } from "./commands.ts";
 import type { EventLog } from "./event_log.ts";

@@ -15,7 +15,7 @@ import {
   INVALIDATE_PAGES_S_WORD2,
 } from "../../uapi/amdvi_queues.ts";
 import type { Memory } from "../memory.ts";
-import { RamMap } from "../vtd/ram_map.ts";
+import { RamMap } from "../ram_map.ts";
 import type { AmdviCapability } from "./capability.ts";
 import type { DeviceCache } from "./device_cache.ts";
 import type { Status } from "./status.ts";

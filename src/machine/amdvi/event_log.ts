@@ -3,7 +3,7 @@ import type { EventQueue } from "../../base/event_queue.ts";
 import { STATUS_EVENT_INT, STATUS_EVENT_OVERFLOW } from "../../uapi/amdvi_regs.ts";
 import { EVENT_CODE_SHIFT_WORD1 } from "../../uapi/amdvi_queues.ts";
 import type { Memory } from "../memory.ts";
-import { RamMap } from "../vtd/ram_map.ts";
+import { RamMap } from "../ram_map.ts";
 import { BufferRing } from "./buffer_ring.ts";
 import type { Status } from "./status.ts";
 

@@ -13,7 +13,7 @@ import {
 import { DTE_WORDS } from "../../uapi/amdvi_tables.ts";
 import { DMA_MASTER_ABORT } from "../dma_port.ts";
 import type { TranslationStep } from "../vtd/explain.ts";
-import { inInterruptRange } from "../vtd/interrupt_range.ts";
+import { inInterruptRange } from "../interrupt_range.ts";
 import { ACCESS_READ, ACCESS_WRITE, DeviceEntry, DeviceKind } from "./device_entry.ts";
 import type { AmdviUnit } from "./unit.ts";
 import { exceedsTables, Walker } from "./walker.ts";

@@ -15,7 +15,7 @@ import {
 } from "../../uapi/amdvi_tables.ts";
 import { DMA_MASTER_ABORT } from "../dma_port.ts";
 import type { Memory } from "../memory.ts";
-import { RamMap } from "../vtd/ram_map.ts";
+import { RamMap } from "../ram_map.ts";
 
 /** Frame numbers are int32: what lies beyond 8 TiB is no memory. */
 const BEYOND = 0x7fffffff;

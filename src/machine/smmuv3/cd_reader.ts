@@ -17,7 +17,7 @@ import {
   TG_4K,
 } from "../../uapi/smmuv3_tables.ts";
 import type { Memory } from "../memory.ts";
-import { RamMap } from "../vtd/ram_map.ts";
+import { RamMap } from "../ram_map.ts";
 import type { SmmuCapability } from "./capability.ts";
 import { BAD_GEOMETRY, exceeds, firstTableBits, outputBits, stage1StartLevel } from "./geometry.ts";
 import { Kind, packGeometry, type Regime } from "./regime.ts";

@@ -1,7 +1,7 @@
 import { CMDQ_CONS_ERR_SHIFT, GERROR_CMDQ_ERR } from "../../uapi/smmuv3_regs.ts";
 import { CERROR_ABT, CERROR_NONE, COMMAND_BYTES } from "../../uapi/smmuv3_queues.ts";
 import type { Memory } from "../memory.ts";
-import { RamMap } from "../vtd/ram_map.ts";
+import { RamMap } from "../ram_map.ts";
 import type { Commands } from "./commands.ts";
 import type { GlobalErrors } from "./global_errors.ts";
 import { QueueRing } from "./queue_ring.ts";

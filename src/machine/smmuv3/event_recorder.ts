@@ -3,7 +3,7 @@ import type { EventQueue } from "../../base/event_queue.ts";
 import { EVENTQ_OVERFLOW, GERROR_EVENTQ_ABT_ERR, IRQ_CTRL_EVENTQ } from "../../uapi/smmuv3_regs.ts";
 import { EVENT_BYTES, EVENT_SSID_SHIFT, EVENT_SSV } from "../../uapi/smmuv3_queues.ts";
 import type { Memory } from "../memory.ts";
-import { RamMap } from "../vtd/ram_map.ts";
+import { RamMap } from "../ram_map.ts";
 import type { GlobalErrors } from "./global_errors.ts";
 import { QueueRing } from "./queue_ring.ts";
 

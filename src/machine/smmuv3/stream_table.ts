@@ -11,7 +11,7 @@ import {
 import { C_BAD_STREAMID, F_STE_FETCH } from "../../uapi/smmuv3_queues.ts";
 import { L1STD_SPAN_MASK, STE_WORDS } from "../../uapi/smmuv3_tables.ts";
 import type { Memory } from "../memory.ts";
-import { RamMap } from "../vtd/ram_map.ts";
+import { RamMap } from "../ram_map.ts";
 import type { SmmuCapability } from "./capability.ts";
 
 /**

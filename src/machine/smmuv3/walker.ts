@@ -18,7 +18,7 @@ import {
   PTE_VALID,
 } from "../../uapi/smmuv3_tables.ts";
 import type { Memory } from "../memory.ts";
-import { RamMap } from "../vtd/ram_map.ts";
+import { RamMap } from "../ram_map.ts";
 import { Kind, type Regime } from "./regime.ts";
 
 /** What a request needs and what a translation grants. */

@@ -20,7 +20,7 @@ import {
 } from "../../uapi/vtd_regs.ts";
 import type { VtdCapability } from "./capability.ts";
 import { packBadContext, packContext, type PackedContext } from "./context_cache.ts";
-import { RamMap } from "./ram_map.ts";
+import { RamMap } from "../ram_map.ts";
 
 /** Low word of root and context entries between their flags and the address. */
 const ROOT_RESERVED = 0xffe;

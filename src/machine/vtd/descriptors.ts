@@ -2,7 +2,7 @@ import { DMA_IVA_AM_MASK, GRANU_NONE } from "../../uapi/vtd_regs.ts";
 import * as qi from "../../uapi/vtd_queue.ts";
 import type { Memory } from "../memory.ts";
 import type { Invalidator } from "./invalidator.ts";
-import { RamMap } from "./ram_map.ts";
+import { RamMap } from "../ram_map.ts";
 
 /** Reserved bits by word. Words 4 to 7 of a 32-byte descriptor are all reserved. */
 const LOW_RESERVED = 0xffc0;

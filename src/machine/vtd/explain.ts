@@ -19,7 +19,7 @@ import {
   stepAt,
   type TranslationStep,
 } from "./explain_steps.ts";
-import { inInterruptRange, isInterruptFrame } from "./interrupt_range.ts";
+import { inInterruptRange, isInterruptFrame } from "../interrupt_range.ts";
 import { Mode } from "./registers.ts";
 import { NO_PASID } from "./scalable.ts";
 import type { VtdUnit } from "./unit.ts";

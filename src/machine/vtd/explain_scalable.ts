@@ -6,7 +6,7 @@ import { contextWidth } from "./context_reader.ts";
 import { firstRights, pagingSteps, rights } from "./explain_paging.ts";
 import { failLast, frameIn, stepAt, type TranslationStep } from "./explain_steps.ts";
 import { FirstLevelWalker, isCanonical } from "./first_level_walker.ts";
-import { isInterruptFrame } from "./interrupt_range.ts";
+import { isInterruptFrame } from "../interrupt_range.ts";
 import {
   type PackedPasid,
   pasidDid,

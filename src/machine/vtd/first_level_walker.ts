@@ -14,7 +14,7 @@ import {
   VTD_FR_SM_WRITE,
 } from "../../uapi/vtd_sm_faults.ts";
 import { reservedAddressBits, type VtdCapability } from "./capability.ts";
-import { RamMap } from "./ram_map.ts";
+import { RamMap } from "../ram_map.ts";
 import { ACCESS_READ, ACCESS_WRITE } from "./walker.ts";
 
 /**

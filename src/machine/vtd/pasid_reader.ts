@@ -20,7 +20,7 @@ import {
 import * as fault from "../../uapi/vtd_sm_faults.ts";
 import type { VtdCapability } from "./capability.ts";
 import { packBadPasid, type PackedPasid, packPasid } from "./pasid_cache.ts";
-import { RamMap } from "./ram_map.ts";
+import { RamMap } from "../ram_map.ts";
 
 const DIRECTORY_RESERVED = 0xffc;
 /** Word 0: bits 5, 10, 11. Word 4: SRE, ERE, WPE … EAFE, which need features no unit has. */

@@ -4,7 +4,7 @@ import type { Memory } from "../memory.ts";
 import type { DescriptorExecutor } from "./descriptors.ts";
 import type { FaultRecorder } from "./faults.ts";
 import { InterruptGate } from "./interrupt_gate.ts";
-import { RamMap } from "./ram_map.ts";
+import { RamMap } from "../ram_map.ts";
 
 /**
  * The invalidation queue (FACTS 3.3, 3.4): a ring of descriptors in physical memory. Software

@@ -12,7 +12,7 @@ import { AccessMarker } from "./access_marker.ts";
 import type { VtdCapability } from "./capability.ts";
 import { contextWidth } from "./context_reader.ts";
 import { FirstLevelWalker, isCanonical } from "./first_level_walker.ts";
-import { isInterruptFrame } from "./interrupt_range.ts";
+import { isInterruptFrame } from "../interrupt_range.ts";
 import type { Caches } from "./invalidator.ts";
 import { ACCESS_WRITE_WALKS, IOTLB_DENIED, IOTLB_MISS } from "./iotlb.ts";
 import {

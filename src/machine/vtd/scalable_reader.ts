@@ -12,7 +12,7 @@ import {
 } from "../../uapi/vtd_scalable.ts";
 import * as fault from "../../uapi/vtd_sm_faults.ts";
 import type { VtdCapability } from "./capability.ts";
-import { RamMap } from "./ram_map.ts";
+import { RamMap } from "../ram_map.ts";
 import { type PackedScalableContext, packScalableContext } from "./scalable_context_cache.ts";
 
 /** Low word of root and context entries between their flags and the next field. */

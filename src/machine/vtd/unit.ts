@@ -29,7 +29,7 @@ import {
 import { ContextReader, contextWidth } from "./context_reader.ts";
 import { DescriptorExecutor } from "./descriptors.ts";
 import { FaultRecorder } from "./faults.ts";
-import { DMA_INTERRUPT, inInterruptRange, isInterruptFrame } from "./interrupt_range.ts";
+import { DMA_INTERRUPT, inInterruptRange, isInterruptFrame } from "../interrupt_range.ts";
 import { ContextCommand, IotlbCommand } from "./invalidation.ts";
 import { Invalidator } from "./invalidator.ts";
 import { Iotlb, IOTLB_DENIED, IOTLB_MISS } from "./iotlb.ts";

@@ -8,7 +8,7 @@ import {
   VTD_FR_WRITE,
 } from "../../uapi/vtd_regs.ts";
 import { reservedAddressBits, type VtdCapability } from "./capability.ts";
-import { RamMap } from "./ram_map.ts";
+import { RamMap } from "../ram_map.ts";
 
 /** What a request needs, and what an entry grants: the R and W bits of an entry (FACTS 3.2). */
 export const ACCESS_READ = 1;

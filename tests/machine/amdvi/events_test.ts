@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { DMA_MASTER_ABORT, Route } from "../../../src/machine/dma_port.ts";
-import { DMA_INTERRUPT } from "../../../src/machine/vtd/interrupt_range.ts";
+import { DMA_INTERRUPT } from "../../../src/machine/interrupt_range.ts";
 import * as q from "../../../src/uapi/amdvi_queues.ts";
 import * as regs from "../../../src/uapi/amdvi_regs.ts";
 import { Bench, code, deviceEntry, IR, IW, next, PR, RW, SID } from "./bench.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { DMA_MASTER_ABORT, Route } from "../../../src/machine/dma_port.ts";
-import { DMA_INTERRUPT } from "../../../src/machine/vtd/interrupt_range.ts";
+import { DMA_INTERRUPT } from "../../../src/machine/interrupt_range.ts";
 import { Bench, indexAt, PS, R, RW, SID } from "./bench.ts";
 
 Deno.test("with translation off an address passes as it stands", () => {

@@ -141,7 +141,7 @@ export class IntelDriver implements IommuOps {
     return [...this.persistent.values()].find((d) => d.devices.has(dev.sid));
   }
 
-  /** Gives a handed-over domain to iommufd, once (seed line 1713). */
+  /** A handed-over domain, for the iommufd that is picked up (seed line 1713). */
   restoredDomain(id: number): PagingDomain | undefined {
     return this.#unclaimed.get(id);
   }

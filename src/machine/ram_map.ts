@@ -1,5 +1,5 @@
-import { PAGE_SIZE } from "../../base/units.ts";
-import type { Memory } from "../memory.ts";
+import { PAGE_SIZE } from "../base/units.ts";
+import type { Memory } from "./memory.ts";
 
 /** Which frames answer a table walk: the ranges of RAM as int32 frame numbers. */
 export class RamMap {
