@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { ENODEV } from "../uapi/errno.ts";
+import { EBUSY, ENODEV } from "../uapi/errno.ts";
 import type { Script } from "../platform/director.ts";
 import { OK, operation, type Outcome, type Session } from "./types.ts";
 
@@ -28,7 +28,10 @@ export const VM_OPERATIONS = [
     refers,
     *run({ platform }, { vm: id }) {
       yield () => platform.kernel.ready;
-      const vms = platform.spec.vms.filter((v) => id === undefined || v.id === id);
+      const vms = platform.spec.vms.filter((v) =>
+        (id === undefined || v.id === id) && !platform.runs(v.id)
+      );
+      if (vms.length === 0) return { errno: EBUSY, detail: `${id ?? "every VM"} runs already` };
       for (const v of vms) platform.startVm(v);
       const done = () =>
         vms.every((v) => ["running", "failed", "exited"].includes(platform.statusOf(v.id)));

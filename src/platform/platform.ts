@@ -237,6 +237,11 @@ export class Platform {
     }
   }
 
+  /** The VM has a VMM in this kernel. */
+  runs(id: string): boolean {
+    return this.kernel.scheduler.find(id) !== undefined;
+  }
+
   statusOf(id: string): string {
     return this.kernel.scheduler.find(id)?.status ?? "exited";
   }

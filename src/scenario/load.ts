@@ -2,6 +2,7 @@ import type { z } from "zod";
 import { IMAGES } from "../kernel/image.ts";
 import { OPERATIONS } from "../operations/table.ts";
 import type { Names } from "../operations/types.ts";
+import { layOut } from "../userspace/guest/layout.ts";
 import { didYouMean, UsageError } from "./errors.ts";
 import { type Scenario, scenarioSchema } from "./schema.ts";
 import { parseYaml, type YamlDocument } from "./yaml.ts";
@@ -144,6 +145,9 @@ function inner(schema: unknown, part: PropertyKey): unknown {
   return s?.shape?.[String(part)] ?? s?.def?.valueType;
 }
 
+/** Largest file of guestmemfs in bytes (FACTS 5.2). */
+const MAX_FILE = 1024 * 1048576;
+
 /** Ids are unique and refer to something; a device has one owner. */
 function checkMachine(scenario: Scenario, document: YamlDocument, file: string): void {
   const { devices, vms } = scenario.machine;
@@ -173,6 +177,14 @@ function checkMachine(scenario: Scenario, document: YamlDocument, file: string):
       fail(`there are two ${vm.id}`, ["machine", "vms", i, "id"]);
     }
     if (vm.persistent) guests += vm.memory + 2 * 1048576;
+    if (vm.persistent && vm.memory > MAX_FILE) {
+      fail("a guestmemfs file ends at 1GiB: so does a persistent VM", [
+        "machine",
+        "vms",
+        i,
+        "memory",
+      ]);
+    }
     vm.devices.forEach((device, j) => {
       const path = ["machine", "vms", i, "devices", j];
       if (!ids.includes(device)) {
@@ -181,6 +193,11 @@ function checkMachine(scenario: Scenario, document: YamlDocument, file: string):
       if (owners.has(device)) fail(`${device} belongs to ${owners.get(device)} already`, path);
       owners.set(device, vm.id);
     });
+  });
+  vms.forEach((vm, i) => {
+    const models = vm.devices.map((id) => devices.find((d) => d.id === id)?.model);
+    const misfit = guestMisfit(vm.memory, vm.ring, models);
+    if (misfit !== undefined) fail(misfit, ["machine", "vms", i, "memory"]);
   });
   const { memory, guestmemfs, kho_scratch } = scenario.machine;
   if (guests > guestmemfs) {
@@ -195,6 +212,23 @@ function checkMachine(scenario: Scenario, document: YamlDocument, file: string):
       `memory of ${memory / 1048576}MiB is too small for guestmemfs, kho_scratch and a kernel`,
       ["machine", "memory"],
     );
+  }
+}
+
+/** What is wrong with a guest that has to find room for its drivers' rings and buffers. */
+function guestMisfit(
+  ramBytes: number,
+  ringEntries: number,
+  models: readonly (string | undefined)[],
+): string | undefined {
+  const nics = models.filter((m) => m === "nic").map(() => ({ bar: 0, ringEntries }));
+  const nvmes = models.filter((m) => m === "nvme").map(() => ({ bar: 0 }));
+  try {
+    layOut({ id: 1, ramBase: 0, ramBytes, nics, nvmes });
+    return undefined;
+  } catch (error) {
+    if (error instanceof RangeError) return error.message;
+    throw error;
   }
 }
 

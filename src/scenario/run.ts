@@ -9,7 +9,7 @@ import type { LoadedScenario } from "./load.ts";
 import { platformSpec } from "./platform_of.ts";
 
 /** Virtual time after which a step that still waits is given up: nothing here takes that long. */
-const STEP_LIMIT = 120 * second;
+const STEP_LIMIT = 20 * second;
 
 /** How one step went. */
 export interface StepResult {
@@ -70,7 +70,7 @@ export function* steps(run: Run, end = Infinity): Script {
     result.outcome = outcome;
     result.endedAt = platform.now;
     const got = outcome.errno === 0 ? "0" : errnoName(outcome.errno);
-    result.ok = got === expected;
+    result.ok = expected === "any" || got === expected;
     platform.health.check(platform.kernel);
     // A step that went otherwise than expected leaves nothing to build the next one on.
     if (!result.ok) return;

@@ -156,6 +156,13 @@ const WRONG: [what: string, from: string | RegExp, to: string, expected: string]
     "update take 34MiB",
   ],
   [
+    "a guest too small for its rings",
+    "memory: 32MiB, devices: [nic0]",
+    "memory: 4MiB, devices: [nic0], ring: 4096",
+    "9:26: guest RAM of 4 MiB is too small: 8.1 MiB needed, NIC 0 8.1 MiB " +
+    "(4096 buffers of 2048 bytes)",
+  ],
+  [
     "an expectation of a device that is not there",
     /$/,
     "expect: { devices: { nic1: { faults: 0 } } }\n",
