@@ -16,8 +16,10 @@ function* withTask(
   if (task === undefined) return { errno: ENODEV, detail: `${id} does not run` };
   task.status = "";
   platform.kernel.scheduler.send(task, message);
-  yield () => [...until, "failed"].includes(platform.statusOf(id));
-  return platform.statusOf(id) === "failed" ? { errno: ENODEV, detail: `${id} failed` } : OK;
+  yield () => [...until, "refused", "failed", "exited"].includes(platform.statusOf(id));
+  const status = platform.statusOf(id);
+  if (until.includes(status)) return OK;
+  return { errno: status === "refused" ? EBUSY : ENODEV, detail: `${id} ${status}` };
 }
 
 export const VM_OPERATIONS = [

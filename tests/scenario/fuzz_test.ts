@@ -79,7 +79,11 @@ Deno.test("any sequence of steps ends in a verdict", () => {
     assert.match(textReport(run), /\nverdict (holds|violated|vacuous)\n$/);
     played++;
   });
-  fc.assert(property, { numRuns: 40 });
+  // The update that stands keeps a VM from unmapping: this once waited for an answer for ever.
+  const frozen = ["{ do: vm.start }", "{ do: update, with: { image: rfc-v1, hold: prepare } }"];
+  const examples: [string[]][] = [[[...frozen, "{ do: vm.unmap, with: { vm: vm0 } }"]]];
+  // One seed: a gate must give the same answer twice. Run it with others by hand.
+  fc.assert(property, { numRuns: 40, seed: 20261123, examples });
   assert.ok(played >= 40);
 });
 

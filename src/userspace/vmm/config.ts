@@ -33,7 +33,7 @@ export type VmStatus =
   | "starting"
   | "running"
   | "prepared"
-  /** It could not prepare: the update should not go on. */
+  /** It could not do what it was told, and goes on as before. */
   | "refused"
   | "paused"
   | "restored"

@@ -153,9 +153,11 @@ function* serve(
           sys.notify("running");
           break;
         case "unmap":
-          must("unmap", ioasUnmapAll(sys, vm.iommufd, vm.state.ioas));
-          running = false;
-          sys.notify("unmapped");
+          if (ioasUnmapAll(sys, vm.iommufd, vm.state.ioas) < 0) sys.notify("refused");
+          else {
+            running = false;
+            sys.notify("unmapped");
+          }
           break;
         case "quit":
           return 0;
