@@ -29,12 +29,27 @@ export const IOMMU_HWPT_FAULT_ID_VALID = 4;
 export const IOMMU_HWPT_ALLOC_PASID = 8;
 export const IOMMU_HWPT_DATA_NONE = 0;
 
+/** GET_HW_INFO: whose registers the data holds, and what the device can do. */
+export const IOMMU_HW_INFO_TYPE_NONE = 0;
+export const IOMMU_HW_INFO_TYPE_INTEL_VTD = 1;
+export const IOMMU_HW_INFO_TYPE_ARM_SMMUV3 = 2;
+export const IOMMU_HW_CAP_DIRTY_TRACKING = 1;
+export const IOMMU_HW_CAP_PCI_PASID_EXEC = 2;
+export const IOMMU_HW_CAP_PCI_PASID_PRIV = 4;
+
 /** iommu_prot bits of an area (FACTS 1.4). */
 export const IOMMU_READ = 1;
 export const IOMMU_WRITE = 2;
 export const IOMMU_CACHE = 4;
 export const IOMMU_NOEXEC = 8;
 export const IOMMU_MMIO = 16;
+
+export const iommu_hw_info_vtd = new Struct("iommu_hw_info_vtd", {
+  flags: "u32",
+  __reserved: "u32",
+  cap_reg: "u64",
+  ecap_reg: "u64",
+});
 
 export const U64_MAX = 0xffffffffffffffffn;
 

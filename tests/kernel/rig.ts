@@ -169,7 +169,7 @@ export class KernelRig {
 
   /** A paging domain for a device of this machine. */
   domain(persistentId = 0, name = NIC): DmarDomain {
-    const domain = this.kernel.intel?.allocPaging(this.dev(name), persistentId);
+    const domain = this.kernel.intel?.allocPaging(this.dev(name), { persistentId });
     if (domain === undefined || typeof domain === "number") throw new Error(`no domain: ${domain}`);
     return domain as DmarDomain;
   }

@@ -4,16 +4,49 @@ import type { Kernel } from "../kernel.ts";
 import type { PciDev } from "../pci/pci.ts";
 import type { IommuDomain, PagingDomain } from "./domain.ts";
 
+/** What a domain is to be able to do. */
+export interface PagingOptions {
+  /** Not 0: it must survive kexec. EOPNOTSUPP where it cannot. */
+  readonly persistentId?: number;
+  /** IOMMU_HWPT_ALLOC_*; EOPNOTSUPP for one the driver does not have. */
+  readonly flags?: number;
+}
+
+/** IOVAs that are not memory, or that firmware wants mapped 1:1 (FACTS 1.4, 3.6). */
+export interface ReservedRegion {
+  readonly start: bigint;
+  readonly last: bigint;
+  readonly kind: "msi" | "sw-msi" | "direct" | "direct-relaxable";
+}
+
+/** What GET_HW_INFO tells (FACTS 1.2, hw_info). */
+export interface HwInfo {
+  /** IOMMU_HW_INFO_TYPE_*. */
+  readonly type: number;
+  readonly data: Uint8Array;
+  /** IOMMU_HW_CAP_*. */
+  readonly capabilities: number;
+  readonly maxPasidLog2: number;
+}
+
 /** What an IOMMU driver does for the core. */
 export interface IommuOps {
   readonly name: string;
   /** True when a unit of this driver translates for the device. */
   covers(dev: PciDev): boolean;
-  /** `persistentId` != 0: the domain must survive kexec. EOPNOTSUPP where it cannot. */
-  allocPaging(dev: PciDev, persistentId: number): PagingDomain | number;
+  allocPaging(dev: PciDev, options: PagingOptions): PagingDomain | number;
+  hwInfo(dev: PciDev): HwInfo;
+  reservedRegions(dev: PciDev): readonly ReservedRegion[];
   readonly blocking: IommuDomain;
   /** Puts the domain into hardware for the device. */
   attach(domain: IommuDomain, dev: PciDev): number;
+  /**
+   * Puts a domain under a PASID of the device, undefined takes it away. EOPNOTSUPP where device or
+   * unit has no PASIDs (also when this is missing); EINVAL for a PASID that is too large.
+   */
+  attachPasid?(domain: PagingDomain | undefined, dev: PciDev, pasid: number): number;
+  /** A persistent domain of the previous kernel, by its id (seed line 1713). */
+  restoredDomain(id: number): PagingDomain | undefined;
   /** The domain the previous kernel left this device running on. */
   restored(dev: PciDev): PagingDomain | undefined;
   /** Last act before a kexec. */
@@ -33,6 +66,7 @@ export class IommuGroup {
   #defaultDomain: IommuDomain | undefined;
   #owner: unknown = undefined;
   #ownerCount = 0;
+  readonly #pasids = new Map<number, PagingDomain>();
 
   private constructor(
     readonly id: number,
@@ -59,7 +93,7 @@ export class IommuGroup {
       group.#ownerCount = 1;
       return group;
     }
-    const domain = ops.allocPaging(dev, 0);
+    const domain = ops.allocPaging(dev, {});
     if (typeof domain === "number") return domain;
     const rc = ops.attach(domain, dev);
     if (rc < 0) {
@@ -123,10 +157,41 @@ export class IommuGroup {
     this.#set(this.ops.blocking);
   }
 
+  /**
+   * A domain for one PASID, beside the group's own. EOPNOTSUPP without PASIDs; EBUSY where the
+   * PASID has a domain already.
+   */
+  attachPasid(pasid: number, domain: PagingDomain): number {
+    if (this.ops.attachPasid === undefined) return -E.EOPNOTSUPP;
+    if (this.#pasids.has(pasid)) return -E.EBUSY;
+    return this.#setPasid(pasid, domain);
+  }
+
+  /** Another domain for a PASID that has one: EINVAL where it has none. */
+  replacePasid(pasid: number, domain: PagingDomain): number {
+    return this.#pasids.has(pasid) ? this.#setPasid(pasid, domain) : -E.EINVAL;
+  }
+
+  detachPasid(pasid: number): void {
+    if (!this.#pasids.delete(pasid)) return;
+    this.ops.attachPasid?.(undefined, this.dev, pasid);
+  }
+
+  /** Domains by PASID. */
+  get pasids(): ReadonlyMap<number, PagingDomain> {
+    return this.#pasids;
+  }
+
+  #setPasid(pasid: number, domain: PagingDomain): number {
+    const rc = this.ops.attachPasid?.(domain, this.dev, pasid) ?? -E.EOPNOTSUPP;
+    if (rc === 0) this.#pasids.set(pasid, domain);
+    return rc;
+  }
+
   /** A formerly held group makes its default domain when it first needs one. */
   #default(): IommuDomain {
     if (this.#defaultDomain === undefined) {
-      const made = this.ops.allocPaging(this.dev, 0);
+      const made = this.ops.allocPaging(this.dev, {});
       this.#defaultDomain = typeof made === "number" ? this.ops.blocking : made;
     }
     return this.#defaultDomain;
@@ -145,6 +210,15 @@ export class IommuCore {
   readonly #drivers: IommuOps[] = [];
 
   constructor(readonly kernel: Kernel) {}
+
+  /** A persistent domain the previous kernel handed over. */
+  restoredDomain(id: number): PagingDomain | undefined {
+    for (const driver of this.#drivers) {
+      const domain = driver.restoredDomain(id);
+      if (domain !== undefined) return domain;
+    }
+    return undefined;
+  }
 
   registerDriver(ops: IommuOps): void {
     this.#drivers.push(ops);

@@ -12,6 +12,24 @@ export abstract class IommuDomain {
   dumped = false;
 }
 
+/** Hardware that notes in the leaves which pages were written (VT-d SLADS, SMMUv3 HTTU). */
+export interface DirtyTracking {
+  /** Switches noting on or off. Bits that are set already are cleared before it goes on. */
+  set(on: boolean): number;
+  /** True while writes are noted. */
+  readonly on: boolean;
+  /**
+   * Calls `seen` for each run of dirty pages in [page, page + count), ascending; with `clear` the
+   * bits go, and cached translations with them, so that the next write is noted again.
+   */
+  read(
+    page: number,
+    count: number,
+    clear: boolean,
+    seen: (page: number, count: number) => void,
+  ): void;
+}
+
 /** A domain with page tables that map and unmap. */
 export abstract class PagingDomain extends IommuDomain {
   readonly type = "paging";
@@ -33,6 +51,9 @@ export abstract class PagingDomain extends IommuDomain {
   enforceCacheCoherency(): boolean {
     return false;
   }
+
+  /** Undefined where the domain was not made for it, or the IOMMU cannot. */
+  readonly dirty?: DirtyTracking;
 
   /** Nothing is attached any more: tables are freed. */
   abstract free(): void;

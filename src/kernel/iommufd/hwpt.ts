@@ -38,7 +38,7 @@ export function makeHwpt(
   auto: boolean,
 ): HwptPaging | number {
   const id = ctx.persistentId === 0 ? 0 : ctx.kernel.iommufd.allocDomainId();
-  const domain = idev.group.ops.allocPaging(idev.dev, id);
+  const domain = idev.group.ops.allocPaging(idev.dev, { persistentId: id });
   if (typeof domain === "number") {
     if (id !== 0) ctx.kernel.iommufd.freeDomainId(id);
     return domain;

@@ -51,7 +51,7 @@ export function rehydrate(kernel: Kernel, id: number): IommufdCtx | number {
   }
   for (const node of nodes(fdt, fdt.subnode(root, "hwpts"))) {
     const ioas = ctx.objects.get(readNumber(fdt, node, "ioas-id") ?? 0);
-    const domain = kernel.intel?.restoredDomain(readNumber(fdt, node, "domain") ?? 0);
+    const domain = kernel.iommu.restoredDomain(readNumber(fdt, node, "domain") ?? 0);
     if (!(ioas instanceof Ioas)) return -EINVAL;
     if (domain === undefined) return -ENODEV;
     const auto = readNumber(fdt, node, "auto") === 1;

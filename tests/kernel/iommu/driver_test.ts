@@ -147,7 +147,7 @@ Deno.test("DIDs run out with ENOSPC, page tables with ENOMEM, and neither takes 
   const { intel, pages } = rig.kernel;
   const dids = new Set<number>();
   for (;;) {
-    const domain = intel?.allocPaging(rig.dev(), 0);
+    const domain = intel?.allocPaging(rig.dev(), {});
     if (typeof domain === "number") {
       assert.equal(domain, -E.ENOSPC);
       break;
@@ -161,7 +161,7 @@ Deno.test("DIDs run out with ENOSPC, page tables with ENOMEM, and neither takes 
   const free = other.kernel.pages.freePages;
   for (let i = 0; i < 20; i++) {
     other.chooser.arm("fault:alloc_page");
-    assert.equal(other.kernel.intel?.allocPaging(other.dev(), 0), -E.ENOMEM);
+    assert.equal(other.kernel.intel?.allocPaging(other.dev(), {}), -E.ENOMEM);
   }
   assert.equal(other.kernel.pages.freePages, free);
   assert.ok(other.domain().did > 0);
@@ -486,7 +486,7 @@ Deno.test("without memory for a root table a unit is not used, and the kernel bo
   assert.ok(rig.log.includes("DMAR: dmar0: no memory for a root table"));
   assert.ok(rig.kernel.ready);
   assert.equal(rig.dev().group, undefined);
-  assert.equal(rig.kernel.intel?.allocPaging(rig.dev(), 0), -E.EINVAL);
+  assert.equal(rig.kernel.intel?.allocPaging(rig.dev(), {}), -E.EINVAL);
   assert.equal(rig.activate(), 1, "there is nothing of it to hand over");
 });
 

@@ -1,9 +1,14 @@
-import { EINVAL, ENOMEM, ENOSPC } from "../../../uapi/errno.ts";
+import { EINVAL, ENOMEM, ENOSPC, EOPNOTSUPP } from "../../../uapi/errno.ts";
+import {
+  IOMMU_HW_INFO_TYPE_INTEL_VTD,
+  iommu_hw_info_vtd,
+  IOMMU_HWPT_ALLOC_PASID,
+} from "../../../uapi/iommufd.ts";
 import * as V from "../../../uapi/vtd_regs.ts";
 import type { Kernel } from "../../kernel.ts";
 import { FrameUse } from "../../mm/frames.ts";
 import type { PciDev } from "../../pci/pci.ts";
-import type { IommuOps } from "../core.ts";
+import type { HwInfo, IommuOps, PagingOptions, ReservedRegion } from "../core.ts";
 import type { IommuDomain, PagingDomain } from "../domain.ts";
 import { DmarDomain, IntelBlockingDomain } from "./domain.ts";
 import { reportFaults } from "./faults.ts";
@@ -104,9 +109,11 @@ export class IntelDriver implements IommuOps {
     return this.unitOf(dev.sid) !== undefined;
   }
 
-  allocPaging(dev: PciDev, persistentId: number): PagingDomain | number {
+  allocPaging(dev: PciDev, options: PagingOptions): PagingDomain | number {
+    const { persistentId = 0, flags = 0 } = options;
     const unit = this.unitOf(dev.sid);
     if (unit === undefined) return -EINVAL;
+    if ((flags & ~IOMMU_HWPT_ALLOC_PASID) !== 0) return -EOPNOTSUPP;
     const did = unit.allocDid();
     if (did < 0) return -ENOSPC;
     const pgd = this.kernel.pages.allocPage(FrameUse.iommuTable);
@@ -135,6 +142,23 @@ export class IntelDriver implements IommuOps {
     domain.devices.add(dev.sid);
     this.#attached.set(dev.sid, domain);
     return 0;
+  }
+
+  /** The unit's capability registers, as they are. */
+  hwInfo(dev: PciDev): HwInfo {
+    const unit = this.unitOf(dev.sid) as IntelUnit;
+    const register = (offset: number) =>
+      BigInt(unit.read(offset) >>> 0) | BigInt(unit.read(offset + 4) >>> 0) << 32n;
+    const data = iommu_hw_info_vtd.encode({
+      cap_reg: register(V.DMAR_CAP_REG),
+      ecap_reg: register(V.DMAR_ECAP_REG),
+    });
+    return { type: IOMMU_HW_INFO_TYPE_INTEL_VTD, data, capabilities: 0, maxPasidLog2: 0 };
+  }
+
+  /** The window in which a write is an interrupt (FACTS 3.6). */
+  reservedRegions(_dev: PciDev): ReservedRegion[] {
+    return [{ start: 0xfee00000n, last: 0xfeefffffn, kind: "msi" }];
   }
 
   restored(dev: PciDev): PagingDomain | undefined {
