@@ -30,7 +30,9 @@ export interface Remapper {
    * address as two words. Returns a frame number or `-reason`, recording the fault.
    */
   translate(sid: number, hi: number, lo: number, write: boolean): number;
-  /** The route of the last successful {@link translate}. */
+  /** The same for a request with a PASID; missing where the hardware has none. */
+  translatePasid?(sid: number, pasid: number, hi: number, lo: number, write: boolean): number;
+  /** The route of the last successful translation. */
   route: Route;
 }
 
@@ -62,6 +64,8 @@ export class DmaPort {
   /** Bit 2 of the command register, kept in step by the config space. */
   busMaster = false;
   remapper: Remapper | undefined;
+  /** PASID of the requests to come; -1: they have none. */
+  pasid = -1;
 
   constructor(
     readonly fn: number,
@@ -82,7 +86,9 @@ export class DmaPort {
     if (!this.busMaster) {
       pfn = DMA_BUS_MASTER_OFF;
     } else if (this.remapper !== undefined) {
-      pfn = this.remapper.translate(this.sid, hi, lo, write);
+      pfn = this.pasid < 0
+        ? this.remapper.translate(this.sid, hi, lo, write)
+        : this.remapper.translatePasid?.(this.sid, this.pasid, hi, lo, write) ?? DMA_MASTER_ABORT;
       route = this.remapper.route;
     } else {
       pfn = hi >= 0 && hi < 0x800 ? (hi << 20) | (lo >>> 12) : DMA_MASTER_ABORT;

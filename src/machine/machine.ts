@@ -19,7 +19,13 @@ import { VtdUnit } from "./vtd/unit.ts";
 export type DeviceSpec =
   & { readonly id: string; readonly bdf: string }
   & (
-    | { readonly model: "nic"; readonly interval: number; readonly packetBytes: number }
+    | {
+      readonly model: "nic";
+      readonly interval: number;
+      readonly packetBytes: number;
+      /** Bits of PASID the card has; 0 or missing: none. */
+      readonly pasidBits?: number;
+    }
     | { readonly model: "nvme"; readonly latency: number }
   );
 
@@ -123,8 +129,8 @@ export class Machine {
 
   #makeDevice(spec: DeviceSpec, port: DmaPort, bar: number, seed: number): PciFunction {
     if (spec.model === "nic") {
-      const { interval, packetBytes } = spec;
-      const options = { interval, packetBytes, seed };
+      const { interval, packetBytes, pasidBits = 0 } = spec;
+      const options = { interval, packetBytes, seed, pasidBits };
       return new Nic(spec.id, port, this.bus, bar, this.chooser, options);
     }
     return new Nvme(spec.id, port, this.bus, bar, { latency: spec.latency, seed });

@@ -1,5 +1,5 @@
 import { ms } from "../base/units.ts";
-import { DEFAULT_CAPABILITY, type VtdCapability } from "./vtd/capability.ts";
+import { DEFAULT_CAPABILITY, SCALABLE_CAPABILITY, type VtdCapability } from "./vtd/capability.ts";
 
 /** How long the stages of a live update take, in virtual nanoseconds. */
 export interface Timing {
@@ -20,18 +20,26 @@ export interface Profile {
   readonly timing: Timing;
 }
 
+const SERVER: Timing = {
+  shutdown: 30 * ms,
+  jump: 25 * ms,
+  earlyBoot: 90 * ms,
+  devices: 60 * ms,
+  userspace: 110 * ms,
+};
+
 export const PROFILES: readonly Profile[] = [
   {
     name: "intel-legacy",
     summary: "VT-d in legacy mode, 3- and 4-level tables, 2 MiB and 1 GiB superpages",
     vtd: DEFAULT_CAPABILITY,
-    timing: {
-      shutdown: 30 * ms,
-      jump: 25 * ms,
-      earlyBoot: 90 * ms,
-      devices: 60 * ms,
-      userspace: 110 * ms,
-    },
+    timing: SERVER,
+  },
+  {
+    name: "intel-scalable",
+    summary: "VT-d in scalable mode: PASIDs, invalidation queue, dirty bits, up to 5 levels",
+    vtd: SCALABLE_CAPABILITY,
+    timing: SERVER,
   },
 ];
 

@@ -98,12 +98,16 @@ export const INTEL_IOMMU_KHO = {
     owner: property("owner", 8, "id"),
     /** The node below `units` whose tables lead to it. */
     unit: property("unit", 4, "id"),
+    /** Dirty tracking: 0 cannot, 1 off, 2 on. */
+    dirty: property("dirty", 4, "count"),
   },
   device: {
     bus: property("bus", 1, "bus"),
     devfn: property("devfn", 1, "devfn"),
+    /** 0: requests without a PASID. */
+    pasid: property("pasid", 4, "id"),
   },
-  /** `mem`: the root table and the context tables. */
+  /** `mem`: root, context and PASID tables. */
   unit: {
     mem: KHO_MEM,
     regBase: property("reg-base", 8, "physical address"),

@@ -29,6 +29,13 @@ export const E1000_RDLEN = 0x2808;
 export const E1000_RDH = 0x2810;
 /** One past the last descriptor the card may fill. RDH == RDT: none free. */
 export const E1000_RDT = 0x2818;
+/**
+ * Ours, where real cards have a register for each queue: the PASID that receive DMA carries. It
+ * does only while PCI's PASID capability is enabled.
+ */
+export const NIC_RXPASID = 0x2830;
+export const NIC_RXPASID_VALID = 1 << 31;
+export const NIC_RXPASID_MASK = 0xfffff;
 /** Packets missed for want of a descriptor; cleared by reading, like all statistics. */
 export const E1000_MPC = 0x4010;
 /** Good packets received; cleared by reading. */

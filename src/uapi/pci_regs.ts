@@ -19,6 +19,16 @@ export const PCI_EXP_DEVCAP_FLR = 0x10000000;
 export const PCI_EXP_DEVCTL = 0x08;
 export const PCI_EXP_DEVCTL_BCR_FLR = 0x8000;
 
+/** Extended capabilities start here; the header's low 16 bits are the id, 1 << 16 the version. */
+export const PCI_CFG_SPACE_SIZE = 256;
+export const PCI_CFG_SPACE_EXP_SIZE = 4096;
+export const PCI_EXT_CAP_ID_PASID = 0x1b;
+/** Offsets inside the PASID capability: width in bits 8-12 of the first, enable in the second. */
+export const PCI_PASID_CAP = 0x04;
+export const PCI_PASID_CAP_WIDTH_SHIFT = 8;
+export const PCI_PASID_CTRL = 0x06;
+export const PCI_PASID_CTRL_ENABLE = 1;
+
 export const PCI_CLASS_NETWORK_ETHERNET = 0x020000;
 export const PCI_CLASS_STORAGE_NVME = 0x010802;
 

@@ -167,6 +167,12 @@ export class KernelRig {
     return dev;
   }
 
+  /** Frame of a bus's context table (legacy mode), out of the root table. */
+  contextTableOf(bus: number): number {
+    const { memory } = this.machine;
+    return memory.load(this.unit.rootPfn, bus * 4) >>> 12;
+  }
+
   /** A paging domain for a device of this machine. */
   domain(persistentId = 0, name = NIC): DmarDomain {
     const domain = this.kernel.intel?.allocPaging(this.dev(name), { persistentId });

@@ -2,7 +2,7 @@ import { assert } from "../../base/assert.ts";
 import * as E from "../../uapi/errno.ts";
 import type { Kernel } from "../kernel.ts";
 import type { PciDev } from "../pci/pci.ts";
-import type { IommuDomain, PagingDomain } from "./domain.ts";
+import { type IommuDomain, PagingDomain } from "./domain.ts";
 
 /** What a domain is to be able to do. */
 export interface PagingOptions {
@@ -29,6 +29,13 @@ export interface HwInfo {
   readonly maxPasidLog2: number;
 }
 
+/** The domains a handed-over device goes on with. */
+export interface Restored {
+  /** Undefined: without a PASID it was blocked. */
+  readonly domain: PagingDomain | undefined;
+  readonly pasids: ReadonlyMap<number, PagingDomain>;
+}
+
 /** What an IOMMU driver does for the core. */
 export interface IommuOps {
   readonly name: string;
@@ -47,8 +54,8 @@ export interface IommuOps {
   attachPasid?(domain: PagingDomain | undefined, dev: PciDev, pasid: number): number;
   /** A persistent domain of the previous kernel, by its id (seed line 1713). */
   restoredDomain(id: number): PagingDomain | undefined;
-  /** The domain the previous kernel left this device running on. */
-  restored(dev: PciDev): PagingDomain | undefined;
+  /** What the previous kernel left this device running on. */
+  restored(dev: PciDev): Restored | undefined;
   /** Last act before a kexec. */
   shutdown(): void;
 }
@@ -88,7 +95,8 @@ export class IommuGroup {
   static probe(id: number, dev: PciDev, ops: IommuOps): IommuGroup | number {
     const restored = ops.restored(dev);
     if (restored !== undefined) {
-      const group = new IommuGroup(id, dev, ops, undefined, restored);
+      const group = new IommuGroup(id, dev, ops, undefined, restored.domain ?? ops.blocking);
+      for (const [pasid, domain] of restored.pasids) group.#pasids.set(pasid, domain);
       group.#owner = HELD;
       group.#ownerCount = 1;
       return group;
@@ -112,6 +120,12 @@ export class IommuGroup {
     return this.#owner === HELD;
   }
 
+  /** The domains a held group runs on, without and with PASIDs. */
+  get heldDomains(): PagingDomain[] {
+    const first = this.#domain instanceof PagingDomain ? [this.#domain] : [];
+    return this.held ? [...first, ...this.#pasids.values()] : [];
+  }
+
   get owned(): boolean {
     return this.#ownerCount > 0;
   }
@@ -123,7 +137,7 @@ export class IommuGroup {
    */
   claim(owner: unknown, isHeir: (domain: PagingDomain) => boolean): number {
     if (this.held) {
-      if (!isHeir(this.#domain as PagingDomain)) return -E.EPERM;
+      if (!this.heldDomains.every(isHeir)) return -E.EPERM;
       this.#owner = owner;
       return 0;
     }
@@ -244,7 +258,9 @@ export class IommuCore {
    * device is on a domain that is in it.
    */
   handsOver(dev: PciDev): boolean {
-    return this.kernel.kexec.carriesDump && (dev.group?.domain.dumped ?? false);
+    const { group } = dev;
+    if (group === undefined || !this.kernel.kexec.carriesDump) return false;
+    return group.domain.dumped || [...group.pasids.values()].some((domain) => domain.dumped);
   }
 
   shutdown(): void {

@@ -53,7 +53,7 @@ export abstract class PagingDomain extends IommuDomain {
   }
 
   /** Undefined where the domain was not made for it, or the IOMMU cannot. */
-  readonly dirty?: DirtyTracking;
+  dirty?: DirtyTracking;
 
   /** Nothing is attached any more: tables are freed. */
   abstract free(): void;

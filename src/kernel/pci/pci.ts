@@ -46,6 +46,23 @@ export class PciDev {
     return (low >>> 0) + this.read(R.PCI_BASE_ADDRESS_0 + 4, 4) * 4294967296;
   }
 
+  /** Bits of the PASIDs the device can use; 0: none. */
+  get pasidBits(): number {
+    const at = this.#pasidCap;
+    return at < 0 ? 0 : this.read(at + R.PCI_PASID_CAP, 2) >>> R.PCI_PASID_CAP_WIDTH_SHIFT & 0x1f;
+  }
+
+  /** Lets the device put PASIDs into its requests. */
+  enablePasid(): void {
+    this.write(this.#pasidCap + R.PCI_PASID_CTRL, 2, R.PCI_PASID_CTRL_ENABLE);
+  }
+
+  /** The PASID capability: the only extended one there is. -1: the device has none. */
+  get #pasidCap(): number {
+    const header = this.read(R.PCI_CFG_SPACE_SIZE, 4);
+    return (header & 0xffff) === R.PCI_EXT_CAP_ID_PASID ? R.PCI_CFG_SPACE_SIZE : -1;
+  }
+
   get busMaster(): boolean {
     return (this.read(R.PCI_COMMAND, 2) & R.PCI_COMMAND_MASTER) !== 0;
   }
@@ -54,16 +71,19 @@ export class PciDev {
     this.write(R.PCI_COMMAND, 2, (this.read(R.PCI_COMMAND, 2) & ~clear) | set);
   }
 
-  /** Function-level reset. Command and BARs come back as they were (pci_save_state). */
+  /** Function-level reset. Command, BARs and PASID control come back as they were (pci_save_state). */
   reset(): void {
     const command = this.read(R.PCI_COMMAND, 2);
     const bar0 = this.bar0;
     const cap = this.read(R.PCI_CAPABILITY_LIST, 1);
     const control = this.read(cap + R.PCI_EXP_DEVCTL, 2);
+    const pasid = this.#pasidCap;
+    const tagged = pasid >= 0 && (this.read(pasid + R.PCI_PASID_CTRL, 2) & 1) !== 0;
     this.write(cap + R.PCI_EXP_DEVCTL, 2, control | R.PCI_EXP_DEVCTL_BCR_FLR);
     this.write(R.PCI_BASE_ADDRESS_0, 4, bar0 % 4294967296);
     this.write(R.PCI_BASE_ADDRESS_0 + 4, 4, Math.floor(bar0 / 4294967296));
     this.write(R.PCI_COMMAND, 2, command);
+    if (tagged) this.enablePasid();
   }
 }
 

@@ -14,6 +14,8 @@ export interface NicOptions {
   /** Length of each packet: 64..2048, a multiple of 4. */
   readonly packetBytes: number;
   readonly seed: number;
+  /** Bits of its PASIDs; none unless told. */
+  readonly pasidBits?: number;
 }
 
 /**
@@ -49,6 +51,7 @@ export class Nic extends PciFunction {
   #rdlen = 0;
   #rdh = 0;
   #rdt = 0;
+  #rxpasid = 0;
   #mpc = 0;
   #gprc = 0;
 
@@ -66,6 +69,7 @@ export class Nic extends PciFunction {
       device: N.NIC_DEVICE,
       classCode: PCI_CLASS_NETWORK_ETHERNET,
       bar0Size: N.NIC_BAR_SIZE,
+      pasidBits: options.pasidBits ?? 0,
     };
     super(name, identity, port, systemBus, bar0);
     const { interval, packetBytes, seed } = options;
@@ -97,6 +101,8 @@ export class Nic extends PciFunction {
         return this.#rdh;
       case N.E1000_RDT:
         return this.#rdt;
+      case N.NIC_RXPASID:
+        return this.#rxpasid;
       case N.E1000_MPC: {
         const missed = this.#mpc;
         this.#mpc = 0;
@@ -135,6 +141,9 @@ export class Nic extends PciFunction {
       case N.E1000_RDT:
         this.#rdt = value & 0xffff;
         break;
+      case N.NIC_RXPASID:
+        this.#rxpasid = (value & (N.NIC_RXPASID_VALID | N.NIC_RXPASID_MASK)) >>> 0;
+        break;
       default:
         return;
     }
@@ -149,6 +158,7 @@ export class Nic extends PciFunction {
       this.#rdlen =
       this.#rdh =
       this.#rdt =
+      this.#rxpasid =
         0;
     this.#mpc = this.#gprc = 0;
     this.#tellWork();
@@ -186,6 +196,8 @@ export class Nic extends PciFunction {
 
   /** Delivers the packet that just arrived. False when a DMA failed. */
   #receive(): boolean {
+    const tagged = this.pasidEnabled && (this.#rxpasid & N.NIC_RXPASID_VALID) !== 0;
+    this.port.pasid = tagged ? this.#rxpasid & N.NIC_RXPASID_MASK : -1;
     const descriptor = this.#descriptor;
     const at = this.#rdbal + this.#rdh * N.RX_DESC_BYTES;
     const hi = this.#rdbah + (at >= 4294967296 ? 1 : 0), lo = at >>> 0;

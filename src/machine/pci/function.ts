@@ -13,17 +13,22 @@ export interface PciIdentity {
   readonly classCode: number;
   /** Size of BAR 0 in bytes, a power of two of at least 4 KiB. */
   readonly bar0Size: number;
+  /** Bits of the PASIDs it can put into its requests, 1..20; 0 or missing: none. */
+  readonly pasidBits?: number;
 }
 
+/** Where the PASID capability sits in extended config space. */
+const PASID_CAP = 0x100;
+
 /**
- * A PCI function: 256 bytes of configuration space, one 64-bit memory BAR, function-level reset.
+ * A PCI Express function: 4 KiB of configuration space, one 64-bit memory BAR, function-level reset.
  * A device model extends it with its registers ({@link Mmio}) and what a reset does to it.
  * Configuration space is the only thing a kernel reaches; models' fields are their own.
  */
 export abstract class PciFunction implements Mmio {
   readonly bus: number;
   readonly devfn: number;
-  readonly #config = new DataView(new ArrayBuffer(256));
+  readonly #config = new DataView(new ArrayBuffer(R.PCI_CFG_SPACE_EXP_SIZE));
   /** Function-level resets so far. */
   resets = 0;
 
@@ -44,7 +49,17 @@ export abstract class PciFunction implements Mmio {
     c.setUint8(R.PCI_CAPABILITY_LIST, EXP_CAP);
     c.setUint16(EXP_CAP, R.PCI_CAP_ID_EXP, true);
     c.setUint32(EXP_CAP + R.PCI_EXP_DEVCAP, R.PCI_EXP_DEVCAP_FLR, true);
+    if (identity.pasidBits) {
+      c.setUint32(PASID_CAP, R.PCI_EXT_CAP_ID_PASID | 1 << 16, true);
+      const width = identity.pasidBits << R.PCI_PASID_CAP_WIDTH_SHIFT;
+      c.setUint16(PASID_CAP + R.PCI_PASID_CAP, width, true);
+    }
     this.#setBar0(bar0);
+  }
+
+  /** Software allowed requests with a PASID. */
+  protected get pasidEnabled(): boolean {
+    return (this.#config.getUint16(PASID_CAP + R.PCI_PASID_CTRL, true) & 1) !== 0;
   }
 
   abstract read32(offset: number): number;
@@ -56,7 +71,7 @@ export abstract class PciFunction implements Mmio {
   /** Bus master was just enabled or disabled. */
   protected busMasterChanged(_enabled: boolean): void {}
 
-  /** `size`: 1, 2 or 4 bytes; `offset` aligned to it, below 256. */
+  /** `size`: 1, 2 or 4 bytes; `offset` aligned to it, below 4096. */
   configRead(offset: number, size: 1 | 2 | 4): number {
     if (size === 1) return this.#config.getUint8(offset);
     if (size === 2) return this.#config.getUint16(offset, true);
@@ -74,6 +89,8 @@ export abstract class PciFunction implements Mmio {
     } else if (offset === EXP_CAP + R.PCI_EXP_DEVCTL && size >= 2) {
       c.setUint16(offset, value & 0xffff & ~R.PCI_EXP_DEVCTL_BCR_FLR, true);
       if (value & R.PCI_EXP_DEVCTL_BCR_FLR) this.reset();
+    } else if (offset === PASID_CAP + R.PCI_PASID_CTRL && size === 2) {
+      if (this.identity.pasidBits) c.setUint16(offset, value & R.PCI_PASID_CTRL_ENABLE, true);
     } else if (offset >= 0x3c && offset < 0x40) {
       if (size === 1) c.setUint8(offset, value);
     }
@@ -88,6 +105,7 @@ export abstract class PciFunction implements Mmio {
   /** What losing power leaves behind: no DMA, no BAR, the model as new. */
   powerOff(): void {
     this.#writeCommand(0);
+    this.#config.setUint16(PASID_CAP + R.PCI_PASID_CTRL, 0, true);
     this.#setBar0(0);
     this.resetModel();
   }

@@ -70,7 +70,12 @@ export interface DomainState {
   readonly pgd: Hex;
   readonly agaw: number;
   readonly did: number;
-  readonly devices: readonly { readonly bus: number; readonly devfn: number }[];
+  /** `pasid` only for requests that carry one. */
+  readonly devices: readonly {
+    readonly bus: number;
+    readonly devfn: number;
+    readonly pasid?: number;
+  }[];
   /** Every table page, the top one first. */
   readonly tables: readonly Hex[];
 }
@@ -161,13 +166,16 @@ function areaState({ start, last, prot, pages }: Area): AreaState {
 }
 
 function domainState(domain: DmarDomain): DomainState {
-  const sids = [...domain.devices].sort((a, b) => a - b);
   return {
     persistent_id: domain.persistentId,
     pgd: hex64(domain.table.pgd * PAGE_SIZE),
     agaw: domain.agaw,
     did: domain.did,
-    devices: sids.map((sid) => ({ bus: sid >> 8, devfn: sid & 0xff })),
+    devices: domain.attachments.map(({ sid, pasid }) => ({
+      bus: sid >> 8,
+      devfn: sid & 0xff,
+      ...(pasid === 0 ? {} : { pasid }),
+    })),
     tables: domain.table.tables().map((pfn) => hex64(pfn * PAGE_SIZE)),
   };
 }

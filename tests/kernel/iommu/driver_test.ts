@@ -34,7 +34,7 @@ function assertNothingStale(rig: KernelRig): void {
   const roots = new Map<number, { root: number; levels: number }>();
   const driver = rig.kernel.intel as IntelDriver;
   for (const dev of rig.kernel.pci.devices) {
-    const table = driver.units[0].contextTable(dev.bus, false);
+    const table = rig.contextTableOf(dev.bus);
     if (table < 0 || (memory.load(table, dev.devfn * 4) & 1) === 0) continue;
     const did = (memory.load(table, dev.devfn * 4 + 2) >>> 8) & 0xffff;
     const levels = (memory.load(table, dev.devfn * 4 + 2) & 7) + 2;
@@ -72,7 +72,7 @@ Deno.test("the context entry is the one of the real format", () => {
   claimed(rig).attach(domain);
   const { memory } = rig.machine;
   const unit = (rig.kernel.intel as IntelDriver).units[0];
-  const table = unit.contextTable(0x3a, false);
+  const table = rig.contextTableOf(0x3a);
   assert.equal(memory.load(unit.root, 0x3a * 4), table * PAGE_SIZE | 1);
   const words = [0, 1, 2, 3].map((i) => memory.load(table, i));
   assert.deepEqual(words, [domain.table.pgd * PAGE_SIZE | 1, 0, domain.did << 8 | 2, 0]);
@@ -274,7 +274,7 @@ Deno.test("adopted tables belong to the new kernel, and it can change them", () 
   assert.ok(restored !== undefined);
   assert.deepEqual(restored.table.tables(), before);
   assert.deepEqual([restored.did, restored.agaw], [domain.did, domain.agaw]);
-  for (const pfn of [...before, ...driver.units[0].tables()]) {
+  for (const pfn of [...before, ...driver.units[0].contexts.tables()]) {
     assert.equal(rig.kernel.pages.useOf(pfn), FrameUse.iommuTable);
   }
   for (let i = 0; i < 8; i++) assert.equal(restored.translate(16 + i), first + i);

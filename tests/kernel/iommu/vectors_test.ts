@@ -22,8 +22,8 @@ function unitOf(rig: KernelRig) {
 Deno.test("a context entry for root 0x12345000, DID 5, four levels", () => {
   const rig = new KernelRig({ memory: 512 * 1048576 });
   const unit = unitOf(rig);
-  assert.ok(unit.setContext(NIC_SID, 0x12345, 2, 5));
-  const table = unit.contextTable(NIC_SID >> 8, false);
+  assert.ok(unit.contexts.set(NIC_SID, 0, { pgd: 0x12345, agaw: 2, did: 5, dirty: false }));
+  const table = rig.contextTableOf(NIC_SID >> 8);
   assert.equal(entry(rig, table, 0), "0x0000000012345001");
   assert.equal(entry(rig, table, 2), "0x0000000000000502");
 });
@@ -31,7 +31,7 @@ Deno.test("a context entry for root 0x12345000, DID 5, four levels", () => {
 Deno.test("a root entry is the context table's address and the present bit", () => {
   const rig = new KernelRig();
   const unit = unitOf(rig);
-  const table = unit.contextTable(0x3a, false);
+  const table = rig.contextTableOf(0x3a);
   assert.equal(
     entry(rig, unit.root, 0x3a * 4),
     "0x" + (table * 4096 + 1).toString(16).padStart(16, "0"),
@@ -117,7 +117,7 @@ const FAULTS: FaultCase[] = [
     prepare: (rig) => {
       const unit = unitOf(rig);
       rig.machine.memory.store(unit.root, 0x3a * 4, 0);
-      unit.flushContextGlobal();
+      unit.invalidation.contextGlobal();
     },
     record: ["0x8000000100003a00", "0x0000000000001000"],
     line: `[DMA Write NO_PASID] ${DEVICE} fault addr 0x1000 [fault reason 0x01] ` +
@@ -138,8 +138,8 @@ const FAULTS: FaultCase[] = [
     iova: 0x2000,
     prepare: (rig) => {
       const unit = unitOf(rig);
-      unit.clearContext(NIC_SID);
-      assert.ok(unit.setContext(NIC_SID, 0x1234, 5, 9));
+      unit.contexts.clear(NIC_SID, 0);
+      assert.ok(unit.contexts.set(NIC_SID, 0, { pgd: 0x1234, agaw: 5, did: 9, dirty: false }));
     },
     record: ["0xc000000300003a00", "0x0000000000002000"],
     line: `[DMA Read NO_PASID] ${DEVICE} fault addr 0x2000 [fault reason 0x03] ` +

@@ -1,23 +1,31 @@
 import { EINVAL } from "../../../uapi/errno.ts";
 import { agawToLevels, agawToWidth, DMA_PTE_SNP } from "../../../uapi/vtd_regs.ts";
 import type { Kernel } from "../../kernel.ts";
-import { IommuDomain, PagingDomain } from "../domain.ts";
+import { type DirtyTracking, IommuDomain, PagingDomain } from "../domain.ts";
+import type { Target } from "./contexts.ts";
+import { DirtyBits } from "./dirty.ts";
 import { DMA_PTE_READ, DMA_PTE_WRITE, DmarPageTable } from "./pgtable.ts";
 import type { IntelUnit } from "./unit.ts";
 
-/** Blocks: no context entry at all. */
+/** Blocks: no entry that leads anywhere. */
 export class IntelBlockingDomain extends IommuDomain {
   readonly type = "blocking";
+}
+
+/** A requester: a device, and the PASID of its requests (0: without one). */
+export interface Attachment {
+  readonly sid: number;
+  readonly pasid: number;
 }
 
 /** A dmar_domain: second-level tables of one unit, under one DID. */
 export class DmarDomain extends PagingDomain {
   readonly table: DmarPageTable;
   readonly lastPage: number;
-  /** Source ids of attached devices. */
-  readonly devices = new Set<number>();
+  readonly #attachments = new Map<number, Attachment>();
   /** What every leaf has beside its permissions: SNP once coherency is enforced. */
   #leafBits = 0;
+  #noting = false;
 
   constructor(
     readonly kernel: Kernel,
@@ -25,6 +33,7 @@ export class DmarDomain extends PagingDomain {
     readonly agaw: number,
     readonly did: number,
     pgd: number,
+    dirty: boolean,
   ) {
     super();
     const width = Math.min(agawToWidth(agaw), unit.cap.mgaw);
@@ -36,6 +45,25 @@ export class DmarDomain extends PagingDomain {
       unit.cap.superpages,
       pgd,
     );
+    if (dirty) this.dirty = this.#dirtyTracking();
+  }
+
+  /** Who is attached, by source id and PASID. */
+  get attachments(): Attachment[] {
+    return [...this.#attachments.values()].sort((a, b) => a.sid - b.sid || a.pasid - b.pasid);
+  }
+
+  attached(to: Attachment): void {
+    this.#attachments.set(keyOf(to), to);
+  }
+
+  detached(from: Attachment): void {
+    this.#attachments.delete(keyOf(from));
+  }
+
+  /** What an entry that leads here says. */
+  get target(): Target {
+    return { pgd: this.table.pgd, agaw: this.agaw, did: this.did, dirty: this.#noting };
   }
 
   /** EINVAL beyond the width of the tables; a failure leaves everything mapped as it was. */
@@ -45,7 +73,7 @@ export class DmarDomain extends PagingDomain {
     const rc = this.table.map(page, pfn, count, bits);
     if (rc < 0) this.unmap(page, this.table.mapped);
     // A unit in caching mode may remember that nothing was here.
-    else if (this.unit.cap.cachingMode) this.unit.flushIotlbPages(this.did, page, count);
+    else if (this.unit.cachingMode) this.unit.flushIotlbPages(this.did, page, count);
     return rc;
   }
 
@@ -69,9 +97,43 @@ export class DmarDomain extends PagingDomain {
   }
 
   free(): void {
-    this.unit.flushIotlbDomain(this.did);
+    this.unit.invalidation.iotlbDomain(this.did);
     for (const pfn of this.table.tables()) this.kernel.pages.freePage(pfn);
     this.unit.freeDid(this.did);
     this.kernel.intel?.forget(this);
   }
+
+  /** Restored with noting on: entries and leaves stay as they are. */
+  adoptNoting(): void {
+    this.#noting = true;
+  }
+
+  #dirtyTracking(): DirtyTracking {
+    const noting = () => this.#noting;
+    const bits = new DirtyBits(this.kernel.machine.memory, this.table.pgd, this.table.levels);
+    return {
+      get on() {
+        return noting();
+      },
+      set: (on) => {
+        if (on === this.#noting) return 0;
+        if (on) bits.clearAll();
+        this.#noting = on;
+        // Every entry that leads here says whether hardware is to note.
+        for (const { sid, pasid } of this.attachments) {
+          this.unit.contexts.set(sid, pasid, this.target);
+        }
+        return 0;
+      },
+      read: (page, count, clear, seen) => {
+        bits.read(page, count, clear, seen);
+        // Hardware does not look again at what it remembers as dirty.
+        if (clear) this.unit.flushIotlbPages(this.did, page, count);
+      },
+    };
+  }
+}
+
+function keyOf({ sid, pasid }: Attachment): number {
+  return pasid * 65536 + sid;
 }

@@ -1,15 +1,19 @@
 import { EINVAL, ENOMEM, ENOSPC, EOPNOTSUPP } from "../../../uapi/errno.ts";
 import {
+  IOMMU_HW_CAP_DIRTY_TRACKING,
   IOMMU_HW_INFO_TYPE_INTEL_VTD,
   iommu_hw_info_vtd,
+  IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
+  IOMMU_HWPT_ALLOC_NEST_PARENT,
   IOMMU_HWPT_ALLOC_PASID,
 } from "../../../uapi/iommufd.ts";
 import * as V from "../../../uapi/vtd_regs.ts";
 import type { Kernel } from "../../kernel.ts";
 import { FrameUse } from "../../mm/frames.ts";
 import type { PciDev } from "../../pci/pci.ts";
-import type { HwInfo, IommuOps, PagingOptions, ReservedRegion } from "../core.ts";
+import type { HwInfo, IommuOps, PagingOptions, ReservedRegion, Restored } from "../core.ts";
 import type { IommuDomain, PagingDomain } from "../domain.ts";
+import { IOMMU_NO_PASID } from "./contexts.ts";
 import { DmarDomain, IntelBlockingDomain } from "./domain.ts";
 import { reportFaults } from "./faults.ts";
 import { adoptUnit, restoreDomains } from "./restore.ts";
@@ -23,8 +27,8 @@ export class IntelDriver implements IommuOps {
   readonly blocking: IommuDomain = new IntelBlockingDomain();
   /** Persistent domains by id (seed line 1222). */
   readonly persistent = new Map<number, DmarDomain>();
-  /** By source id: the domain its context entry leads to. */
-  readonly #attached = new Map<number, DmarDomain>();
+  /** The domain that the entry of a requester leads to: by source id, then by PASID. */
+  readonly #attached = new Map<number, Map<number, DmarDomain>>();
   /** Handed-over domains that iommufd has not taken yet. */
   readonly #unclaimed = new Map<number, DmarDomain>();
 
@@ -49,7 +53,7 @@ export class IntelDriver implements IommuOps {
     for (const domain of restoreDomains(this)) {
       this.persistent.set(domain.persistentId, domain);
       this.#unclaimed.set(domain.persistentId, domain);
-      for (const sid of domain.devices) this.#attached.set(sid, domain);
+      for (const { sid, pasid } of domain.attachments) this.#domainsOf(sid).set(pasid, domain);
       kernel.iommufd.reserveDomainId(domain.persistentId);
     }
     kernel.iommu.registerDriver(this);
@@ -63,11 +67,15 @@ export class IntelDriver implements IommuOps {
   #initUnit(unit: IntelUnit): void {
     const { dmesg, machine, image } = this.kernel;
     machine.onFault(unit.index, () => reportFaults(unit));
+    if (!unit.startQueue()) {
+      dmesg.err(`DMAR: ${unit.name}: no memory for an invalidation queue`);
+      if (unit.translationEnabled) unit.blockAll();
+      return;
+    }
     if (unit.translationEnabled) {
       if (image.handover !== "none" && adoptUnit(this, unit)) {
         // Whatever is cached was walked under another kernel: from here on it is these tables.
-        unit.flushContextGlobal();
-        unit.flushIotlbGlobal();
+        unit.flushAll();
         dmesg.info(`DMAR: ${unit.name}: adopted, translation stays on`);
         unit.write(V.DMAR_FECTL_REG, 0);
         return;
@@ -113,7 +121,12 @@ export class IntelDriver implements IommuOps {
     const { persistentId = 0, flags = 0 } = options;
     const unit = this.unitOf(dev.sid);
     if (unit === undefined) return -EINVAL;
-    if ((flags & ~IOMMU_HWPT_ALLOC_PASID) !== 0) return -EOPNOTSUPP;
+    const known = IOMMU_HWPT_ALLOC_PASID | IOMMU_HWPT_ALLOC_DIRTY_TRACKING |
+      IOMMU_HWPT_ALLOC_NEST_PARENT;
+    if ((flags & ~known) !== 0) return -EOPNOTSUPP;
+    const dirty = (flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING) !== 0;
+    if (dirty && !unit.features.slads) return -EOPNOTSUPP;
+    if ((flags & IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0 && !unit.features.nested) return -EOPNOTSUPP;
     const did = unit.allocDid();
     if (did < 0) return -ENOSPC;
     const pgd = this.kernel.pages.allocPage(FrameUse.iommuTable);
@@ -121,7 +134,7 @@ export class IntelDriver implements IommuOps {
       unit.freeDid(did);
       return -ENOMEM;
     }
-    const domain = new DmarDomain(this.kernel, unit, unit.agaw, did, pgd);
+    const domain = new DmarDomain(this.kernel, unit, unit.agaw, did, pgd, dirty);
     if (persistentId !== 0) {
       domain.persistentId = persistentId;
       this.persistent.set(persistentId, domain);
@@ -134,14 +147,45 @@ export class IntelDriver implements IommuOps {
     const unit = this.unitOf(dev.sid);
     if (unit === undefined) return -EINVAL;
     if (domain instanceof DmarDomain && domain.unit !== unit) return -EINVAL;
-    this.#attached.get(dev.sid)?.devices.delete(dev.sid);
-    this.#attached.delete(dev.sid);
-    unit.clearContext(dev.sid);
-    if (!(domain instanceof DmarDomain)) return 0;
-    if (!unit.setContext(dev.sid, domain.table.pgd, domain.agaw, domain.did)) return -ENOMEM;
-    domain.devices.add(dev.sid);
-    this.#attached.set(dev.sid, domain);
+    return this.#put(unit, dev, IOMMU_NO_PASID, domain instanceof DmarDomain ? domain : undefined);
+  }
+
+  /**
+   * EOPNOTSUPP where unit or device has no PASIDs; EINVAL for PASID 0, one that is too large, or a
+   * domain of another unit.
+   */
+  attachPasid(domain: PagingDomain | undefined, dev: PciDev, pasid: number): number {
+    const unit = this.unitOf(dev.sid);
+    if (unit === undefined) return -EINVAL;
+    const bits = Math.min(unit.pasidBits, dev.pasidBits);
+    if (bits === 0) return -EOPNOTSUPP;
+    if (pasid <= IOMMU_NO_PASID || pasid >= 2 ** bits) return -EINVAL;
+    if (domain === undefined) return this.#put(unit, dev, pasid, undefined);
+    if (!(domain instanceof DmarDomain) || domain.unit !== unit) return -EINVAL;
+    return this.#put(unit, dev, pasid, domain);
+  }
+
+  /** Makes the requester's entry lead to the domain, or nowhere. */
+  #put(unit: IntelUnit, dev: PciDev, pasid: number, domain: DmarDomain | undefined): number {
+    const requester = { sid: dev.sid, pasid };
+    const domains = this.#domainsOf(dev.sid);
+    domains.get(pasid)?.detached(requester);
+    domains.delete(pasid);
+    if (domain === undefined) {
+      unit.contexts.clear(dev.sid, pasid);
+      return 0;
+    }
+    if (!unit.contexts.set(dev.sid, pasid, domain.target)) return -ENOMEM;
+    if (pasid !== IOMMU_NO_PASID) dev.enablePasid();
+    domain.attached(requester);
+    domains.set(pasid, domain);
     return 0;
+  }
+
+  #domainsOf(sid: number): Map<number, DmarDomain> {
+    let domains = this.#attached.get(sid);
+    if (domains === undefined) this.#attached.set(sid, domains = new Map());
+    return domains;
   }
 
   /** The unit's capability registers, as they are. */
@@ -153,7 +197,9 @@ export class IntelDriver implements IommuOps {
       cap_reg: register(V.DMAR_CAP_REG),
       ecap_reg: register(V.DMAR_ECAP_REG),
     });
-    return { type: IOMMU_HW_INFO_TYPE_INTEL_VTD, data, capabilities: 0, maxPasidLog2: 0 };
+    const capabilities = unit.features.slads && unit.scalable ? IOMMU_HW_CAP_DIRTY_TRACKING : 0;
+    const maxPasidLog2 = Math.min(unit.pasidBits, dev.pasidBits);
+    return { type: IOMMU_HW_INFO_TYPE_INTEL_VTD, data, capabilities, maxPasidLog2 };
   }
 
   /** The window in which a write is an interrupt (FACTS 3.6). */
@@ -161,8 +207,15 @@ export class IntelDriver implements IommuOps {
     return [{ start: 0xfee00000n, last: 0xfeefffffn, kind: "msi" }];
   }
 
-  restored(dev: PciDev): PagingDomain | undefined {
-    return [...this.persistent.values()].find((d) => d.devices.has(dev.sid));
+  restored(dev: PciDev): Restored | undefined {
+    const pasids = new Map<number, DmarDomain>();
+    for (const [pasid, domain] of this.#domainsOf(dev.sid)) {
+      if (this.#unclaimed.get(domain.persistentId) === domain) pasids.set(pasid, domain);
+    }
+    if (pasids.size === 0) return undefined;
+    const domain = pasids.get(IOMMU_NO_PASID);
+    pasids.delete(IOMMU_NO_PASID);
+    return { domain, pasids };
   }
 
   /** A handed-over domain, for the iommufd that is picked up (seed line 1713). */
@@ -190,12 +243,20 @@ export class IntelDriver implements IommuOps {
       }
     }
     if (!this.kernel.kexec.carriesDump) return;
-    for (const dev of this.kernel.pci.devices) {
-      if (!this.kernel.iommu.handsOver(dev)) this.unitOf(dev.sid)?.clearContext(dev.sid);
+    for (const dev of this.kernel.pci.devices) this.#blockUnlessDumped(dev);
+    for (const unit of this.units) unit.flushAll();
+  }
+
+  /** What the next kernel does not know of must not be translated under its nose. */
+  #blockUnlessDumped(dev: PciDev): void {
+    const unit = this.unitOf(dev.sid);
+    if (unit === undefined) return;
+    if (!this.kernel.iommu.handsOver(dev)) {
+      unit.contexts.clearDevice(dev.sid);
+      return;
     }
-    for (const unit of this.units) {
-      unit.flushContextGlobal();
-      unit.flushIotlbGlobal();
+    for (const [pasid, domain] of this.#domainsOf(dev.sid)) {
+      if (!domain.dumped) unit.contexts.clear(dev.sid, pasid);
     }
   }
 }

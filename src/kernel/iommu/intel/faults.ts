@@ -1,6 +1,7 @@
 import { second } from "../../../base/units.ts";
 import { formatBdf } from "../../../uapi/pci_regs.ts";
 import * as V from "../../../uapi/vtd_regs.ts";
+import { DMA_FRCD_PASID_SHIFT_WORD3, DMA_FRCD_PP_WORD2 } from "../../../uapi/vtd_scalable.ts";
 import type { IntelUnit } from "./unit.ts";
 
 /** At most so many lines in so long: a device that faults on every packet must not flood the log. */
@@ -23,13 +24,17 @@ export function reportFaults(unit: IntelUnit): void {
     if ((word3 & V.DMA_FRCD_F_WORD3) === 0) continue;
     const sid = unit.read(at + 8) & V.DMA_FRCD_SID_MASK_WORD2;
     const address = ((unit.read(at) & ~0xfff) >>> 0) + unit.read(at + 4) * 4294967296;
-    print(unit, sid, (word3 & V.DMA_FRCD_T_WORD3) !== 0, address, word3 & 0xff);
+    const pasid = (unit.read(at + 8) & DMA_FRCD_PP_WORD2) === 0
+      ? "NO_PASID"
+      : `PASID 0x${(word3 >>> DMA_FRCD_PASID_SHIFT_WORD3 & 0xfffff).toString(16)}`;
+    const kind = `DMA ${(word3 & V.DMA_FRCD_T_WORD3) !== 0 ? "Read" : "Write"} ${pasid}`;
+    print(unit, sid, kind, address, word3 & 0xff);
     unit.write(at + 12, V.DMA_FRCD_F_WORD3 >>> 0);
   }
   unit.write(V.DMAR_FSTS_REG, V.DMA_FSTS_PFO);
 }
 
-function print(unit: IntelUnit, sid: number, read: boolean, address: number, reason: number): void {
+function print(unit: IntelUnit, sid: number, kind: string, address: number, reason: number): void {
   const { dmesg, queue } = unit.kernel;
   let limit = limits.get(unit);
   if (limit === undefined || queue.now - limit.start >= INTERVAL) {
@@ -45,7 +50,7 @@ function print(unit: IntelUnit, sid: number, read: boolean, address: number, rea
   limit.printed++;
   const code = reason.toString(16).padStart(2, "0");
   dmesg.err(
-    `DMAR: [DMA ${read ? "Read" : "Write"} NO_PASID] Request device ` +
+    `DMAR: [${kind}] Request device ` +
       `[${formatBdf(sid >> 8, sid & 0xff)}] fault addr 0x${address.toString(16)} ` +
       `[fault reason 0x${code}] ${V.faultReasonText(reason)}`,
   );

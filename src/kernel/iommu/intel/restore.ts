@@ -2,7 +2,7 @@ import { hex, PAGE_SIZE } from "../../../base/units.ts";
 import type { Fdt } from "../../../fdt/mod.ts";
 import { readMem, readNumber } from "../../kho/abi.ts";
 import { FrameUse } from "../../mm/frames.ts";
-import { DmarDomain } from "./domain.ts";
+import { type Attachment, DmarDomain } from "./domain.ts";
 import type { IntelDriver } from "./driver.ts";
 import { INTEL_COMPATIBLE } from "./serialise.ts";
 import type { IntelUnit } from "./unit.ts";
@@ -31,7 +31,8 @@ export function adoptUnit(driver: IntelDriver, unit: IntelUnit): boolean {
   for (const node of fdt.subnodes(units)) {
     if (readNumber(fdt, node, "reg-base") !== unit.regBase) continue;
     const root = readNumber(fdt, node, "root");
-    if (root === undefined || root !== unit.latchedRoot) {
+    const latched = unit.latchedRoot;
+    if (root === undefined || root !== latched.address || latched.scalable !== unit.scalable) {
       driver.kernel.dmesg.err(`DMAR: ${unit.name}: root table is not the one handed over`);
       return false;
     }
@@ -56,17 +57,20 @@ export function restoreDomains(driver: IntelDriver): DmarDomain[] {
     const domain = restoreDomain(driver, fdt, node);
     if (domain === undefined) {
       driver.kernel.dmesg.err(`DMAR: domain ${fdt.name(node)} cannot be restored`);
-      for (const sid of devicesOf(fdt, node)) driver.unitOf(sid)?.clearContext(sid);
+      for (const { sid, pasid } of attachmentsOf(fdt, node)) {
+        driver.unitOf(sid)?.contexts.clear(sid, pasid);
+      }
     } else restored.push(domain);
   }
   return restored;
 }
 
-function devicesOf(fdt: Fdt, node: number): number[] {
+function attachmentsOf(fdt: Fdt, node: number): Attachment[] {
   const list = fdt.subnode(node, "devices");
-  return (list < 0 ? [] : [...fdt.subnodes(list)]).map((n) =>
-    ((readNumber(fdt, n, "bus") ?? 0) << 8) | (readNumber(fdt, n, "devfn") ?? 0)
-  );
+  return (list < 0 ? [] : [...fdt.subnodes(list)]).map((n) => ({
+    sid: ((readNumber(fdt, n, "bus") ?? 0) << 8) | (readNumber(fdt, n, "devfn") ?? 0),
+    pasid: readNumber(fdt, n, "pasid") ?? 0,
+  }));
 }
 
 function restoreDomain(driver: IntelDriver, fdt: Fdt, node: number): DmarDomain | undefined {
@@ -78,18 +82,21 @@ function restoreDomain(driver: IntelDriver, fdt: Fdt, node: number): DmarDomain 
   // A unit that could not be adopted walks an empty root: its domains are not in use any more.
   if (unit === undefined || !unit.adopted) return undefined;
   // After the dump a device may have gone away, and with the last of them the tables.
-  const listed = devicesOf(fdt, node);
-  const devices = listed.filter((sid) => unit.leadsTo(sid, pgd / PAGE_SIZE, agaw, did));
-  if (devices.length === 0 && listed.length > 0) return undefined;
+  const dirty = value("dirty") ?? 0;
+  const target = { pgd: pgd / PAGE_SIZE, agaw, did, dirty: dirty === 2 };
+  const listed = attachmentsOf(fdt, node);
+  const attached = listed.filter((a) => unit.contexts.leadsTo(a.sid, a.pasid, target));
+  if (attached.length === 0 && listed.length > 0) return undefined;
   if (!unit.reserveDid(did)) return undefined;
   for (const mem of readMem(fdt, node)) {
     if (!driver.kernel.kho.claim(mem, FrameUse.iommuTable)) return undefined;
   }
-  const domain = new DmarDomain(driver.kernel, unit, agaw, did, pgd / PAGE_SIZE);
+  const domain = new DmarDomain(driver.kernel, unit, agaw, did, pgd / PAGE_SIZE, dirty > 0);
+  if (dirty === 2) domain.adoptNoting();
   domain.persistentId = id;
   domain.persistentOwner = owner;
   domain.enforceCacheCoherency();
-  for (const sid of devices) domain.devices.add(sid);
+  for (const attachment of attached) domain.attached(attachment);
   driver.kernel.dmesg.info(
     `DMAR: ${unit.name}: restored domain ${id}, pgd ${hex(pgd)}, did ${did}`,
   );

@@ -10,6 +10,7 @@ import {
 } from "../../kho/abi.ts";
 import type { DmarDomain } from "./domain.ts";
 import type { IntelDriver } from "./driver.ts";
+import type { IntelUnit } from "./unit.ts";
 
 /** Version of what this driver writes under /intel-iommu. */
 export const INTEL_COMPATIBLE = "intel-iommu-v0";
@@ -47,12 +48,19 @@ export function intelNotify(driver: IntelDriver, command: KhoCommand, fdt: FdtWr
     err |= fdt.beginNode(String(unit.index));
     err |= fdt.propU64("reg-base", unit.regBase);
     err |= fdt.propU64("root", unit.root * PAGE_SIZE);
-    err |= memProperty(fdt, memOfPages(unit.tables()));
+    err |= memProperty(fdt, memOfPages(tablesLeadingTo(unit, domains)));
     err |= fdt.endNode();
   }
   err |= fdt.endNode();
   err |= fdt.endNode();
   return err !== 0 ? NOTIFY_BAD : NOTIFY_DONE;
+}
+
+/** Root and context tables, and the PASID tables of devices that are on one of the domains. */
+function tablesLeadingTo(unit: IntelUnit, domains: readonly DmarDomain[]): number[] {
+  const here = domains.filter((d) => d.unit === unit).flatMap((d) => d.attachments);
+  const devices = new Set(here.map((a) => a.sid));
+  return [...unit.contexts.tables(), ...[...devices].flatMap((sid) => unit.contexts.tablesOf(sid))];
 }
 
 /** One domain: the seed's properties (lines 1478-1524), then what adopting it needs besides. */
@@ -65,11 +73,13 @@ function serialiseDomain(fdt: FdtWriter, domain: DmarDomain): number {
   err |= fdt.propU32("did", domain.did);
   err |= fdt.propU64("owner", domain.persistentOwner);
   err |= fdt.propU32("unit", domain.unit.index);
+  err |= fdt.propU32("dirty", domain.dirty === undefined ? 0 : domain.dirty.on ? 2 : 1);
   err |= fdt.beginNode("devices");
-  [...domain.devices].sort((a, b) => a - b).forEach((sid, index) => {
+  domain.attachments.forEach(({ sid, pasid }, index) => {
     err |= fdt.beginNode(String(index));
     err |= fdt.propU8("bus", sid >> 8);
     err |= fdt.propU8("devfn", sid & 0xff);
+    err |= fdt.propU32("pasid", pasid);
     err |= fdt.endNode();
   });
   err |= fdt.endNode();
