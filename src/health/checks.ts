@@ -6,7 +6,8 @@ import { domainInHardware } from "./contexts.ts";
 import type { InvariantId, Premise } from "./invariants.ts";
 import { iotlbFresh } from "./iotlb.ts";
 import { pinsBalanced } from "./pins.ts";
-import { type LiveTables, liveTables } from "./tables.ts";
+import { readUnits } from "./readers.ts";
+import type { Tables, UnitReader } from "./translation.ts";
 
 /** One thing found wrong. */
 export interface Finding {
@@ -29,12 +30,11 @@ export function lookOver(machine: Machine, kernel: Kernel, nameOf: (sid: number)
   const look: Look = { findings: [], premises: new Set(), nameOf };
   // A kernel that has not got its allocator up knows nothing yet that could be wrong.
   if (kernel.pages.freePages === 0 && !kernel.ready) return look;
-  const { memory } = machine;
-  const units = machine.units.map((unit) => ({ unit, live: liveTables(memory, unit) }));
-  for (const { unit, live } of units) {
-    tablesOwned(kernel, live, look);
-    didOneRoot(live, look);
-    iotlbFresh(memory, unit, live, look);
+  const units = readUnits(machine);
+  for (const unit of units) {
+    tablesOwned(kernel, unit.live, look);
+    didOneRoot(unit, look);
+    iotlbFresh(unit, look);
   }
   domainInHardware(kernel, units, look);
   pinsBalanced(kernel, look);
@@ -42,7 +42,7 @@ export function lookOver(machine: Machine, kernel: Kernel, nameOf: (sid: number)
   return look;
 }
 
-function tablesOwned(kernel: Kernel, live: LiveTables, look: Look): void {
+function tablesOwned(kernel: Kernel, live: Tables, look: Look): void {
   if (kernel.number > 1 && live.tables.length > 0) look.premises.add("tables-after-kexec");
   const report = (pfn: number, what: string) =>
     look.findings.push({
@@ -72,7 +72,7 @@ const USE_NAMES: Record<FrameUse, string> = {
   [FrameUse.preserved]: "preserved",
 };
 
-function didOneRoot(live: LiveTables, look: Look): void {
+function didOneRoot({ live, idName }: UnitReader, look: Look): void {
   const roots = new Map<number, number>();
   const text = (root: number) => root < 0 ? "pass-through" : `tables at ${hex(root * PAGE_SIZE)}`;
   for (const context of live.contexts) {
@@ -82,7 +82,7 @@ function didOneRoot(live: LiveTables, look: Look): void {
       look.findings.push({
         invariant: "did-one-root",
         subject: look.nameOf(context.sid),
-        detail: `DID ${context.did} stands for ${text(root)} and for ${text(context.root)}`,
+        detail: `${idName} ${context.did} stands for ${text(root)} and for ${text(context.root)}`,
       });
     }
   }

@@ -2,8 +2,8 @@ import { hex, PAGE_SIZE } from "../base/units.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { DMA_BUS_MASTER_OFF, DMA_MASTER_ABORT } from "../machine/dma_port.ts";
 import type { Machine } from "../machine/machine.ts";
+import { iommuFaultText } from "../uapi/iommu_faults.ts";
 import { formatBdf } from "../uapi/pci_regs.ts";
-import { faultReasonText } from "../uapi/vtd_regs.ts";
 import type { GuestReport } from "../userspace/guest/guest.ts";
 import { lookOver } from "./checks.ts";
 import { complaintsOf } from "./complaints.ts";
@@ -96,7 +96,7 @@ export class Health implements IncidentSink {
       : incident.code === DMA_MASTER_ABORT
       ? "no memory at the address it led to"
       : `fault reason 0x${(-incident.code).toString(16).padStart(2, "0")} ` +
-        `(${faultReasonText(-incident.code)})`;
+        `(${iommuFaultText(-incident.code)})`;
     this.report("no-dma-fault", this.#name(incident.fn), incident.iova, access(incident, how));
   }
 

@@ -1,32 +1,13 @@
 import type { Memory } from "../machine/memory.ts";
 import type { VtdUnit } from "../machine/vtd/unit.ts";
+import type { Context, Found, Tables } from "./translation.ts";
 
-/** A device's translation as it stands in memory: read word by word, believing nobody. */
-export interface LiveContext {
-  readonly sid: number;
-  readonly did: number;
+/** A device's context in VT-d: read word by word, believing nobody. */
+export interface LiveContext extends Context {
   readonly agaw: number;
-  /** Frame of the top page table; -1 for a context that passes everything through. */
-  readonly root: number;
 }
 
-/** Every page of tables hardware can reach, and every device's context. */
-export interface LiveTables {
-  readonly contexts: readonly LiveContext[];
-  /** Frames of root, context and page tables, each once. */
-  readonly tables: readonly number[];
-  /** Frames that more than one entry leads to: no table has two places. */
-  readonly doubled: readonly number[];
-}
-
-/** What the tables say of one 4 KiB page. */
-export interface Found {
-  readonly pfn: number;
-  readonly read: boolean;
-  readonly write: boolean;
-  /** Pages under the entry: 1, 512, 512 * 512. */
-  readonly span: number;
-}
+export type LiveTables = Tables<LiveContext>;
 
 const PASS_THROUGH = 2;
 

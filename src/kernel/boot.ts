@@ -36,10 +36,10 @@ export function* boot(kernel: Kernel): Generator<number, void, void> {
   );
   if (kernel.image.kho) kernel.kho.init();
   // The driver claims the page tables first: nothing else may take them for free memory.
-  kernel.intel?.init();
+  kernel.iommuDriver?.init();
   yield timing.devices;
 
-  kernel.intel?.start();
+  kernel.iommuDriver?.start();
   kernel.pci.scan();
   for (const dev of kernel.pci.devices) kernel.iommu.probeDevice(dev);
   kernel.iommufd.init();

@@ -8,7 +8,9 @@ import { Dmesg, type LogLine } from "./dmesg.ts";
 import type { Guestmemfs } from "./fs/guestmemfs/guestmemfs.ts";
 import { Vfs } from "./fs/vfs.ts";
 import type { KernelImage } from "./image.ts";
-import { IommuCore } from "./iommu/core.ts";
+import { AmdDriver } from "./iommu/amd/driver.ts";
+import { SmmuDriver } from "./iommu/arm/driver.ts";
+import { IommuCore, type IommuDriver } from "./iommu/core.ts";
 import { IntelDriver } from "./iommu/intel/driver.ts";
 import { IommufdModule } from "./iommufd/module.ts";
 import { Kexec } from "./kho/kexec.ts";
@@ -53,6 +55,9 @@ export class Kernel {
   readonly pci = new PciCore(this);
   readonly iommu = new IommuCore(this);
   readonly iommufd = new IommufdModule(this);
+  /** The driver of the IOMMUs that firmware tells of. */
+  readonly iommuDriver: IommuDriver | undefined;
+  /** The same, where it is VT-d's: the only one with persistence. */
   readonly intel: IntelDriver | undefined;
   readonly vfio: VfioPciDriver;
   readonly scheduler: Scheduler;
@@ -79,7 +84,14 @@ export class Kernel {
     this.dmesg = new Dmesg(number, machine.queue, machine.hash, (line) => out.log(line));
     this.pages = new PageAllocator(machine.memory, machine.chooser);
     this.userPages = new UserPages(this.pages);
-    this.intel = machine.firmware.drhds.length > 0 ? new IntelDriver(this) : undefined;
+    const { drhds, smmus, ivhds } = machine.firmware;
+    this.intel = drhds.length > 0 ? new IntelDriver(this) : undefined;
+    this.iommuDriver = this.intel ??
+      (smmus.length > 0
+        ? new SmmuDriver(this)
+        : ivhds.length > 0
+        ? new AmdDriver(this)
+        : undefined);
     this.vfio = new VfioPciDriver(this);
     const sys = (task: Task) => new Syscalls(this, task);
     const exited = () => machine.poke();

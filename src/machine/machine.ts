@@ -4,15 +4,17 @@ import { EventHash } from "../base/event_log.ts";
 import { EventQueue } from "../base/event_queue.ts";
 import { GiB } from "../base/units.ts";
 import { parseBdf } from "../uapi/pci_regs.ts";
-import { Bus } from "./bus.ts";
+import { AmdviUnit } from "./amdvi/unit.ts";
+import { Bus, type Mmio } from "./bus.ts";
 import { Nic } from "./devices/nic.ts";
 import { Nvme } from "./devices/nvme.ts";
-import { type DmaObserver, DmaPort } from "./dma_port.ts";
+import { type DmaObserver, DmaPort, type Remapper } from "./dma_port.ts";
 import type { GuestObserver } from "./guest_memory.ts";
 import { Memory, type PhysRange } from "./memory.ts";
 import type { PciFunction } from "./pci/function.ts";
 import { PciRoot } from "./pci/root.ts";
 import type { Profile } from "./profile.ts";
+import { SmmuUnit } from "./smmuv3/unit.ts";
 import { VtdUnit } from "./vtd/unit.ts";
 
 /** A device as a person describes it. Times in nanoseconds. */
@@ -36,20 +38,37 @@ export interface MachineSpec {
   readonly devices: readonly DeviceSpec[];
 }
 
+/** One IOMMU as firmware tells of it: where its registers are, and whose DMA it translates. */
+export interface IommuNode {
+  readonly regBase: number;
+  covers(sid: number): boolean;
+}
+
 /** What firmware tells a kernel: ACPI tables and the memory map. */
 export interface Firmware {
   readonly ram: readonly PhysRange[];
   /** Buses that have devices, ascending. */
   readonly buses: readonly number[];
   /** DMAR: remapping units, their register base, and which source ids each is in charge of. */
-  readonly drhds: readonly { readonly regBase: number; covers(sid: number): boolean }[];
+  readonly drhds: readonly IommuNode[];
+  /** IORT: SMMUv3s. The mapping is the identity: a device's StreamID is its source id. */
+  readonly smmus: readonly IommuNode[];
+  /** IVRS: AMD IOMMUs. A device's DeviceID is its source id. */
+  readonly ivhds: readonly IommuNode[];
 }
+
+const node = (unit: { regBase: number }): IommuNode => ({
+  regBase: unit.regBase,
+  covers: () => true,
+});
 
 const LOW_RAM_END = 3 * GiB;
 const BAR_BASE = 0xc0000000;
 /** Room for each device's registers, naturally aligned for all of them. */
 const BAR_STRIDE = 0x100000;
 const DRHD_BASE = 0xfed90000;
+const SMMU_BASE = 0xfd000000;
+const IVHD_BASE = 0xfeb80000;
 
 /** PC memory map: conventional memory, RAM below the hole at 3 GiB, the rest above 4 GiB. */
 function memoryMap(size: number): PhysRange[] {
@@ -69,7 +88,10 @@ export class Machine {
   readonly memory: Memory;
   readonly bus = new Bus();
   readonly pci = new PciRoot();
+  /** The IOMMUs, by kind; a profile has one kind. */
   readonly units: VtdUnit[] = [];
+  readonly smmus: SmmuUnit[] = [];
+  readonly amdvis: AmdviUnit[] = [];
   readonly functions: PciFunction[] = [];
   readonly firmware: Firmware;
   readonly profile: Profile;
@@ -87,7 +109,7 @@ export class Machine {
     this.profile = spec.profile;
     this.memory = new Memory(memoryMap(spec.memory));
     this.#faultEvent = this.queue.register((unit) => this.#faultHandlers[unit]?.());
-    this.#addUnit(DRHD_BASE);
+    const remapper = this.#addIommu();
     const buses = new Set<number>();
     let bar = BAR_BASE;
     spec.devices.forEach((device, fn) => {
@@ -96,7 +118,7 @@ export class Machine {
       buses.add(sid >> 8);
       const { memory, queue, hash } = this;
       const port = new DmaPort(fn, sid, memory, queue, hash, this.dmaObserver);
-      port.remapper = this.units[0];
+      port.remapper = remapper;
       const made = this.#makeDevice(device, port, bar, seed);
       bar += BAR_STRIDE;
       this.functions.push(made);
@@ -105,26 +127,44 @@ export class Machine {
     this.firmware = {
       ram: this.memory.ranges,
       buses: [...buses].sort((a, b) => a - b),
-      drhds: this.units.map((u) => ({ regBase: u.regBase, covers: () => true })),
+      drhds: this.units.map(node),
+      smmus: this.smmus.map(node),
+      ivhds: this.amdvis.map(node),
     };
   }
 
-  #addUnit(regBase: number): void {
+  /** The IOMMU the profile asks for: every device's DMA goes through it. */
+  #addIommu(): Remapper {
     const { memory, queue, hash, chooser } = this;
-    const index = this.units.length;
-    const unit = new VtdUnit({
-      name: `dmar${index}`,
-      regBase,
-      memory,
-      queue,
-      hash,
-      chooser,
-      capability: this.profile.vtd,
-    });
+    const { vtd, smmu, amdvi } = this.profile;
+    const parts = { memory, queue, hash };
+    const kinds = [vtd, smmu, amdvi].filter((kind) => kind !== undefined).length;
+    assert(kinds === 1, `profile ${this.profile.name}: one kind of IOMMU`);
     // An interrupt is taken when the processor gets to it, not in the middle of the DMA.
-    unit.onFault = () => this.queue.after(0, this.#faultEvent, index);
-    this.bus.map(regBase, unit.regSize, unit);
-    this.units.push(unit);
+    const interrupt = () => this.queue.after(0, this.#faultEvent, 0);
+    if (smmu !== undefined) {
+      const regBase = SMMU_BASE;
+      const unit = new SmmuUnit({ ...parts, name: "smmu0", regBase, capability: smmu });
+      unit.onEvent = unit.onError = interrupt;
+      return this.#plug(unit, this.smmus);
+    }
+    if (amdvi !== undefined) {
+      const regBase = IVHD_BASE;
+      const unit = new AmdviUnit({ ...parts, name: "ivhd0", regBase, capability: amdvi });
+      unit.onInterrupt = interrupt;
+      return this.#plug(unit, this.amdvis);
+    }
+    assert(vtd !== undefined, "VT-d is what is left");
+    const options = { ...parts, name: "dmar0", regBase: DRHD_BASE, chooser, capability: vtd };
+    const unit = new VtdUnit(options);
+    unit.onFault = interrupt;
+    return this.#plug(unit, this.units);
+  }
+
+  #plug<U extends Remapper & Mmio & { regBase: number; regSize: number }>(unit: U, to: U[]): U {
+    this.bus.map(unit.regBase, unit.regSize, unit);
+    to.push(unit);
+    return unit;
   }
 
   #makeDevice(spec: DeviceSpec, port: DmaPort, bar: number, seed: number): PciFunction {
@@ -136,7 +176,7 @@ export class Machine {
     return new Nvme(spec.id, port, this.bus, bar, { latency: spec.latency, seed });
   }
 
-  /** The kernel's handler for a unit's fault interrupt. */
+  /** The kernel's handler for an IOMMU's interrupt. */
   onFault(unit: number, handler: () => void): void {
     this.#faultHandlers[unit] = handler;
   }

@@ -2,7 +2,7 @@ import { Ioas } from "../kernel/iommufd/ioas.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import type { Machine } from "../machine/machine.ts";
 import { PCI_COMMAND } from "../uapi/pci_regs.ts";
-import { liveTables } from "../health/tables.ts";
+import { readUnits } from "../health/readers.ts";
 
 /**
  * What a kernel and its hardware look like to an operator, as text: objects, pins, tables, who has
@@ -33,10 +33,9 @@ export function fingerprint(machine: Machine, kernel: Kernel): string {
         `domain ${domain?.type} ${domain?.persistentId} held ${dev.group?.held}`,
     );
   }
-  for (const unit of machine.units) {
-    const live = liveTables(machine.memory, unit);
+  for (const { name, translates, live } of readUnits(machine)) {
     for (const c of live.contexts) lines.push(`context ${c.sid} did ${c.did} root ${c.root}`);
-    lines.push(`unit ${unit.name} on ${unit.translationEnabled} tables ${live.tables.join(" ")}`);
+    lines.push(`unit ${name} on ${translates} tables ${live.tables.join(" ")}`);
   }
   return lines.join("\n");
 }

@@ -4,7 +4,7 @@ import { type HealthWord, healthWord } from "../health/words.ts";
 import { Ioas } from "../kernel/iommufd/ioas.ts";
 import { HwptPaging } from "../kernel/iommufd/hwpt.ts";
 import { IommufdDevice } from "../kernel/iommufd/device.ts";
-import { DmarDomain } from "../kernel/iommu/intel/domain.ts";
+import { PagingDomain } from "../kernel/iommu/domain.ts";
 import type { FsNode } from "../kernel/fs/vfs.ts";
 import { BLOCK_SIZE } from "../kernel/fs/guestmemfs/layout.ts";
 import { formatBdf } from "../uapi/pci_regs.ts";
@@ -137,7 +137,7 @@ function deviceView(platform: Platform, fn: number): DeviceView {
       : domain.type === "paging" && domain === dev?.group?.defaultDomain
       ? "default"
       : domain.type,
-    did: domain instanceof DmarDomain ? domain.did : -1,
+    did: domain instanceof PagingDomain ? domain.did : -1,
     busMaster,
     health: healthWord(meter, now, !busMaster || domain?.type === "blocking"),
     operations: meter.reads + meter.writes,
@@ -196,11 +196,10 @@ function iommufdTree(platform: Platform): TreeLine[] {
         }
       } else if (object instanceof HwptPaging) {
         const { domain } = object;
-        const where = domain instanceof DmarDomain ? `DID ${domain.did}` : "";
         lines.push({
           depth: 1,
           name: `${object.id} HWPT of ${object.ioas.id}`,
-          detail: `${where}${object.auto ? " auto" : ""}`,
+          detail: `DID ${domain.did}${object.auto ? " auto" : ""}`,
         });
       } else if (object instanceof IommufdDevice) {
         lines.push({

@@ -27,7 +27,10 @@ export interface PlatformSpec {
 
 /** The kernel command line of a platform. */
 export function commandLine(spec: PlatformSpec, vfioIds: readonly string[]): string {
-  const words = ["console=ttyS0", "intel_iommu=on"];
+  const { smmu, amdvi } = spec.machine.profile;
+  const words = smmu !== undefined
+    ? ["console=ttyAMA0", "iommu.passthrough=0"]
+    : ["console=ttyS0", amdvi !== undefined ? "amd_iommu=on" : "intel_iommu=on"];
   if (spec.guestmemfs > 0) words.push(`guestmemfs=${spec.guestmemfs / MiB}M`);
   if (spec.khoScratch > 0) words.push(`kho_scratch=${spec.khoScratch / MiB}M`);
   if (vfioIds.length > 0) words.push(`vfio-pci.ids=${vfioIds.join(",")}`);

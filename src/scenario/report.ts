@@ -3,7 +3,7 @@ import type { Violation } from "../health/invariants.ts";
 import { PHASES } from "../platform/live_update.ts";
 import { snapshot } from "../platform/snapshot.ts";
 import { errnoName } from "../uapi/errno.ts";
-import { faultReasonText } from "../uapi/vtd_regs.ts";
+import { iommuFaultText } from "../uapi/iommu_faults.ts";
 import type { FinishedRun } from "./run.ts";
 
 const hex = (n: number) => "0x" + n.toString(16);
@@ -51,7 +51,7 @@ export function textReport(run: FinishedRun): string {
     out.push(...table([[...head, "starved", "health"], ...rows]));
     for (const d of judgement.devices) {
       for (const { reason, count } of d.faultReasons) {
-        out.push(`  ${d.id}: ${count} x fault reason ${hex(reason)}, ${faultReasonText(reason)}`);
+        out.push(`  ${d.id}: ${count} x fault reason ${hex(reason)}, ${iommuFaultText(reason)}`);
       }
     }
     out.push("");

@@ -27,6 +27,7 @@ export const CMD_SYNC = 0x46;
 
 /** CFGI_*: SSID in bits 12-31; word 1 is the StreamID; word 2: Leaf in bit 0, Range in 0-4. */
 export const CFGI_SSID_SHIFT = 12;
+export const CFGI_LEAF_WORD2 = 1 << 0;
 export const CFGI_RANGE_MASK_WORD2 = 0x1f;
 export const CFGI_RANGE_ALL = 31;
 /**

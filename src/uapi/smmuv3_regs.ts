@@ -69,6 +69,8 @@ export const SMMU_ADDRESS_BITS = [32, 36, 40, 42, 44, 48, 52] as const;
 export const CR0_SMMUEN = 1 << 0;
 export const CR0_EVENTQEN = 1 << 2;
 export const CR0_CMDQEN = 1 << 3;
+/** CR1: tables and queues are read and written cached, inner shareable. */
+export const CR1_CACHED = 3 << 10 | 1 << 8 | 1 << 6 | 3 << 4 | 1 << 2 | 1 << 0;
 /** CR2: record C_BAD_STREAMID. */
 export const CR2_RECINVSID = 1 << 1;
 /** GBPA: a write counts only with UPDATE, which reads 0 once done. */

@@ -24,6 +24,8 @@ export const STE_S1DSS_MASK_WORD2 = 3;
 export const STE_S1DSS_TERMINATE = 0;
 export const STE_S1DSS_BYPASS = 1;
 export const STE_S1DSS_SSID0 = 2;
+/** Word 3: SHCFG in bits 12-13, 1: the shareability that comes in. */
+export const STE_SHCFG_INCOMING_WORD3 = 1 << 12;
 /** Word 4: S2VMID in bits 0-15; it tags stage-1 translations too. */
 export const STE_S2VMID_MASK_WORD4 = 0xffff;
 /** Word 5: S2T0SZ in bits 0-5. */
@@ -31,9 +33,12 @@ export const STE_S2T0SZ_MASK_WORD5 = 0x3f;
 export const STE_S2SL0_SHIFT_WORD5 = 6;
 export const STE_S2TG_SHIFT_WORD5 = 14;
 export const STE_S2PS_SHIFT_WORD5 = 16;
+/** Walks are inner shareable, write-back: IR0, OR0 and SH0. */
+export const STE_S2_WALK_CACHED_WORD5 = 1 << 8 | 1 << 10 | 3 << 12;
 export const STE_S2AA64_WORD5 = 1 << 19;
 export const STE_S2ENDI_WORD5 = 1 << 20;
 export const STE_S2AFFD_WORD5 = 1 << 21;
+export const STE_S2PTW_WORD5 = 1 << 22;
 export const STE_S2S_WORD5 = 1 << 25;
 export const STE_S2R_WORD5 = 1 << 26;
 /** Words 6 and 7: S2TTB in bits 4-51. */
@@ -69,6 +74,8 @@ export const PTE_AP_READ_ONLY = 1 << 7;
 /** Stage 2: S2AP. */
 export const PTE_S2AP_READ = 1 << 6;
 export const PTE_S2AP_WRITE = 1 << 7;
+/** Stage 2: MemAttr normal write-back; inner shareable. */
+export const PTE_S2_NORMAL = 0xf << 2 | 3 << 8;
 export const PTE_AF = 1 << 10;
 /** Stage 1: nG, the translation belongs to one ASID. */
 export const PTE_NG = 1 << 11;

@@ -54,7 +54,10 @@ export class Bench {
   readonly platform: Platform;
   sys: S.Sys;
 
-  constructor(kernel = "rfc-v1", o: { vms?: Platform["spec"]["vms"]; seed?: number } = {}) {
+  constructor(
+    kernel = "rfc-v1",
+    o: { vms?: Platform["spec"]["vms"]; seed?: number; profile?: string } = {},
+  ) {
     const device = (id: string, bdf: string): DeviceSpec => ({
       id,
       bdf,
@@ -62,7 +65,7 @@ export class Bench {
       interval: 200_000,
       packetBytes: 256,
     });
-    const profile = findProfile("intel-legacy");
+    const profile = findProfile(o.profile ?? "intel-legacy");
     assert.ok(profile);
     this.platform = new Platform({
       machine: {

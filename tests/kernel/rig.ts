@@ -9,6 +9,8 @@ import type { Syscalls } from "../../src/kernel/syscalls.ts";
 import type { DmaObserver } from "../../src/machine/dma_port.ts";
 import { type DeviceSpec, Machine } from "../../src/machine/machine.ts";
 import { findProfile, type Profile } from "../../src/machine/profile.ts";
+import type { AmdviCapability } from "../../src/machine/amdvi/capability.ts";
+import type { SmmuCapability } from "../../src/machine/smmuv3/capability.ts";
 import type { VtdCapability } from "../../src/machine/vtd/capability.ts";
 import type { VtdUnit } from "../../src/machine/vtd/unit.ts";
 import { LINUX_REBOOT_CMD_KEXEC, O_RDONLY, O_WRONLY } from "../../src/uapi/sys.ts";
@@ -32,7 +34,12 @@ export interface RigOptions {
   memory?: number;
   /** The kernel command line; `guestmemfs=16M kho_scratch=4M` unless said. */
   cmdline?: string;
+  /** Name of the machine's profile; `intel-legacy` unless said. */
+  profile?: string;
+  /** Of the unit that the profile has. */
   vtd?: Partial<VtdCapability>;
+  smmu?: Partial<SmmuCapability>;
+  amdvi?: Partial<AmdviCapability>;
   devices?: readonly DeviceSpec[];
   seed?: number;
   /** Sees the kernel before its first instruction. */
@@ -64,8 +71,13 @@ export class KernelRig {
   #jumpTo: KernelImage | undefined;
 
   constructor(options: RigOptions = {}) {
-    const intel = findProfile("intel-legacy") as Profile;
-    const profile = { ...intel, vtd: { ...intel.vtd, ...options.vtd } };
+    const base = findProfile(options.profile ?? "intel-legacy") as Profile;
+    const profile: Profile = {
+      ...base,
+      ...(base.vtd && { vtd: { ...base.vtd, ...options.vtd } }),
+      ...(base.smmu && { smmu: { ...base.smmu, ...options.smmu } }),
+      ...(base.amdvi && { amdvi: { ...base.amdvi, ...options.amdvi } }),
+    };
     const devices = options.devices ?? DEVICES;
     const seed = options.seed ?? 1;
     this.chooser = new FaultChooser(seed);
@@ -90,7 +102,7 @@ export class KernelRig {
     return kernel;
   }
 
-  /** The one remapping unit, as hardware. */
+  /** The VT-d unit, as hardware. */
   get unit(): VtdUnit {
     return this.machine.units[0];
   }
@@ -193,8 +205,10 @@ export class KernelRig {
     return { domain, owner, first };
   }
 
-  /** What hardware makes of a device's access: a frame, or the negative fault reason. */
+  /** What hardware, of any kind, makes of a device's access: a frame, or the negative fault reason. */
   translate(sid: number, page: number, write = false): number {
-    return this.unit.translate(sid, Math.floor(page / 1048576), (page % 1048576) << 12, write);
+    const { units, smmus, amdvis } = this.machine;
+    const unit = [...units, ...smmus, ...amdvis][0];
+    return unit.translate(sid, Math.floor(page / 1048576), (page % 1048576) << 12, write);
   }
 }

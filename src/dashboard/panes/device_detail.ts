@@ -2,7 +2,7 @@ import { formatTime, hex } from "../../base/units.ts";
 import { HEALTH_WORDS } from "../../health/words.ts";
 import type { DeviceView, Snapshot } from "../../platform/snapshot.ts";
 import { box, center, type Line, list, type Region, type Role } from "../../tui/mod.ts";
-import { faultReasonText } from "../../uapi/vtd_regs.ts";
+import { iommuFaultText } from "../../uapi/iommu_faults.ts";
 import type { Shown } from "../model.ts";
 import { HEALTH_ROLE } from "../words.ts";
 
@@ -57,7 +57,7 @@ function rows(d: DeviceView, s: Snapshot): Row[] {
     ["faults", String(d.faults), alarm(d.faults, "bad")],
     ...d.faultReasons.map(({ reason, count }): Row => [
       "",
-      `${count} x 0x${reason.toString(16).padStart(2, "0")} ${faultReasonText(reason)}`,
+      `${count} x 0x${reason.toString(16).padStart(2, "0")} ${iommuFaultText(reason)}`,
       "bad",
     ]),
     ["stray", `${d.stray} outside of the guest's memory`, alarm(d.stray, "bad")],

@@ -16,7 +16,7 @@ export interface PagingOptions {
 export interface ReservedRegion {
   readonly start: bigint;
   readonly last: bigint;
-  readonly kind: "msi" | "sw-msi" | "direct" | "direct-relaxable";
+  readonly kind: "msi" | "sw-msi" | "reserved" | "direct" | "direct-relaxable";
 }
 
 /** What GET_HW_INFO tells (FACTS 1.2, hw_info). */
@@ -58,6 +58,16 @@ export interface IommuOps {
   restored(dev: PciDev): Restored | undefined;
   /** Last act before a kexec. */
   shutdown(): void;
+}
+
+/** A driver that firmware tables call for, as boot sees it. */
+export interface IommuDriver extends IommuOps {
+  /** Finds its units and brings them up; claims what was handed over. */
+  init(): void;
+  /** The last step, before devices are probed: translation on. */
+  start(): void;
+  /** For dumps: each unit's registers, and the frame of its root, stream or device table; -1: none. */
+  roots(): readonly { readonly regBase: number; readonly root: number }[];
 }
 
 /** Owner of a group whose device was handed over and waits for its heir. */

@@ -36,6 +36,10 @@ export abstract class PagingDomain extends IommuDomain {
   /** The context that owns this domain across kexec; 0: none. */
   persistentOwner = 0;
 
+  /** The id that tags what hardware caches of it: VT-d's DID, a VMID, AMD's DomainID. */
+  abstract readonly did: number;
+  /** Frame of the first table. */
+  abstract readonly pgd: number;
   /** Last page number the tables reach. */
   abstract readonly lastPage: number;
   /** Maps `count` frames from `pfn` at page `page`. 0, ENOMEM, or EEXIST over a live mapping. */

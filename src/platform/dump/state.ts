@@ -107,7 +107,7 @@ export function stateOf(kernel: Kernel): State {
     time_ns: kernel.queue.now,
     iommufds: byId(kernel.iommufd.persistent).map(iommufdState),
     domains: byId(kernel.intel?.persistent ?? new Map<number, DmarDomain>()).map(domainState),
-    units: (kernel.intel?.units ?? []).map((unit) => ({
+    units: (kernel.iommuDriver?.roots() ?? []).map((unit) => ({
       reg_base: hex64(unit.regBase),
       root: unit.root < 0 ? null : hex64(unit.root * PAGE_SIZE),
     })),

@@ -8,7 +8,7 @@ import {
   PROT_WRITE,
   type Sys,
 } from "../../uapi/sys.ts";
-import { errnoName } from "../../uapi/errno.ts";
+import { EOPNOTSUPP, errnoName } from "../../uapi/errno.ts";
 import {
   CallFailed,
   ioasAlloc,
@@ -74,7 +74,17 @@ function start(sys: Sys, config: VmConfig): RunningVm {
   if (persistentId > 0) {
     must("map guest memory", ioasMapFile(sys, iommufd, ioas, file, config.memory, 0));
   } else must("map guest memory", ioasMap(sys, iommufd, ioas, ram, config.memory, 0));
-  const hwpts = cdevs.map((cdev) => vfioAttach(sys, cdev, ioas));
+  const hwpts = persistentId > 0
+    ? attachPersistent(sys, cdevs, ioas)
+    : cdevs.map((cdev) => vfioAttach(sys, cdev, ioas));
+  if (hwpts === undefined) {
+    // Everything goes back: the file's pins with the iommufd, the devices to nobody.
+    for (const fd of [...cdevs, iommufd]) sys.close(fd);
+    must("munmap guest memory", sys.munmap(ram, config.memory));
+    sys.close(file);
+    must("unlink guest memory", sys.unlink(`${MEMORY_DIR}/${config.name}`));
+    return start(sys, { ...config, persistent: false });
+  }
   const cpu = makeVm(sys, config, ram, cdevs);
   for (const cdev of cdevs) enableBusMaster(sys, cdev);
   const nics = config.devices.flatMap((d, i) =>
@@ -90,6 +100,24 @@ function start(sys: Sys, config: VmConfig): RunningVm {
   });
   const { name, memory } = config;
   return { guest, iommufd, state: { version: 1, name, persistentId, ioas, hwpts, memory } };
+}
+
+/**
+ * Attaches devices to a persistent address space. Only here does it turn out whether the IOMMU can
+ * keep one: undefined where it cannot (EOPNOTSUPP, seed lines 589-621).
+ */
+function attachPersistent(
+  sys: Sys,
+  cdevs: readonly number[],
+  ioas: number,
+): number[] | undefined {
+  try {
+    return cdevs.map((cdev) => vfioAttach(sys, cdev, ioas));
+  } catch (error) {
+    if (!(error instanceof CallFailed) || error.errno !== EOPNOTSUPP) throw error;
+    sys.log(`the IOMMU cannot persist (${error.message}): going on without`);
+    return undefined;
+  }
 }
 
 function mapRam(sys: Sys, config: VmConfig, file: number): number {

@@ -32,7 +32,6 @@ function mapping(rig: KernelRig, pfn: number, name = NIC) {
 function assertNothingStale(rig: KernelRig): void {
   const { memory } = rig.machine;
   const roots = new Map<number, { root: number; levels: number }>();
-  const driver = rig.kernel.intel as IntelDriver;
   for (const dev of rig.kernel.pci.devices) {
     const table = rig.contextTableOf(dev.bus);
     if (table < 0 || (memory.load(table, dev.devfn * 4) & 1) === 0) continue;

@@ -123,7 +123,7 @@ for (const [name, levels, vtd] of CONFIGS) {
         const domain = rig.domain();
         assert.equal(domain.table.levels, levels);
         assert.equal(group?.attach(domain), 0);
-        const model = new Model(rig.machine.profile.vtd.superpages);
+        const model = new Model(rig.machine.profile.vtd!.superpages);
         const probes = new Set<number>();
         for (const { op, base, offset, pfn, count: wanted, prot, nth } of list) {
           const page = base + offset;

@@ -33,7 +33,8 @@ export class DirtyBits {
     seen: (page: number, count: number) => void,
   ): void {
     const span = levelPages(level);
-    for (let end = page + count; page < end;) {
+    const end = page + count;
+    while (page < end) {
       const index = Math.floor(page / span) & 511;
       const inEntry = Math.min(end - page, span - page % span);
       const lo = this.memory.load(table, index * 2);

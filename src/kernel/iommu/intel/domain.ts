@@ -66,6 +66,10 @@ export class DmarDomain extends PagingDomain {
     return { pgd: this.table.pgd, agaw: this.agaw, did: this.did, dirty: this.#noting };
   }
 
+  get pgd(): number {
+    return this.table.pgd;
+  }
+
   /** EINVAL beyond the width of the tables; a failure leaves everything mapped as it was. */
   map(page: number, pfn: number, count: number, prot: number): number {
     if (page + count - 1 > this.lastPage) return -EINVAL;

@@ -11,7 +11,7 @@ import * as V from "../../../uapi/vtd_regs.ts";
 import type { Kernel } from "../../kernel.ts";
 import { FrameUse } from "../../mm/frames.ts";
 import type { PciDev } from "../../pci/pci.ts";
-import type { HwInfo, IommuOps, PagingOptions, ReservedRegion, Restored } from "../core.ts";
+import type { HwInfo, IommuDriver, PagingOptions, ReservedRegion, Restored } from "../core.ts";
 import type { IommuDomain, PagingDomain } from "../domain.ts";
 import { IOMMU_NO_PASID } from "./contexts.ts";
 import { DmarDomain, IntelBlockingDomain } from "./domain.ts";
@@ -21,7 +21,7 @@ import { intelNotify } from "./serialise.ts";
 import { IntelUnit } from "./unit.ts";
 
 /** The Intel IOMMU driver of one boot. */
-export class IntelDriver implements IommuOps {
+export class IntelDriver implements IommuDriver {
   readonly name = "intel-iommu";
   readonly units: IntelUnit[] = [];
   readonly blocking: IommuDomain = new IntelBlockingDomain();
@@ -104,6 +104,10 @@ export class IntelDriver implements IommuOps {
       unit.enableTranslation();
       this.kernel.dmesg.info(`DMAR: ${unit.name}: translation enabled`);
     }
+  }
+
+  roots(): readonly IntelUnit[] {
+    return this.units;
   }
 
   /** The unit in charge of a source id; undefined without one, or if it could not be brought up. */

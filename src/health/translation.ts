@@ -1,0 +1,89 @@
+/**
+ * What hardware would translate, as health sees it on any machine: read from memory and from the
+ * units' caches, believing no kernel. Each architecture has a reader of its own.
+ */
+
+/** A device's translation as it stands in memory. */
+export interface Context {
+  readonly sid: number;
+  /** The id that tags its cached translations: DID, VMID, DomainID. */
+  readonly did: number;
+  /** Frame of the first page table; -1 for a context that passes everything through. */
+  readonly root: number;
+}
+
+/** Every page of tables hardware can reach, and every device's context. */
+export interface Tables<C extends Context = Context> {
+  readonly contexts: readonly C[];
+  /** Frames of device tables and page tables, each once. */
+  readonly tables: readonly number[];
+  /** Frames that more than one entry leads to: no table has two places. */
+  readonly doubled: readonly number[];
+}
+
+/** What the tables say of one 4 KiB page. */
+export interface Found {
+  readonly pfn: number;
+  readonly read: boolean;
+  readonly write: boolean;
+  /** Pages under the entry: 1, 512, 512 * 512. */
+  readonly span: number;
+}
+
+/** A translation that a unit has cached. Neither read nor write: it remembers there was none. */
+export interface CachedTranslation {
+  readonly did: number;
+  readonly page: number;
+  readonly pfn: number;
+  /** Bytes. */
+  readonly size: number;
+  readonly read: boolean;
+  readonly write: boolean;
+}
+
+/** A device's context that a unit has cached; undefined: it remembers that it is blocked. */
+export interface CachedContext {
+  readonly sid: number;
+  readonly context: { readonly did: number; readonly root: number } | undefined;
+}
+
+/** One unit, looked at now. */
+export interface UnitReader<C extends Context = Context> {
+  readonly name: string;
+  /** What the architecture calls {@link Context.did}. */
+  readonly idName: string;
+  readonly translates: boolean;
+  /** As far as hardware would walk; empty while the unit does not translate. */
+  readonly live: Tables<C>;
+  cachedContexts(): Iterable<CachedContext>;
+  cachedTranslations(): Iterable<CachedTranslation>;
+  /** What a context's tables say of a page; undefined where hardware would find no way. */
+  lookUp(context: C, page: number): Found | undefined;
+}
+
+/** Collects table pages, and notices those that are reached twice. */
+export class TableSet {
+  readonly tables = new Set<number>();
+  readonly doubled = new Set<number>();
+  /** Tables with the level they were walked at: frame * 8 + level. */
+  readonly #walked = new Set<number>();
+
+  add(pfn: number): void {
+    if (this.tables.has(pfn)) this.doubled.add(pfn);
+    this.tables.add(pfn);
+  }
+
+  /** True the first time a table is walked at a level. */
+  first(pfn: number, level: number): boolean {
+    const key = pfn * 8 + level;
+    if (this.#walked.has(key)) return false;
+    this.#walked.add(key);
+    return true;
+  }
+
+  with<C extends Context>(contexts: readonly C[]): Tables<C> {
+    return { contexts, tables: [...this.tables], doubled: [...this.doubled] };
+  }
+}
+
+export const NO_TABLES: Tables<never> = { contexts: [], tables: [], doubled: [] };

@@ -1,0 +1,130 @@
+import { EINVAL, ENOMEM, EOPNOTSUPP } from "../../../uapi/errno.ts";
+import {
+  iommu_hw_info_arm_smmuv3,
+  IOMMU_HW_INFO_TYPE_ARM_SMMUV3,
+  IOMMU_HWPT_ALLOC_PASID,
+} from "../../../uapi/iommufd.ts";
+import * as R from "../../../uapi/smmuv3_regs.ts";
+import type { Kernel } from "../../kernel.ts";
+import type { PciDev } from "../../pci/pci.ts";
+import type { HwInfo, IommuDriver, PagingOptions, ReservedRegion, Restored } from "../core.ts";
+import type { IommuDomain, PagingDomain } from "../domain.ts";
+import { SmmuBlockingDomain, SmmuDomain } from "./domain.ts";
+import { abortSte } from "./entries.ts";
+import { SmmuDevice } from "./smmu.ts";
+
+/** Where the kernel would put the doorbell for MSIs of translated devices (FACTS 1.4). */
+const SW_MSI_BASE = 0x8000000n, SW_MSI_LENGTH = 0x100000n;
+
+/** The Arm SMMUv3 driver of one boot. Nothing of it survives a kexec (seed lines 604-621). */
+export class SmmuDriver implements IommuDriver {
+  readonly name = "arm-smmu-v3";
+  readonly smmus: SmmuDevice[] = [];
+  readonly blocking: IommuDomain = new SmmuBlockingDomain();
+
+  constructor(readonly kernel: Kernel) {}
+
+  /** Probe: everything up to the last bit. */
+  init(): void {
+    const { kernel } = this;
+    for (const { regBase } of kernel.machine.firmware.smmus) {
+      const index = this.smmus.length;
+      const smmu = new SmmuDevice(kernel, index, regBase);
+      this.smmus.push(smmu);
+      kernel.machine.onFault(index, () => smmu.interrupt());
+      smmu.info(`ias ${smmu.addressBits}-bit, oas ${smmu.addressBits}-bit, bbml ${smmu.bbml}`);
+      if (smmu.allocate()) smmu.reset();
+      else {
+        smmu.err("no memory for stream table and queues");
+        // Devices that nobody can translate for must not reach memory by themselves.
+        smmu.abortAll();
+        smmu.disable();
+      }
+    }
+    kernel.iommu.registerDriver(this);
+  }
+
+  start(): void {
+    for (const smmu of this.smmus) if (smmu.ready) smmu.enable();
+  }
+
+  roots(): { regBase: number; root: number }[] {
+    return this.smmus.map(({ regBase, ready, streams }) => ({
+      regBase,
+      root: ready ? streams.pfn : -1,
+    }));
+  }
+
+  #smmuOf(dev: PciDev): SmmuDevice | undefined {
+    const index = this.kernel.machine.firmware.smmus.findIndex((s) => s.covers(dev.sid));
+    const smmu = this.smmus[index];
+    // A StreamID that the stream table cannot have: ERANGE in the real driver's probe.
+    return smmu?.ready && dev.sid < 2 ** smmu.streamBits ? smmu : undefined;
+  }
+
+  covers(dev: PciDev): boolean {
+    return this.#smmuOf(dev) !== undefined;
+  }
+
+  /**
+   * EOPNOTSUPP for a persistent domain (seed lines 617-621), for nesting, which the unit does not
+   * have, and for dirty tracking, which needs HTTU.
+   */
+  allocPaging(dev: PciDev, options: PagingOptions): PagingDomain | number {
+    const { persistentId = 0, flags = 0 } = options;
+    const smmu = this.#smmuOf(dev);
+    if (smmu === undefined) return -EINVAL;
+    if ((flags & ~IOMMU_HWPT_ALLOC_PASID) !== 0) return -EOPNOTSUPP;
+    if (persistentId !== 0) return -EOPNOTSUPP;
+    return SmmuDomain.make(this.kernel, smmu);
+  }
+
+  /**
+   * EINVAL for a domain of another unit: its VMID and tables belong to that one. From one domain
+   * to another both VMID and table change, so that requests in between find an invalid entry.
+   */
+  attach(domain: IommuDomain, dev: PciDev): number {
+    const smmu = this.#smmuOf(dev);
+    if (smmu === undefined) return -EINVAL;
+    if (domain instanceof SmmuDomain && domain.smmu !== smmu) return -EINVAL;
+    const target = domain instanceof SmmuDomain ? domain.ste : abortSte();
+    return smmu.writeSte(dev.sid, target) === undefined ? -ENOMEM : 0;
+  }
+
+  /** The identification registers, as they are. */
+  hwInfo(dev: PciDev): HwInfo {
+    const smmu = this.#smmuOf(dev) as SmmuDevice;
+    const data = iommu_hw_info_arm_smmuv3.encode({
+      idr0: smmu.read(R.SMMU_IDR0),
+      idr1: smmu.read(R.SMMU_IDR1),
+      idr2: smmu.read(R.SMMU_IDR2),
+      idr3: smmu.read(R.SMMU_IDR3),
+      idr4: smmu.read(R.SMMU_IDR4),
+      idr5: smmu.read(R.SMMU_IDR5),
+      iidr: smmu.read(R.SMMU_IIDR),
+      aidr: smmu.read(R.SMMU_AIDR),
+    });
+    return { type: IOMMU_HW_INFO_TYPE_ARM_SMMUV3, data, capabilities: 0, maxPasidLog2: 0 };
+  }
+
+  reservedRegions(_dev: PciDev): ReservedRegion[] {
+    return [{ start: SW_MSI_BASE, last: SW_MSI_BASE + SW_MSI_LENGTH - 1n, kind: "sw-msi" }];
+  }
+
+  restored(_dev: PciDev): Restored | undefined {
+    return undefined;
+  }
+
+  restoredDomain(_id: number): PagingDomain | undefined {
+    return undefined;
+  }
+
+  /**
+   * arm_smmu_device_shutdown: off, and GBPA as it was. With GBPA at bypass a device that still did
+   * DMA would reach memory untranslated, here as on the real thing; the PCI core has taken bus
+   * mastering from all of them by now.
+   */
+  shutdown(): void {
+    for (const smmu of this.smmus) smmu.disable();
+  }
+}
