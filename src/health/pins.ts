@@ -1,6 +1,6 @@
 import type { Fdt } from "../fdt/mod.ts";
 import type { Kernel } from "../kernel/kernel.ts";
-import { GuestmemfsSource } from "../kernel/iommufd/pages.ts";
+import { GuestmemfsSource } from "../kernel/iommufd/sources.ts";
 import { Ioas } from "../kernel/iommufd/ioas.ts";
 import { readNumber } from "../kernel/kho/abi.ts";
 import type { Look } from "./checks.ts";

@@ -15,6 +15,7 @@ import type { Kernel } from "./kernel.ts";
 import { KvmVcpuFile } from "./kvm.ts";
 import { AnonBacking } from "./process/address_space.ts";
 import type { Task } from "./process/task.ts";
+import { CAP_SETUID, CAP_SYS_RESOURCE } from "./process/user.ts";
 import { copyFromUser, copyToUser } from "./process/user_copy.ts";
 
 /** The system calls, for one task: arguments in, value or negative errno out. */
@@ -117,6 +118,26 @@ export class Syscalls implements Sys {
   munmap(address: number, length: number): number {
     if (address % PAGE_SIZE !== 0 || length <= 0) return -E.EINVAL;
     this.task.mm.unmap(address, length);
+    return 0;
+  }
+
+  setuid(uid: number): number {
+    const { cred } = this.task;
+    if (!cred.capable(CAP_SETUID)) return -E.EPERM;
+    cred.user = this.kernel.scheduler.users.get(uid);
+    return 0;
+  }
+
+  dropCapability(capability: number): number {
+    this.task.cred.drop(capability);
+    return 0;
+  }
+
+  setMemlock(soft: number, hard: number): number {
+    if (soft > hard) return -E.EINVAL;
+    const { task } = this;
+    if (hard > task.memlock.hard && !task.cred.capable(CAP_SYS_RESOURCE)) return -E.EPERM;
+    task.memlock = { soft, hard };
     return 0;
   }
 

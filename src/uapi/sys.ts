@@ -51,6 +51,15 @@ export interface Sys {
   /** Address of the mapping, or a negative errno. `offset` and `length` in bytes. */
   mmap(length: number, prot: number, flags: number, fd: number, offset: number): number;
   munmap(address: number, length: number): number;
+  /** Changes the user; root loses every capability with it. EPERM for anybody but root. */
+  setuid(uid: number): number;
+  /** Gives up a capability (CAP_…, by number) for good. */
+  dropCapability(capability: number): number;
+  /**
+   * Bytes of memory the process may lock (RLIMIT_MEMLOCK), soft and hard. EINVAL for a soft limit
+   * above the hard one, EPERM to raise the hard one without CAP_SYS_RESOURCE.
+   */
+  setMemlock(soft: number, hard: number): number;
   /** The payload is the real structure in bytes; the reply is written back over it. */
   ioctl(fd: number, command: number, payload: Uint8Array): number;
   /** For ioctls that take a number instead of a structure. */

@@ -1,74 +1,106 @@
 import { PAGE_SIZE } from "../../base/units.ts";
 import { IOMMU_READ, IOMMU_WRITE } from "../../uapi/iommufd.ts";
 import type { PagingDomain } from "../iommu/domain.ts";
-import type { Area } from "./io_pagetable.ts";
-import type { Run } from "./pages.ts";
+import type { IoptPages, Run } from "./pages.ts";
 
-/** First page number of an area's IOVAs, and how many pages it has. */
-export function areaSpan(area: Area): { page: number; count: number } {
-  const page = Number(area.start / BigInt(PAGE_SIZE));
-  const bytes = Number(area.last - area.start) + 1 + area.pageOffset;
-  return { page, count: Math.ceil(bytes / PAGE_SIZE) };
-}
+/** A mapped range of IOVAs, both ends inside: part of a pages object. */
+export class Area {
+  /** The domain that holds the frame numbers for everybody (FACTS 1.4). */
+  storage: PagingDomain | undefined;
+  /** Accesses that hold pages of this area. */
+  accesses = 0;
+  /** UNMAP has begun: no access may take hold of it again. */
+  preventAccess = false;
+  /** Page of the pages object at which the area begins. */
+  readonly first: number;
+  /** Byte in that page at which it begins. */
+  readonly pageOffset: number;
+  /** First page number of its IOVAs. */
+  readonly page: number;
+  /** Pages it shows. */
+  readonly count: number;
 
-/** The frames of an area as its storage domain has them, in contiguous runs. */
-function readBack(area: Area, domain: PagingDomain): Run[] {
-  const { page, count } = areaSpan(area);
-  const runs: { pfn: number; count: number }[] = [];
-  for (let i = 0; i < count; i++) {
-    const pfn = domain.translate(page + i);
-    const last = runs[runs.length - 1];
-    if (last !== undefined && last.pfn + last.count === pfn) last.count++;
-    else runs.push({ pfn, count: 1 });
+  /** `startByte`: of the pages object. `prot`: IOMMU_READ, _WRITE, _CACHE … */
+  constructor(
+    readonly start: bigint,
+    readonly last: bigint,
+    readonly prot: number,
+    readonly pages: IoptPages,
+    startByte: number,
+  ) {
+    this.first = Math.floor(startByte / PAGE_SIZE);
+    this.pageOffset = startByte % PAGE_SIZE;
+    this.page = Number(start / BigInt(PAGE_SIZE));
+    this.count = Math.ceil((Number(last - start) + 1 + this.pageOffset) / PAGE_SIZE);
   }
-  return runs;
-}
 
-/**
- * Maps an area into a domain. The frames come from the storage domain when there is one; else the
- * pages are pinned now, and this domain becomes the storage. Nothing stays mapped on failure.
- */
-export function fillDomain(area: Area, domain: PagingDomain): number {
-  const { page, count } = areaSpan(area);
-  const first = area.storage === undefined;
-  const runs = area.storage ? readBack(area, area.storage) : area.pages.pin(0, count);
-  if (typeof runs === "number") return runs;
-  const prot = area.prot & (IOMMU_READ | IOMMU_WRITE);
-  let at = page;
-  for (const run of runs) {
-    const rc = domain.map(at, run.pfn, run.count, prot);
-    if (rc < 0) {
-      domain.unmap(page, at + run.count - page);
-      if (first) area.pages.unpin(runs);
-      return rc;
+  /**
+   * Maps the area into a domain; `single`: page by page, so that no superpage comes of it. The
+   * frames come from the storage domain when there is one; else the pages are pinned now, and this
+   * domain becomes the storage. Nothing stays mapped on failure.
+   */
+  fill(domain: PagingDomain, single: boolean): number {
+    const first = this.storage === undefined;
+    const runs = this.storage
+      ? this.#readBack(this.storage)
+      : this.pages.acquire(this.first, this.count);
+    if (typeof runs === "number") return runs;
+    const prot = this.prot & (IOMMU_READ | IOMMU_WRITE);
+    let at = this.page;
+    for (const run of runs) {
+      const step = single ? 1 : run.count;
+      for (let done = 0; done < run.count; done += step, at += step) {
+        const rc = domain.map(at, run.pfn + done, step, prot);
+        if (rc === 0) continue;
+        domain.unmap(this.page, at + step - this.page);
+        if (first) this.pages.letGo(this.first, runs);
+        return rc;
+      }
     }
-    at += run.count;
+    if (first) this.#store(domain);
+    return 0;
   }
-  if (first) area.storage = domain;
-  return 0;
-}
 
-/**
- * Takes an area out of a domain. `heir`: the domain that becomes storage when `domain` was it;
- * with no heir the frames are read back from the domain one last time and unpinned.
- */
-export function unfillDomain(
-  area: Area,
-  domain: PagingDomain,
-  heir: PagingDomain | undefined,
-): void {
-  const { page, count } = areaSpan(area);
-  if (area.storage !== domain) {
-    domain.unmap(page, count);
-    return;
+  /**
+   * Takes the area out of a domain. `heir`: the domain that becomes storage when `domain` was it;
+   * with no heir the frames are read back from the domain one last time and let go.
+   */
+  unfill(domain: PagingDomain, heir: PagingDomain | undefined): void {
+    if (this.storage !== domain) {
+      domain.unmap(this.page, this.count);
+      return;
+    }
+    if (heir !== undefined) {
+      this.storage = heir;
+      domain.unmap(this.page, this.count);
+      return;
+    }
+    const runs = this.#readBack(domain);
+    domain.unmap(this.page, this.count);
+    this.storage = undefined;
+    this.pages.unstore(this);
+    this.pages.letGo(this.first, runs);
   }
-  if (heir !== undefined) {
-    area.storage = heir;
-    domain.unmap(page, count);
-    return;
+
+  /** A restored domain has the area's frames: it is the storage, unless another one is already. */
+  adopt(domain: PagingDomain): void {
+    if (this.storage === undefined) this.#store(domain);
   }
-  const runs = readBack(area, domain);
-  domain.unmap(page, count);
-  area.storage = undefined;
-  area.pages.unpin(runs);
+
+  #store(domain: PagingDomain): void {
+    this.storage = domain;
+    this.pages.store(this);
+  }
+
+  /** The frames as a domain has them, in contiguous runs. */
+  #readBack(domain: PagingDomain): Run[] {
+    const runs: { pfn: number; count: number }[] = [];
+    for (let i = 0; i < this.count; i++) {
+      const pfn = domain.translate(this.page + i);
+      const last = runs[runs.length - 1];
+      if (last !== undefined && last.pfn + last.count === pfn) last.count++;
+      else runs.push({ pfn, count: 1 });
+    }
+    return runs;
+  }
 }

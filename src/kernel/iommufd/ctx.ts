@@ -13,6 +13,8 @@ export class IommufdCtx extends OpenFile {
   readonly objects = new ObjectTable();
   /** 0: not persistent (seed line 128). */
   persistentId = 0;
+  /** Pins count against the process, not the user (OPTION_RLIMIT_MODE). */
+  chargesProcess = false;
   /** A dump stands: what was written into it must not change. */
   frozen = false;
   /** What the dump keeps open: this file and those of its devices. */

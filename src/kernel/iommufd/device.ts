@@ -64,12 +64,12 @@ export class IommufdDevice extends IommufdObject {
     if (this.ctx.frozen) return -E.EBUSY;
     const old = this.hwpt;
     if (old?.ioas !== hwpt.ioas) {
-      const rc = hwpt.ioas.iopt.reserve(MSI_START, MSI_LAST, this);
+      const rc = hwpt.ioas.iopt.space.reserve(MSI_START, MSI_LAST, this);
       if (rc < 0) return rc;
     }
     const rc = this.group.attach(hwpt.domain);
     if (rc < 0) {
-      if (old?.ioas !== hwpt.ioas) hwpt.ioas.iopt.release(this);
+      if (old?.ioas !== hwpt.ioas) hwpt.ioas.iopt.space.release(this);
       return rc;
     }
     hwpt.users++;
@@ -84,7 +84,7 @@ export class IommufdDevice extends IommufdObject {
    */
   inherit(hwpt: HwptPaging): void {
     this.hwpt = hwpt;
-    hwpt.ioas.iopt.reserve(MSI_START, MSI_LAST, this);
+    hwpt.ioas.iopt.space.reserve(MSI_START, MSI_LAST, this);
   }
 
   /** Back to the blocking domain. Harmless when nothing is attached. */
@@ -97,7 +97,7 @@ export class IommufdDevice extends IommufdObject {
   }
 
   #drop(hwpt: HwptPaging, releaseReserved: boolean): void {
-    if (releaseReserved) hwpt.ioas.iopt.release(this);
+    if (releaseReserved) hwpt.ioas.iopt.space.release(this);
     hwpt.users--;
     if (hwpt.auto && hwpt.users === 1) this.ctx.objects.remove(hwpt.id);
   }

@@ -1,64 +1,74 @@
 import { IntervalTree } from "../../base/interval_tree.ts";
-import { MiB, PAGE_SIZE } from "../../base/units.ts";
+import { PAGE_SIZE } from "../../base/units.ts";
 import * as E from "../../uapi/errno.ts";
-import { U64_MAX } from "../../uapi/iommufd.ts";
+import { IOMMU_WRITE, U64_MAX } from "../../uapi/iommufd.ts";
 import type { PagingDomain } from "../iommu/domain.ts";
-import { fillDomain, unfillDomain } from "./area.ts";
+import { Area } from "./area.ts";
+import { IovaSpace } from "./iova_space.ts";
 import type { IoptPages } from "./pages.ts";
 
 const PAGE = BigInt(PAGE_SIZE);
 
-/** A mapped range of IOVAs, both ends inside. */
-export interface Area {
-  readonly start: bigint;
-  readonly last: bigint;
-  /** IOMMU_READ, _WRITE, _CACHE … */
-  readonly prot: number;
+/** A part of a pages object that is to be mapped: `length` bytes from `startByte`. */
+export interface Piece {
   readonly pages: IoptPages;
-  /** Byte in the first page at which the area begins. */
-  readonly pageOffset: number;
-  /** The domain that holds the frame numbers for everybody (FACTS 1.4). */
-  storage: PagingDomain | undefined;
+  readonly startByte: number;
+  readonly length: bigint;
 }
 
-interface Reserved {
-  readonly start: bigint;
-  readonly last: bigint;
-  readonly owner: unknown;
+/** Kernel code that may hold pages of an IOAS, as UNMAP sees it. */
+export interface Accessor {
+  /** True where it takes pages for longer than a call: it wants whole ones. */
+  readonly pinsPages: boolean;
+  /** The IOVAs go: it must let go of what it holds there. */
+  unmapped(start: bigint, last: bigint): void;
 }
+
+/** How often UNMAP asks accesses to let go (FACTS 1.3, IOAS_UNMAP). */
+const UNMAP_TRIES = 100;
 
 /** The areas of one IOAS and the domains they are mapped into. */
 export class IoPageTable {
   readonly areas = new IntervalTree<bigint, Area>();
-  readonly #reserved = new IntervalTree<bigint, Reserved>();
+  readonly space = new IovaSpace(this.areas);
   readonly domains: PagingDomain[] = [];
-  /** Bytes: 1 until a domain is there. */
-  alignment = 1n;
+  readonly #accessors: Accessor[] = [];
+  #largePages = true;
 
-  /** Maximal ranges that nothing reserves: what IOVA_RANGES reports. */
-  usableRanges(): { start: bigint; last: bigint }[] {
-    const ranges: { start: bigint; last: bigint }[] = [];
-    let at = 0n;
-    for (const r of this.#reserved.items) {
-      if (r.start > at) ranges.push({ start: at, last: r.start - 1n });
-      if (r.last >= at) at = r.last + 1n;
+  /** Bytes to which IOVAs, lengths and memory must be aligned: 1 while nobody wants whole pages. */
+  get alignment(): bigint {
+    const whole = this.domains.length > 0 || !this.#largePages ||
+      this.#accessors.some((a) => a.pinsPages);
+    return whole ? PAGE : 1n;
+  }
+
+  get largePages(): boolean {
+    return this.#largePages;
+  }
+
+  /** OPTION_HUGE_PAGES. EINVAL: something is mapped already; EADDRINUSE: an area is no whole pages. */
+  setLargePages(on: boolean): number {
+    if (on || !this.#largePages) {
+      this.#largePages = on;
+      return 0;
     }
-    if (at <= U64_MAX) ranges.push({ start: at, last: U64_MAX });
-    return ranges;
+    if (this.domains.length > 0 && this.areas.size > 0) return -E.EINVAL;
+    if (!this.#wholePages) return -E.EADDRINUSE;
+    this.#largePages = false;
+    return 0;
   }
 
   /**
-   * Maps `length` bytes of `pages`. `fixed`: at `iova`, else somewhere free. The IOVA, or an errno;
-   * the order of checks is FACTS 1.3, IOAS_MAP 5 to 10. On failure nothing is left mapped.
+   * Maps pieces one behind the other. `fixed`: at `iova`, else somewhere free. The IOVA, or
+   * an errno; the order of checks is FACTS 1.3, IOAS_MAP 5 to 10. On failure nothing is left mapped.
    */
   map(
-    pages: IoptPages,
-    uptr: bigint,
-    length: bigint,
+    pieces: readonly Piece[],
     iova: bigint,
     prot: number,
     fixed: boolean,
   ): bigint | number {
+    const length = pieces.reduce((sum, piece) => sum + piece.length, 0n);
     if (length === 0n || length > U64_MAX - PAGE) return -E.EINVAL;
     if (length % this.alignment !== 0n) return -E.EINVAL;
     let start = iova;
@@ -66,88 +76,132 @@ export class IoPageTable {
       if (iova % this.alignment !== 0n) return -E.EINVAL;
       if (iova + length - 1n > U64_MAX) return -E.EOVERFLOW;
       const last = iova + length - 1n;
-      if (this.#reserved.first(iova, last) !== undefined) return -E.EINVAL;
+      if (this.space.isReserved(iova, last)) return -E.EINVAL;
       if (this.areas.first(iova, last) !== undefined) return -E.EEXIST;
     } else {
-      const found = this.#findIova(uptr, length);
+      const [{ pages, startByte }] = pieces;
+      const found = this.space.find(pages.uptr + BigInt(startByte), length, this.alignment);
       if (typeof found === "number") return found;
       start = found;
     }
-    const pageOffset = Number(uptr % PAGE);
-    if (BigInt(pageOffset) % this.alignment !== start % this.alignment) return -E.EINVAL;
-    const area: Area = {
-      start,
-      last: start + length - 1n,
-      prot,
-      pages: pages.get(),
-      pageOffset,
-      storage: undefined,
-    };
-    for (const domain of this.domains) {
-      const rc = fillDomain(area, domain);
-      if (rc < 0) {
-        for (const done of this.domains.slice(0, this.domains.indexOf(domain))) {
-          unfillDomain(area, done, undefined);
-        }
-        pages.put();
-        return rc;
-      }
+    const areas: Area[] = [];
+    let at = start;
+    for (const { pages, startByte, length } of pieces) {
+      const pageOffset = BigInt(startByte % PAGE_SIZE);
+      if (pageOffset % this.alignment !== at % this.alignment) return -E.EINVAL;
+      if ((prot & IOMMU_WRITE) !== 0 && !pages.writable) return -E.EPERM;
+      areas.push(new Area(at, at + length - 1n, prot, pages, startByte));
+      at += length;
     }
-    this.areas.insert(area);
+    const rc = this.#fillAll(areas);
+    if (rc < 0) return rc;
+    for (const area of areas) {
+      area.pages.get();
+      this.areas.insert(area);
+    }
     return start;
   }
 
+  /** Every area into every domain, or none into any. */
+  #fillAll(areas: readonly Area[]): number {
+    const filled: [Area, PagingDomain][] = [];
+    for (const area of areas) {
+      for (const domain of this.domains) {
+        const rc = area.fill(domain, !this.#largePages);
+        if (rc < 0) {
+          // The storage went in first: it comes out last.
+          for (const [a, d] of filled.reverse()) a.unfill(d, undefined);
+          return rc;
+        }
+        filled.push([area, domain]);
+      }
+    }
+    return 0;
+  }
+
   /**
-   * Unmaps every area inside [start, last]. Bytes unmapped, or ENOENT: nothing there, or the range
-   * would cut an area. Not atomic: what was unmapped before an error stays unmapped.
+   * The pieces behind [start, last], in order. ENOENT where an area is missing, or is going away.
+   */
+  pieces(start: bigint, last: bigint): Piece[] | number {
+    const pieces: Piece[] = [];
+    let at = start;
+    for (const area of this.areas.overlapping(start, last)) {
+      if (area.start > at || area.preventAccess) return -E.ENOENT;
+      const end = area.last < last ? area.last : last;
+      const startByte = area.first * PAGE_SIZE + area.pageOffset + Number(at - area.start);
+      pieces.push({ pages: area.pages, startByte, length: end - at + 1n });
+      at = end + 1n;
+    }
+    return at > last ? pieces : -E.ENOENT;
+  }
+
+  /**
+   * Unmaps every area inside [start, last]. Bytes unmapped, or: ENOENT, nothing is there, or the
+   * range would cut an area; EDEADLOCK, an access does not let go. Not atomic: what was unmapped
+   * before an error stays unmapped.
    */
   unmap(start: bigint, last: bigint): bigint | number {
     let bytes = 0n;
     for (const area of this.areas.overlapping(start, last)) {
       if (area.start < start || area.last > last) return -E.ENOENT;
+      if (!this.#released(area)) return -E.EDEADLOCK;
       this.#drop(area);
       bytes += area.last - area.start + 1n;
     }
     return bytes === 0n ? -E.ENOENT : bytes;
   }
 
-  unmapAll(): bigint {
-    const bytes = this.areas.size === 0 ? 0n : this.unmap(0n, U64_MAX);
-    return typeof bytes === "number" ? 0n : bytes;
+  /** Nothing there is fine here. Bytes unmapped, or EDEADLOCK. */
+  unmapAll(): bigint | number {
+    return this.areas.size === 0 ? 0n : this.unmap(0n, U64_MAX);
+  }
+
+  /** Has every access let go of the area? */
+  #released(area: Area): boolean {
+    for (let tries = 0; area.accesses > 0; tries++) {
+      if (tries === UNMAP_TRIES) return false;
+      area.preventAccess = true;
+      for (const accessor of [...this.#accessors]) accessor.unmapped(area.start, area.last);
+    }
+    return true;
   }
 
   #drop(area: Area): void {
     this.areas.remove(area);
     for (const domain of this.domains) {
-      if (domain !== area.storage) unfillDomain(area, domain, undefined);
+      if (domain !== area.storage) area.unfill(domain, undefined);
     }
-    if (area.storage !== undefined) unfillDomain(area, area.storage, undefined);
+    if (area.storage !== undefined) area.unfill(area.storage, undefined);
     area.pages.put();
+  }
+
+  /** Kernel code begins to use the IOAS. EADDRINUSE: it wants whole pages, an area is none. */
+  addAccessor(accessor: Accessor): number {
+    if (accessor.pinsPages && !this.#wholePages) return -E.EADDRINUSE;
+    this.#accessors.push(accessor);
+    return 0;
+  }
+
+  removeAccessor(accessor: Accessor): void {
+    this.#accessors.splice(this.#accessors.indexOf(accessor), 1);
   }
 
   /** A domain joins: alignment, aperture, then every area is mapped into it. */
   addDomain(domain: PagingDomain): number {
-    const alignment = this.alignment > PAGE ? this.alignment : PAGE;
-    for (const a of this.areas.items) {
-      const misfit = a.start % alignment !== 0n || (a.last + 1n) % alignment !== 0n ||
-        BigInt(a.pageOffset) % alignment !== 0n;
-      if (misfit) return -E.EADDRINUSE;
-    }
-    const beyond = (BigInt(domain.lastPage) + 1n) * PAGE;
-    const rc = beyond <= U64_MAX ? this.reserve(beyond, U64_MAX, domain) : 0;
+    if (!this.#wholePages) return -E.EADDRINUSE;
+    const rc = this.#reserveBeyond(domain);
     if (rc < 0) return rc;
     const done: Area[] = [];
     for (const area of this.areas.items) {
-      const filled = fillDomain(area, domain);
+      const filled = area.fill(domain, !this.#largePages);
       if (filled < 0) {
-        for (const a of done) unfillDomain(a, domain, this.domains[0]);
-        this.release(domain);
+        for (const a of done) a.unfill(domain, this.domains[0]);
+        this.space.release(domain);
         return filled;
       }
       done.push(area);
     }
     this.domains.push(domain);
-    this.alignment = alignment;
     return 0;
   }
 
@@ -162,12 +216,10 @@ export class IoPageTable {
 
   /** A domain that holds every area already: restored from the previous kernel. */
   adoptDomain(domain: PagingDomain): number {
-    const beyond = (BigInt(domain.lastPage) + 1n) * PAGE;
-    const rc = beyond <= U64_MAX ? this.reserve(beyond, U64_MAX, domain) : 0;
+    const rc = this.#reserveBeyond(domain);
     if (rc < 0) return rc;
-    for (const area of this.areas.items) area.storage ??= domain;
+    for (const area of this.areas.items) area.adopt(domain);
     this.domains.push(domain);
-    this.alignment = PAGE;
     return 0;
   }
 
@@ -176,52 +228,19 @@ export class IoPageTable {
     const at = this.domains.indexOf(domain);
     if (at < 0) return;
     this.domains.splice(at, 1);
-    for (const area of this.areas.items) unfillDomain(area, domain, this.domains[0]);
-    this.release(domain);
-    if (this.domains.length === 0) this.alignment = 1n;
+    for (const area of this.areas.items) area.unfill(domain, this.domains[0]);
+    this.space.release(domain);
   }
 
-  /** Takes IOVAs out of use for `owner`. EADDRINUSE where something is mapped. */
-  reserve(start: bigint, last: bigint, owner: unknown): number {
-    if (this.areas.first(start, last) !== undefined) return -E.EADDRINUSE;
-    this.#reserved.insert({ start, last, owner });
-    return 0;
+  /** What the domain's tables do not reach is out of use while it is there. */
+  #reserveBeyond(domain: PagingDomain): number {
+    const beyond = (BigInt(domain.lastPage) + 1n) * PAGE;
+    return beyond <= U64_MAX ? this.space.reserve(beyond, U64_MAX, domain) : 0;
   }
 
-  release(owner: unknown): void {
-    for (const r of [...this.#reserved]) if (r.owner === owner) this.#reserved.remove(r);
-  }
-
-  /**
-   * First fit from low addresses, never 0 (FACTS 1.3, auto IOVA). EINVAL for memory that is not
-   * aligned as the domains want it.
-   */
-  #findIova(uptr: bigint, length: bigint): bigint | number {
-    if (length >= U64_MAX / 2n) return -E.EOVERFLOW;
-    let align = 1n;
-    while (align < length) align *= 2n;
-    const lowBit = uptr === 0n ? align : uptr & -uptr;
-    if (lowBit < align) align = lowBit;
-    if (align > BigInt(2 * MiB)) align = BigInt(2 * MiB);
-    if (align < this.alignment) return -E.EINVAL;
-    const offset = uptr % PAGE;
-    return this.#firstFit(length, align, offset) ??
-      this.#firstFit(length, this.alignment, offset) ??
-      -E.ENOSPC;
-  }
-
-  #firstFit(length: bigint, align: bigint, offset: bigint): bigint | undefined {
-    for (const range of this.usableRanges()) {
-      let at = range.start < PAGE ? PAGE : range.start;
-      for (;;) {
-        at = ((at + align - 1n) / align) * align | offset;
-        const last = at + length - 1n;
-        if (last > range.last || last > U64_MAX - PAGE) break;
-        const clash = this.areas.first(at, last);
-        if (clash === undefined) return at;
-        at = clash.last + 1n;
-      }
-    }
-    return undefined;
+  get #wholePages(): boolean {
+    return this.areas.items.every((a) =>
+      a.start % PAGE === 0n && (a.last + 1n) % PAGE === 0n && a.pageOffset === 0
+    );
   }
 }

@@ -2,14 +2,15 @@ import { PAGE_SIZE } from "../../base/units.ts";
 import * as E from "../../uapi/errno.ts";
 import * as U from "../../uapi/iommufd.ts";
 import { GuestmemfsFile } from "../fs/guestmemfs/file.ts";
-import { copyToUser } from "../process/user_copy.ts";
 import type { Task } from "../process/task.ts";
 import type { IommufdCtx } from "./ctx.ts";
 import type { HwptPaging } from "./hwpt.ts";
+import { Account } from "./accounting.ts";
 import { IoPageTable } from "./io_pagetable.ts";
 import type { Ucmd } from "./ioctls.ts";
 import { IommufdObject, ObjectKind } from "./objects.ts";
-import { fileSource, GuestmemfsSource, IoptPages, type PageSource, UserSource } from "./pages.ts";
+import { IoptPages } from "./pages.ts";
+import { fileSource, GuestmemfsSource, type PageSource, UserSource } from "./sources.ts";
 
 const PAGE = BigInt(PAGE_SIZE);
 
@@ -38,50 +39,37 @@ export function ioasAlloc({ ctx, payload }: Ucmd): number {
   return 0;
 }
 
-/** IOMMU_IOAS_IOVA_RANGES: EMSGSIZE when the array is short, num_iovas says how many there are. */
-export function ioasIovaRanges({ task, ctx, payload }: Ucmd): number {
-  const cmd = U.iommu_ioas_iova_ranges.decode(payload);
-  if (cmd.rsvd !== 0) return -E.EOPNOTSUPP;
-  const ioas = getIoas(ctx, cmd.ioas_id);
-  if (ioas === undefined) return -E.ENOENT;
-  const ranges = ioas.iopt.usableRanges();
-  const capacity = cmd.num_iovas;
-  for (const [i, range] of ranges.slice(0, capacity).entries()) {
-    const at = Number(cmd.allowed_iovas) + i * U.iommu_iova_range.size;
-    const bytes = U.iommu_iova_range.encode(range);
-    if (!copyToUser(ctx.kernel.machine.memory, task.mm, at, bytes)) return -E.EFAULT;
-  }
-  cmd.num_iovas = ranges.length;
-  cmd.out_iova_alignment = ioas.iopt.alignment;
-  U.iommu_ioas_iova_ranges.update(payload, cmd);
-  return ranges.length > capacity ? -E.EMSGSIZE : 0;
-}
-
 const MAP_FLAGS = U.IOMMU_IOAS_MAP_FIXED_IOVA | U.IOMMU_IOAS_MAP_WRITEABLE |
   U.IOMMU_IOAS_MAP_READABLE;
 
-/** Steps 1 to 4 of FACTS 1.3, IOAS_MAP; the IOAS or an errno. */
+/** Steps 1 to 3 of FACTS 1.3, IOAS_MAP: what of flags, IOVA and length can be told at once. */
+export function checkMap(flags: number, ...numbers: bigint[]): number {
+  if (flags & ~MAP_FLAGS) return -E.EOPNOTSUPP;
+  if (numbers.includes(U.U64_MAX)) return -E.EOVERFLOW;
+  const some = (flags & (U.IOMMU_IOAS_MAP_WRITEABLE | U.IOMMU_IOAS_MAP_READABLE)) !== 0;
+  return some ? 0 : -E.EINVAL;
+}
+
+/** Steps 1 to 4; the IOAS or an errno. */
 function mapPreamble(
   ctx: IommufdCtx,
   cmd: { flags: number; ioas_id: number; length: bigint; iova: bigint },
 ): Ioas | number {
-  if (cmd.flags & ~MAP_FLAGS) return -E.EOPNOTSUPP;
-  if (cmd.iova === U.U64_MAX || cmd.length === U.U64_MAX) return -E.EOVERFLOW;
-  if ((cmd.flags & (U.IOMMU_IOAS_MAP_WRITEABLE | U.IOMMU_IOAS_MAP_READABLE)) === 0) {
-    return -E.EINVAL;
-  }
+  const rc = checkMap(cmd.flags, cmd.iova, cmd.length);
+  if (rc < 0) return rc;
   const ioas = getIoas(ctx, cmd.ioas_id);
   if (ioas === undefined) return -E.ENOENT;
   return ctx.immutable ? -E.EBUSY : ioas;
 }
 
-function iommuProt(flags: number): number {
+export function iommuProt(flags: number): number {
   return U.IOMMU_CACHE | (flags & U.IOMMU_IOAS_MAP_READABLE ? U.IOMMU_READ : 0) |
     (flags & U.IOMMU_IOAS_MAP_WRITEABLE ? U.IOMMU_WRITE : 0);
 }
 
 /** Steps 5 to 10: the mapping itself. `source` is released again when it fails. */
 function mapSource(
+  { task, ctx }: Ucmd,
   ioas: Ioas,
   source: PageSource,
   cmd: { flags: number; length: bigint; iova: bigint },
@@ -89,9 +77,11 @@ function mapSource(
 ): number {
   const writable = (cmd.flags & U.IOMMU_IOAS_MAP_WRITEABLE) !== 0;
   const npages = Number((start % PAGE + cmd.length + PAGE - 1n) / PAGE);
-  const pages = new IoptPages(source, npages, writable).get();
+  const account = source.accounted ? Account.of(task, ctx.chargesProcess) : undefined;
+  const pages = new IoptPages(source, start - start % PAGE, npages, writable, account).get();
   const fixed = (cmd.flags & U.IOMMU_IOAS_MAP_FIXED_IOVA) !== 0;
-  const iova = ioas.iopt.map(pages, start, cmd.length, cmd.iova, iommuProt(cmd.flags), fixed);
+  const piece = { pages, startByte: Number(start % PAGE), length: cmd.length };
+  const iova = ioas.iopt.map([piece], cmd.iova, iommuProt(cmd.flags), fixed);
   // From here on the area, if there is one, holds the pages.
   pages.put();
   if (typeof iova === "number") return iova;
@@ -100,7 +90,8 @@ function mapSource(
 }
 
 /** IOMMU_IOAS_MAP: memory of the caller by address. */
-export function ioasMap({ task, ctx, payload }: Ucmd): number {
+export function ioasMap(ucmd: Ucmd): number {
+  const { task, ctx, payload } = ucmd;
   const cmd = U.iommu_ioas_map.decode(payload);
   if (cmd.rsvd !== 0) return -E.EOPNOTSUPP;
   const ioas = mapPreamble(ctx, cmd);
@@ -109,7 +100,7 @@ export function ioasMap({ task, ctx, payload }: Ucmd): number {
     ? persistentSource(task, cmd.user_va, cmd.length)
     : new UserSource(task.mm, Number(cmd.user_va - cmd.user_va % PAGE), ctx.kernel.userPages);
   if (typeof source === "number") return source;
-  const rc = mapSource(ioas, source, cmd, cmd.user_va);
+  const rc = mapSource(ucmd, ioas, source, cmd, cmd.user_va);
   if (rc === 0) U.iommu_ioas_map.update(payload, cmd);
   return rc;
 }
@@ -131,7 +122,8 @@ function persistentSource(task: Task, va: bigint, length: bigint): PageSource | 
 }
 
 /** IOMMU_IOAS_MAP_FILE: memory of a file by offset; the file is held, not the process. */
-export function ioasMapFile({ task, ctx, payload }: Ucmd): number {
+export function ioasMapFile(ucmd: Ucmd): number {
+  const { task, ctx, payload } = ucmd;
   const cmd = U.iommu_ioas_map_file.decode(payload);
   const ioas = mapPreamble(ctx, cmd);
   if (typeof ioas === "number") return ioas;
@@ -139,7 +131,7 @@ export function ioasMapFile({ task, ctx, payload }: Ucmd): number {
   if (file === undefined) return -E.EBADF;
   if (ctx.persistentId !== 0 && !(file instanceof GuestmemfsFile)) return -E.EFAULT;
   const source = fileSource(file, Number(cmd.start - cmd.start % PAGE));
-  const rc = mapSource(ioas, source, cmd, cmd.start);
+  const rc = mapSource(ucmd, ioas, source, cmd, cmd.start);
   if (rc === 0) U.iommu_ioas_map_file.update(payload, cmd);
   return rc;
 }
@@ -151,7 +143,9 @@ export function ioasUnmap({ ctx, payload }: Ucmd): number {
   if (ioas === undefined) return -E.ENOENT;
   if (ctx.immutable) return -E.EBUSY;
   if (cmd.iova === 0n && cmd.length === U.U64_MAX) {
-    cmd.length = ioas.iopt.unmapAll();
+    const bytes = ioas.iopt.unmapAll();
+    if (typeof bytes === "number") return bytes;
+    cmd.length = bytes;
   } else {
     if (cmd.iova === U.U64_MAX || cmd.length === U.U64_MAX) return -E.EOVERFLOW;
     if (cmd.length === 0n) return -E.EINVAL;

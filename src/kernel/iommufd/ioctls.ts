@@ -4,7 +4,11 @@ import type { Task } from "../process/task.ts";
 import type { IommufdCtx } from "./ctx.ts";
 import { destroy } from "./destroy.ts";
 import { hwptAlloc } from "./hwpt.ts";
-import { ioasAlloc, ioasIovaRanges, ioasMap, ioasMapFile, ioasUnmap } from "./ioas.ts";
+import { ioasChangeProcess } from "./change_process.ts";
+import { ioasNoiommuGetPa } from "./get_pa.ts";
+import { ioasAlloc, ioasMap, ioasMapFile, ioasUnmap } from "./ioas.ts";
+import { ioasCopy } from "./ioas_copy.ts";
+import { ioasAllowIovas, ioasIovaRanges } from "./ioas_ranges.ts";
 import { option } from "./option.ts";
 
 /** One call: who asks, on what, and the structure's bytes, which take the reply. */
@@ -34,6 +38,8 @@ function row<F extends Record<string, FieldType>>(
 export const IOCTLS: ReadonlyMap<number, IoctlRow> = new Map([
   [U.IOMMU_DESTROY, row(U.iommu_destroy, "id", destroy)],
   [U.IOMMU_IOAS_ALLOC, row(U.iommu_ioas_alloc, "out_ioas_id", ioasAlloc)],
+  [U.IOMMU_IOAS_ALLOW_IOVAS, row(U.iommu_ioas_allow_iovas, "allowed_iovas", ioasAllowIovas)],
+  [U.IOMMU_IOAS_COPY, row(U.iommu_ioas_copy, "src_iova", ioasCopy)],
   [
     U.IOMMU_IOAS_IOVA_RANGES,
     row(U.iommu_ioas_iova_ranges, "out_iova_alignment", ioasIovaRanges),
@@ -42,5 +48,7 @@ export const IOCTLS: ReadonlyMap<number, IoctlRow> = new Map([
   [U.IOMMU_IOAS_MAP_FILE, row(U.iommu_ioas_map_file, "iova", ioasMapFile)],
   [U.IOMMU_IOAS_UNMAP, row(U.iommu_ioas_unmap, "length", ioasUnmap)],
   [U.IOMMU_OPTION, row(U.iommu_option, "val64", option)],
+  [U.IOMMU_IOAS_CHANGE_PROCESS, row(U.iommu_ioas_change_process, "rsvd", ioasChangeProcess)],
+  [U.IOMMU_IOAS_NOIOMMU_GET_PA, row(U.iommu_ioas_noiommu_get_pa, "out_phys", ioasNoiommuGetPa)],
   [U.IOMMU_HWPT_ALLOC, row(U.iommu_hwpt_alloc, "rsvd", hwptAlloc)],
 ]);

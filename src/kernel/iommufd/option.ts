@@ -1,16 +1,67 @@
 import * as E from "../../uapi/errno.ts";
 import * as U from "../../uapi/iommufd.ts";
+import { CAP_SYS_RESOURCE } from "../process/user.ts";
+import { getIoas } from "./ioas.ts";
 import type { Ucmd } from "./ioctls.ts";
+
+interface OptionCall {
+  readonly op: number;
+  readonly object_id: number;
+  val64: bigint;
+}
 
 /** IOMMU_OPTION. Unknown option, operation or reserved bits: EOPNOTSUPP (FACTS 1.3). */
 export function option(ucmd: Ucmd): number {
   const cmd = U.iommu_option.decode(ucmd.payload);
   if (cmd.rsvd !== 0) return -E.EOPNOTSUPP;
-  const persistence = ucmd.ctx.kernel.image.handover !== "none";
-  if (cmd.option_id !== U.IOMMU_OPTION_PERSISTENT || !persistence) return -E.EOPNOTSUPP;
-  const rc = persistent(ucmd, cmd);
+  const run = handler(ucmd, cmd.option_id);
+  const rc = run?.(ucmd, cmd) ?? -E.EOPNOTSUPP;
   if (rc === 0) U.iommu_option.update(ucmd.payload, cmd);
   return rc;
+}
+
+function handler({ ctx }: Ucmd, id: number): ((u: Ucmd, cmd: OptionCall) => number) | undefined {
+  if (id === U.IOMMU_OPTION_RLIMIT_MODE) return rlimitMode;
+  if (id === U.IOMMU_OPTION_HUGE_PAGES) return hugePages;
+  // The persistence series is not in every kernel.
+  const series = ctx.kernel.image.handover !== "none";
+  return id === U.IOMMU_OPTION_PERSISTENT && series ? persistent : undefined;
+}
+
+/**
+ * IOMMU_OPTION_RLIMIT_MODE: 0, pinned pages count against the user; 1, against the process, as
+ * VFIO's type 1 did it. SET: EPERM without CAP_SYS_RESOURCE, EBUSY once the iommufd was used,
+ * EINVAL for another value.
+ */
+function rlimitMode({ task, ctx }: Ucmd, cmd: OptionCall): number {
+  if (cmd.object_id !== 0) return -E.EOPNOTSUPP;
+  if (cmd.op === U.IOMMU_OPTION_OP_GET) {
+    cmd.val64 = ctx.chargesProcess ? 1n : 0n;
+    return 0;
+  }
+  if (cmd.op !== U.IOMMU_OPTION_OP_SET) return -E.EOPNOTSUPP;
+  if (!task.cred.capable(CAP_SYS_RESOURCE)) return -E.EPERM;
+  if (!ctx.objects.empty) return -E.EBUSY;
+  if (cmd.val64 > 1n) return -E.EINVAL;
+  ctx.chargesProcess = cmd.val64 === 1n;
+  return 0;
+}
+
+/**
+ * IOMMU_OPTION_HUGE_PAGES of an IOAS: with 0 its memory is mapped in pages of 4 KiB. ENOENT; SET:
+ * EINVAL for another value, or once something is mapped into a domain, EADDRINUSE where an area is
+ * no whole pages.
+ */
+function hugePages({ ctx }: Ucmd, cmd: OptionCall): number {
+  const ioas = getIoas(ctx, cmd.object_id);
+  if (ioas === undefined) return -E.ENOENT;
+  if (cmd.op === U.IOMMU_OPTION_OP_GET) {
+    cmd.val64 = ioas.iopt.largePages ? 1n : 0n;
+    return 0;
+  }
+  if (cmd.op !== U.IOMMU_OPTION_OP_SET) return -E.EOPNOTSUPP;
+  if (cmd.val64 > 1n) return -E.EINVAL;
+  return ctx.immutable ? -E.EBUSY : ioas.iopt.setLargePages(cmd.val64 === 1n);
 }
 
 /**
@@ -18,7 +69,7 @@ export function option(ucmd: Ucmd): number {
  * been used yet (EFAULT, seed line 203) nor be marked already (EBUSY). SET 0, and any other value,
  * is EINVAL. GET answers the id, 0 when not persistent.
  */
-function persistent({ ctx }: Ucmd, cmd: { op: number; object_id: number; val64: bigint }): number {
+function persistent({ ctx }: Ucmd, cmd: OptionCall): number {
   if (cmd.object_id !== 0) return -E.EOPNOTSUPP;
   if (cmd.op === U.IOMMU_OPTION_OP_GET) {
     cmd.val64 = BigInt(ctx.persistentId);

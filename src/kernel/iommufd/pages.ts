@@ -1,11 +1,6 @@
-import { PAGE_SIZE } from "../../base/units.ts";
-import { EFAULT, EINVAL, ENOMEM } from "../../uapi/errno.ts";
-import type { Guestmemfs } from "../fs/guestmemfs/guestmemfs.ts";
-import { GuestmemfsFile } from "../fs/guestmemfs/file.ts";
-import { MemfdFile } from "../fs/memfd.ts";
-import type { OpenFile } from "../fs/vfs.ts";
-import type { UserPages } from "../mm/user_pages.ts";
-import type { AddressSpace } from "../process/address_space.ts";
+import type { Account } from "./accounting.ts";
+import type { Area } from "./area.ts";
+import type { PageSource } from "./sources.ts";
 
 /** A contiguous piece of pinned memory: `count` frames from `pfn`. */
 export interface Run {
@@ -13,132 +8,34 @@ export interface Run {
   readonly count: number;
 }
 
-/** Where the pages of an area come from. */
-export interface PageSource {
-  /** Frame of page `index`, pinned, or a negative errno. */
-  pin(index: number, write: boolean): number;
-  unpin(pfn: number): void;
-  /** What KHO has to say about it: file and byte offset; undefined if it cannot outlive a kernel. */
-  readonly persistent?: { readonly handle: number; readonly offset: number };
-  release(): void;
-}
-
-/** Memory of a process, by user address. Pinned with get_user_pages(FOLL_LONGTERM). */
-export class UserSource implements PageSource {
-  constructor(
-    readonly mm: AddressSpace,
-    readonly va: number,
-    readonly userPages: UserPages,
-  ) {}
-
-  /** EFAULT: nothing mapped, mapped read-only and to be written, or VM_PFNMAP / VM_IO memory. */
-  pin(index: number, write: boolean): number {
-    const address = this.va + index * PAGE_SIZE;
-    const vma = this.mm.find(address);
-    if (vma === undefined || (write && !vma.writable)) return -EFAULT;
-    if (vma.backing.kind === "pfnmap" || vma.backing.kind === "io") return -EFAULT;
-    const pfn = this.mm.translate(address);
-    if (pfn < 0) return -ENOMEM;
-    this.userPages.pin(pfn);
-    return pfn;
-  }
-
-  unpin(pfn: number): void {
-    this.userPages.unpin(pfn);
-  }
-
-  release(): void {}
-}
-
-/** A memfd, by offset. The file is held: the pages survive munmap and the process. */
-export class MemfdSource implements PageSource {
-  constructor(readonly file: MemfdFile, readonly start: number) {
-    file.get();
-  }
-
-  pin(index: number): number {
-    const pfn = this.file.pageAt(Math.floor(this.start / PAGE_SIZE) + index);
-    if (pfn < 0) return -EFAULT;
-    this.file.userPages.pin(pfn);
-    return pfn;
-  }
-
-  unpin(pfn: number): void {
-    this.file.userPages.unpin(pfn);
-  }
-
-  release(): void {
-    this.file.put();
-  }
+/** A page that kernel code, not a domain, wants to stay. */
+interface Held {
+  readonly pfn: number;
+  users: number;
 }
 
 /**
- * A guestmemfs file, by offset. There are no struct pages to pin: the file as a whole takes a
- * long-term pin for as long as the area exists (seed line 1937), and the pin lies in the inode, so
- * it outlives the kernel.
+ * The pages behind one or more areas. Each page is pinned once, however many areas, domains and
+ * accesses use it, and only while one does. Its frame number is kept where it is needed anyway: with
+ * the accesses that hold it, or in the tables of an area's storage domain (FACTS 1.4).
  */
-export class GuestmemfsSource implements PageSource {
-  readonly persistent: { readonly handle: number; readonly offset: number };
-
-  /**
-   * `adopt`: the inode carries this pin already, from before the kexec. `writable`: false for
-   * memory the process itself may only read.
-   */
-  constructor(
-    readonly fs: Guestmemfs,
-    readonly ino: number,
-    readonly start: number,
-    adopt: boolean,
-    readonly writable = true,
-  ) {
-    if (!adopt) fs.pin(fs.sb.inode(ino));
-    this.persistent = { handle: ino, offset: start };
-  }
-
-  pin(index: number, write: boolean): number {
-    if (write && !this.writable) return -EFAULT;
-    const page = Math.floor(this.start / PAGE_SIZE) + index;
-    const pfn = this.fs.frameOfPage(this.fs.sb.inode(this.ino), page);
-    return pfn < 0 ? -EFAULT : pfn;
-  }
-
-  unpin(_pfn: number): void {}
-
-  release(): void {
-    this.fs.unpin(this.ino);
-  }
-}
-
-/** A file whose memory cannot be pinned: EINVAL, but only once somebody wants the pages. */
-class UnpinnableSource implements PageSource {
-  pin(): number {
-    return -EINVAL;
-  }
-
-  unpin(): void {}
-
-  release(): void {}
-}
-
-/** The source MAP_FILE makes of a file. */
-export function fileSource(file: OpenFile, start: number): PageSource {
-  if (file instanceof MemfdFile) return new MemfdSource(file, start);
-  if (file instanceof GuestmemfsFile) {
-    return new GuestmemfsSource(file.fs, file.inode.ino, start, false);
-  }
-  return new UnpinnableSource();
-}
-
-/** The pages behind one or more areas: pinned once, however many domains map them (FACTS 1.4). */
 export class IoptPages {
   #areas = 0;
+  /** Areas with a storage domain. */
+  readonly #stored: Area[] = [];
+  readonly #held = new Map<number, Held>();
   /** Pages pinned through this object now. */
   pinned = 0;
 
+  /**
+   * `uptr`: user address or file offset of the first page. `account`: undefined where the source's memory counts against no limit.
+   */
   constructor(
     readonly source: PageSource,
+    readonly uptr: bigint,
     readonly npages: number,
     readonly writable: boolean,
+    public account: Account | undefined,
   ) {}
 
   get(): this {
@@ -150,28 +47,105 @@ export class IoptPages {
     if (--this.#areas === 0) this.source.release();
   }
 
-  /** Pins pages [index, index + count) as contiguous runs, or undoes all of it: an errno. */
-  pin(index: number, count: number): Run[] | number {
-    const runs: { pfn: number; count: number }[] = [];
-    for (let i = 0; i < count; i++) {
-      const pfn = this.source.pin(index + i, this.writable);
+  /**
+   * The frames of pages [index, index + count) as contiguous runs. What is not pinned yet is now;
+   * the caller gives it a holder, or back with {@link letGo}. EFAULT and the like from the source,
+   * ENOMEM beyond the limit: then nothing is pinned that was not before.
+   */
+  acquire(index: number, count: number): Run[] | number {
+    const runs: Run[] = [], fresh: Run[] = [];
+    for (let i = index; i < index + count; i++) {
+      let pfn = this.#known(i);
       if (pfn < 0) {
-        this.unpin(runs);
-        return pfn;
+        pfn = this.source.pin(i, this.writable);
+        if (pfn < 0) {
+          this.#unpin(fresh);
+          return pfn;
+        }
+        append(fresh, pfn);
       }
-      this.pinned++;
-      const last = runs[runs.length - 1];
-      // Superpages hold their frames together across runs: one map call per contiguous piece.
-      if (last !== undefined && last.pfn + last.count === pfn) last.count++;
-      else runs.push({ pfn, count: 1 });
+      append(runs, pfn);
     }
+    const added = total(fresh);
+    const rc = this.account?.charge(added) ?? 0;
+    if (rc < 0) {
+      this.#unpin(fresh);
+      return rc;
+    }
+    this.pinned += added;
     return runs;
   }
 
-  unpin(runs: readonly Run[]): void {
+  /** Unpins those of the pages from `index` on, whose frames are `runs`, that nobody holds any more. */
+  letGo(index: number, runs: readonly Run[]): void {
+    const gone: Run[] = [];
+    let at = index;
     for (const { pfn, count } of runs) {
-      for (let i = 0; i < count; i++) this.source.unpin(pfn + i);
-      this.pinned -= count;
+      for (let i = 0; i < count; i++, at++) if (this.#known(at) < 0) append(gone, pfn + i);
+    }
+    this.#unpin(gone);
+    const count = total(gone);
+    this.account?.uncharge(count);
+    this.pinned -= count;
+  }
+
+  /** An area's storage domain has its frames from now on, or has them no more. */
+  store(area: Area): void {
+    this.#stored.push(area);
+  }
+
+  unstore(area: Area): void {
+    this.#stored.splice(this.#stored.indexOf(area), 1);
+  }
+
+  /** Kernel code takes hold of pages: their frames, or what {@link acquire} answers. */
+  hold(index: number, count: number): number[] | number {
+    const runs = this.acquire(index, count);
+    if (typeof runs === "number") return runs;
+    const frames = runs.flatMap((run) => Array.from({ length: run.count }, (_, i) => run.pfn + i));
+    for (const [i, pfn] of frames.entries()) {
+      const held = this.#held.get(index + i);
+      if (held === undefined) this.#held.set(index + i, { pfn, users: 1 });
+      else held.users++;
+    }
+    return frames;
+  }
+
+  unhold(index: number, count: number): void {
+    for (let i = index; i < index + count; i++) {
+      const held = this.#held.get(i);
+      if (held === undefined || --held.users > 0) continue;
+      this.#held.delete(i);
+      this.letGo(i, [{ pfn: held.pfn, count: 1 }]);
     }
   }
+
+  /** Frame of a pinned page, -1 for one that is not. */
+  #known(index: number): number {
+    const held = this.#held.get(index);
+    if (held !== undefined) return held.pfn;
+    for (const area of this.#stored) {
+      const i = index - area.first;
+      if (i >= 0 && i < area.count) return area.storage?.translate(area.page + i) ?? -1;
+    }
+    return -1;
+  }
+
+  #unpin(runs: readonly Run[]): void {
+    for (const { pfn, count } of runs) {
+      for (let i = 0; i < count; i++) this.source.unpin(pfn + i);
+    }
+  }
+}
+
+/** Contiguous frames are one run: one map call, and a superpage where it fits. */
+function append(runs: Run[], pfn: number): void {
+  const last = runs[runs.length - 1];
+  if (last !== undefined && last.pfn + last.count === pfn) {
+    runs[runs.length - 1] = { pfn: last.pfn, count: last.count + 1 };
+  } else runs.push({ pfn, count: 1 });
+}
+
+function total(runs: readonly Run[]): number {
+  return runs.reduce((sum, run) => sum + run.count, 0);
 }

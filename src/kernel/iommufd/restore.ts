@@ -8,7 +8,9 @@ import { readBigInt, readNumber } from "../kho/abi.ts";
 import { IommufdCtx } from "./ctx.ts";
 import { HwptPaging } from "./hwpt.ts";
 import { Ioas } from "./ioas.ts";
-import { GuestmemfsSource, IoptPages } from "./pages.ts";
+import { Area } from "./area.ts";
+import { IoptPages } from "./pages.ts";
+import { GuestmemfsSource } from "./sources.ts";
 import { IOMMUFD_COMPATIBLE } from "./serialise.ts";
 
 /** Persistent ids the previous kernel handed over, ascending; none of another version's. */
@@ -85,15 +87,14 @@ function restoreArea(
   }
   const source = new GuestmemfsSource(fs, handle, offset, true);
   const npages = Math.ceil((Number(length) + pageOffset) / PAGE_SIZE);
-  const pages = new IoptPages(source, npages, (prot & IOMMU_WRITE) !== 0);
-  return ioas.iopt.restore({
-    start,
-    last: start + length - 1n,
-    prot,
-    pages,
-    pageOffset,
-    storage: undefined,
-  });
+  const pages = new IoptPages(
+    source,
+    BigInt(offset),
+    npages,
+    (prot & IOMMU_WRITE) !== 0,
+    undefined,
+  );
+  return ioas.iopt.restore(new Area(start, start + length - 1n, prot, pages, pageOffset));
 }
 
 /**

@@ -1,3 +1,4 @@
+import { PAGE_SIZE } from "../../base/units.ts";
 import type { Fdt, FdtWriter } from "../../fdt/mod.ts";
 import { KEXEC_KHO_DUMP, type KhoCommand, NOTIFY_BAD, NOTIFY_DONE } from "../kho/abi.ts";
 import type { IommufdCtx } from "./ctx.ts";
@@ -101,7 +102,7 @@ function serialiseIoas(fdt: FdtWriter, ioas: Ioas): number {
     err |= fdt.propU32("iommu-prot", area.prot);
     const file = area.pages.source.persistent;
     err |= fdt.propU64("file-handle", file?.handle ?? 0);
-    err |= fdt.propU64("file-offset", BigInt(file?.offset ?? 0));
+    err |= fdt.propU64("file-offset", BigInt((file?.offset ?? 0) + area.first * PAGE_SIZE));
     err |= fdt.propU32("page-offset", area.pageOffset);
     err |= fdt.endNode();
   });

@@ -57,6 +57,9 @@ const MMAP_BASE = 0x7f0000000000;
 export class AddressSpace {
   #vmas: Vma[] = [];
   #next = MMAP_BASE;
+  /** Pages locked as VFIO's type 1 counts them, and pages under a long-term pin. */
+  lockedVm = 0;
+  pinnedVm = 0;
 
   get vmas(): readonly Vma[] {
     return this.#vmas;

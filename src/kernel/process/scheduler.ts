@@ -4,6 +4,7 @@ import type { Message, Program, Sys } from "../../uapi/sys.ts";
 import type { Dmesg } from "../dmesg.ts";
 import { fails } from "../fault_points.ts";
 import { Task } from "./task.ts";
+import { Credentials, UserTable } from "./user.ts";
 
 /** What a program can die of, and the status it leaves: SIGSEGV, or its guest's triple fault. */
 const DEATHS: Readonly<Record<string, number>> = { SegmentationFault: 139, GuestFault: 134 };
@@ -23,6 +24,7 @@ export class Scheduler {
   #running: Running[] = [];
   #nextPid = 100;
   #stopped = false;
+  readonly users = new UserTable();
   readonly #handler: number;
 
   constructor(
@@ -38,7 +40,7 @@ export class Scheduler {
 
   /** A task that runs no program. */
   newTask(comm: string): Task {
-    return new Task(this.#nextPid++, comm);
+    return new Task(this.#nextPid++, comm, new Credentials(this.users.get(0)));
   }
 
   /** Starts a program; it runs for the first time at once, from the event queue. */

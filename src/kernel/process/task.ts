@@ -2,6 +2,7 @@ import { EBADF } from "../../uapi/errno.ts";
 import type { Message } from "../../uapi/sys.ts";
 import type { OpenFile } from "../fs/vfs.ts";
 import { AddressSpace } from "./address_space.ts";
+import { type Credentials, DEFAULT_MEMLOCK } from "./user.ts";
 
 /** A process: descriptors, memory, and the messages its operator sent. */
 export class Task {
@@ -13,7 +14,10 @@ export class Task {
   /** What the program last told the service manager. */
   status = "";
 
-  constructor(readonly pid: number, readonly comm: string) {}
+  /** Bytes of memory it may lock, and how far it may raise that itself (RLIMIT_MEMLOCK). */
+  memlock = { soft: DEFAULT_MEMLOCK, hard: DEFAULT_MEMLOCK };
+
+  constructor(readonly pid: number, readonly comm: string, readonly cred: Credentials) {}
 
   /** Installs a file at the lowest free descriptor. */
   installFd(file: OpenFile): number {

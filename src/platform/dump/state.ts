@@ -4,7 +4,7 @@ import type { IommufdCtx } from "../../kernel/iommufd/ctx.ts";
 import { IommufdDevice } from "../../kernel/iommufd/device.ts";
 import { HwptPaging } from "../../kernel/iommufd/hwpt.ts";
 import { Ioas } from "../../kernel/iommufd/ioas.ts";
-import type { Area } from "../../kernel/iommufd/io_pagetable.ts";
+import type { Area } from "../../kernel/iommufd/area.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import { loadedTree } from "./tree.ts";
 
@@ -154,14 +154,14 @@ function iommufdState(ctx: IommufdCtx): IommufdState {
   };
 }
 
-function areaState({ start, last, prot, pages }: Area): AreaState {
+function areaState({ start, last, prot, pages, first }: Area): AreaState {
   const file = pages.source.persistent;
   return {
     iova: hex64(start),
     length: hex64(last - start + 1n),
     prot,
     file_handle: hex64(file?.handle ?? 0),
-    file_offset: hex64(file?.offset ?? 0),
+    file_offset: hex64((file?.offset ?? 0) + first * PAGE_SIZE),
   };
 }
 

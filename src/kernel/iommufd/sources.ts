@@ -1,0 +1,139 @@
+import { PAGE_SIZE } from "../../base/units.ts";
+import { EFAULT, EINVAL, ENOMEM } from "../../uapi/errno.ts";
+import { GuestmemfsFile } from "../fs/guestmemfs/file.ts";
+import type { Guestmemfs } from "../fs/guestmemfs/guestmemfs.ts";
+import { MemfdFile } from "../fs/memfd.ts";
+import type { OpenFile } from "../fs/vfs.ts";
+import type { UserPages } from "../mm/user_pages.ts";
+import type { AddressSpace } from "../process/address_space.ts";
+
+/** Where the pages of an area come from. */
+export interface PageSource {
+  /** `file`: needs no process to be pinned again. */
+  readonly kind: "user" | "file";
+  /** False for memory that is no part of the system's: no limit counts it. */
+  readonly accounted: boolean;
+  /** What KHO has to say about it: file and byte offset; undefined if it cannot outlive a kernel. */
+  readonly persistent?: { readonly handle: number; readonly offset: number };
+  /** Frame of page `index`, pinned, or a negative errno. */
+  pin(index: number, write: boolean): number;
+  unpin(pfn: number): void;
+  release(): void;
+}
+
+/** Memory of a process, by user address. Pinned with get_user_pages(FOLL_LONGTERM). */
+export class UserSource implements PageSource {
+  readonly kind = "user";
+  readonly accounted = true;
+
+  constructor(
+    readonly mm: AddressSpace,
+    readonly va: number,
+    readonly userPages: UserPages,
+  ) {}
+
+  /** EFAULT: nothing mapped, mapped read-only and to be written, or VM_PFNMAP / VM_IO memory. */
+  pin(index: number, write: boolean): number {
+    const address = this.va + index * PAGE_SIZE;
+    const vma = this.mm.find(address);
+    if (vma === undefined || (write && !vma.writable)) return -EFAULT;
+    if (vma.backing.kind === "pfnmap" || vma.backing.kind === "io") return -EFAULT;
+    const pfn = this.mm.translate(address);
+    if (pfn < 0) return -ENOMEM;
+    this.userPages.pin(pfn);
+    return pfn;
+  }
+
+  unpin(pfn: number): void {
+    this.userPages.unpin(pfn);
+  }
+
+  release(): void {}
+}
+
+/** A memfd, by offset. The file is held: the pages survive munmap and the process. */
+export class MemfdSource implements PageSource {
+  readonly kind = "file";
+  readonly accounted = true;
+
+  constructor(readonly file: MemfdFile, readonly start: number) {
+    file.get();
+  }
+
+  pin(index: number): number {
+    const pfn = this.file.pageAt(Math.floor(this.start / PAGE_SIZE) + index);
+    if (pfn < 0) return -EFAULT;
+    this.file.userPages.pin(pfn);
+    return pfn;
+  }
+
+  unpin(pfn: number): void {
+    this.file.userPages.unpin(pfn);
+  }
+
+  release(): void {
+    this.file.put();
+  }
+}
+
+/**
+ * A guestmemfs file, by offset. There are no struct pages to pin: the file as a whole takes a
+ * long-term pin for as long as the area exists (seed line 1937), and the pin lies in the inode, so
+ * it outlives the kernel.
+ */
+export class GuestmemfsSource implements PageSource {
+  readonly kind = "file";
+  readonly accounted = false;
+  readonly persistent: { readonly handle: number; readonly offset: number };
+
+  /**
+   * `adopt`: the inode carries this pin already, from before the kexec. `writable`: false for
+   * memory the process itself may only read.
+   */
+  constructor(
+    readonly fs: Guestmemfs,
+    readonly ino: number,
+    readonly start: number,
+    adopt: boolean,
+    readonly writable = true,
+  ) {
+    if (!adopt) fs.pin(fs.sb.inode(ino));
+    this.persistent = { handle: ino, offset: start };
+  }
+
+  pin(index: number, write: boolean): number {
+    if (write && !this.writable) return -EFAULT;
+    const page = Math.floor(this.start / PAGE_SIZE) + index;
+    const pfn = this.fs.frameOfPage(this.fs.sb.inode(this.ino), page);
+    return pfn < 0 ? -EFAULT : pfn;
+  }
+
+  unpin(_pfn: number): void {}
+
+  release(): void {
+    this.fs.unpin(this.ino);
+  }
+}
+
+/** A file whose memory cannot be pinned: EINVAL, but only once somebody wants the pages. */
+class UnpinnableSource implements PageSource {
+  readonly kind = "file";
+  readonly accounted = false;
+
+  pin(): number {
+    return -EINVAL;
+  }
+
+  unpin(): void {}
+
+  release(): void {}
+}
+
+/** The source MAP_FILE makes of a file. */
+export function fileSource(file: OpenFile, start: number): PageSource {
+  if (file instanceof MemfdFile) return new MemfdSource(file, start);
+  if (file instanceof GuestmemfsFile) {
+    return new GuestmemfsSource(file.fs, file.inode.ino, start, false);
+  }
+  return new UnpinnableSource();
+}
