@@ -1,7 +1,7 @@
 import { formatSize, hex, MiB, PAGE_SIZE } from "../base/units.ts";
 import { BLOCK_SIZE } from "./fs/guestmemfs/layout.ts";
-import { Guestmemfs } from "./fs/guestmemfs/guestmemfs.ts";
-import { guestmemfsNotify, handedOverRange, restoreGuestmemfs } from "./fs/guestmemfs/handover.ts";
+import { handedOverRange } from "./fs/guestmemfs/handover.ts";
+import { guestmemfs } from "./fs/mount.ts";
 import { earlyWrites } from "./early_writes.ts";
 import type { Kernel } from "./kernel.ts";
 import { readBootParams } from "./kho/boot_params.ts";
@@ -25,7 +25,7 @@ export function* boot(kernel: Kernel): Generator<number, void, void> {
   const { timing } = machine.profile;
   dmesg.info(`Linux version ${kernel.image.version} (${kernel.image.name})`);
   dmesg.info(`Command line: ${kernel.cmdline}`);
-  const range = setupMemory(kernel);
+  kernel.guestRange = setupMemory(kernel);
   yield timing.earlyBoot;
 
   for (const region of kernel.memblock.free()) kernel.pages.donate(region);
@@ -45,7 +45,8 @@ export function* boot(kernel: Kernel): Generator<number, void, void> {
   kernel.iommufd.init();
   kernel.pci.registerDriver(kernel.vfio);
   kernel.vfs.mkdirs("/dev").add("kvm", { kind: "file", open: () => new KvmFile(kernel) });
-  if (range !== undefined) mountGuestmemfs(kernel, range);
+  const fs = guestmemfs(kernel);
+  if (fs !== undefined) kernel.vfs.mount(GUESTMEMFS_MOUNT, fs);
   yield timing.userspace;
 
   kernel.ready = true;
@@ -85,23 +86,4 @@ function setupMemory(kernel: Kernel): { base: number; size: number } | undefined
     dmesg.info(`guestmemfs: ${hex(range.base)} + ${formatSize(range.size)}`);
   }
   return range;
-}
-
-/** Restores the file system that was handed over, or makes an empty one. */
-function mountGuestmemfs(kernel: Kernel, range: { base: number; size: number }): void {
-  const { dmesg, vfs, kho } = kernel;
-  const handedOver = handedOverRange(kernel) !== undefined;
-  const fs = handedOver
-    ? restoreGuestmemfs(kernel)
-    : Guestmemfs.format(kernel, range.base, range.size);
-  if (fs === undefined) {
-    dmesg.err("guestmemfs: cannot be mounted");
-    return;
-  }
-  kernel.guestmemfs = fs;
-  kernel.iommufd.adoptFiles(fs);
-  vfs.mount(GUESTMEMFS_MOUNT, fs);
-  kho.register("guestmemfs", (command, fdt) => guestmemfsNotify(fs, command, fdt));
-  const files = fs.names().length;
-  dmesg.info(`guestmemfs: mounted${handedOver ? `, ${files} files from before` : ""}`);
 }

@@ -61,6 +61,8 @@ export class Kernel {
   readonly intel: IntelDriver | undefined;
   readonly vfio: VfioPciDriver;
   readonly scheduler: Scheduler;
+  /** Memory set aside for guests, bytes. */
+  guestRange: { readonly base: number; readonly size: number } | undefined;
   guestmemfs: Guestmemfs | undefined;
   /** init runs: programs can be started. */
   ready = false;
@@ -110,12 +112,10 @@ export class Kernel {
     return this.queue.now - this.#bootedAt;
   }
 
-  /** Value of a command-line parameter; undefined when it is not there. */
+  /** Value of a command-line parameter, the last one's; undefined when it is not there. */
   parameter(name: string): string | undefined {
-    for (const word of this.cmdline.split(" ")) {
-      if (word.startsWith(name + "=")) return word.slice(name.length + 1);
-    }
-    return undefined;
+    const word = this.cmdline.split(" ").findLast((w) => w.startsWith(name + "="));
+    return word?.slice(name.length + 1);
   }
 
   console(text: string): void {

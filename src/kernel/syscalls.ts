@@ -7,9 +7,11 @@ import {
   O_EXCL,
   PROT_WRITE,
   SegmentationFault,
+  type Statfs,
   type Sys,
   type VcpuMemory,
 } from "../uapi/sys.ts";
+import { mount } from "./fs/mount.ts";
 import { MemfdFile } from "./fs/memfd.ts";
 import type { Kernel } from "./kernel.ts";
 import { KvmVcpuFile } from "./kvm.ts";
@@ -86,6 +88,31 @@ export class Syscalls implements Sys {
     return this.kernel.vfs.unlink(path);
   }
 
+  mkdir(path: string): number {
+    return this.kernel.vfs.mkdir(path);
+  }
+
+  rename(from: string, to: string): number {
+    return this.kernel.vfs.rename(from, to);
+  }
+
+  link(from: string, to: string): number {
+    return this.kernel.vfs.link(from, to);
+  }
+
+  setxattr(path: string, _name: string, _value: string): number {
+    const node = this.kernel.vfs.lookup(path);
+    return typeof node === "number" ? node : -E.EOPNOTSUPP;
+  }
+
+  statfs(path: string): Statfs | number {
+    return this.kernel.vfs.statfs(path);
+  }
+
+  mount(type: string, target: string, options: string): number {
+    return mount(this.kernel, type, target, options);
+  }
+
   ftruncate(fd: number, size: number): number {
     const file = this.task.file(fd);
     if (file === undefined) return -E.EBADF;
@@ -155,6 +182,10 @@ export class Syscalls implements Sys {
 
   kexecFileLoad(image: string, flags: number): number {
     return this.kernel.kexec.fileLoad(image, flags);
+  }
+
+  kexecLoad(image: string): number {
+    return this.kernel.kexec.load(image);
   }
 
   reboot(command: number): number {

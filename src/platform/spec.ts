@@ -22,6 +22,8 @@ export interface PlatformSpec {
   /** Bytes; see the command line in FACTS 5.1 and 6.1. */
   readonly guestmemfs: number;
   readonly khoScratch: number;
+  /** Words for the end of every kernel's command line. */
+  readonly cmdline?: string;
   readonly seed: number;
 }
 
@@ -34,6 +36,7 @@ export function commandLine(spec: PlatformSpec, vfioIds: readonly string[]): str
   if (spec.guestmemfs > 0) words.push(`guestmemfs=${spec.guestmemfs / MiB}M`);
   if (spec.khoScratch > 0) words.push(`kho_scratch=${spec.khoScratch / MiB}M`);
   if (vfioIds.length > 0) words.push(`vfio-pci.ids=${vfioIds.join(",")}`);
+  if (spec.cmdline) words.push(spec.cmdline);
   return words.join(" ");
 }
 

@@ -18,6 +18,20 @@ export const MAP_ANONYMOUS = 0x20;
 export const LINUX_REBOOT_CMD_KEXEC = 0x45584543;
 export const KEXEC_FILE_UNLOAD = 1;
 
+/** struct statfs, as far as a program here needs it. */
+export interface Statfs {
+  /** Bytes of a block; the next three count blocks. */
+  readonly bsize: number;
+  readonly blocks: number;
+  readonly bfree: number;
+  readonly bavail: number;
+  /** Inodes, and how many of them are free. */
+  readonly files: number;
+  readonly ffree: number;
+  /** Longest name, bytes. */
+  readonly namelen: number;
+}
+
 /** A processor in guest mode: memory as the guest sees it, guest-physical byte addresses. */
 export interface VcpuMemory {
   /** `gpa` must be 4-byte aligned. Throws where nothing is mapped: the guest would triple-fault. */
@@ -44,6 +58,13 @@ export interface Sys {
   /** Names in a directory, sorted, or a negative errno. */
   readdir(path: string): string[] | number;
   unlink(path: string): number;
+  mkdir(path: string): number;
+  rename(from: string, to: string): number;
+  link(from: string, to: string): number;
+  setxattr(path: string, name: string, value: string): number;
+  statfs(path: string): Statfs | number;
+  /** Mounts a file system of a type on a directory. `options`: words with commas between them. */
+  mount(type: string, target: string, options: string): number;
   ftruncate(fd: number, size: number): number;
   /** Size in bytes of an open file, or a negative errno. */
   fsize(fd: number): number;
@@ -66,6 +87,8 @@ export interface Sys {
   ioctlValue(fd: number, command: number, value: number): number;
   /** Loads the next kernel (kexec_file_load). `image`: name of a kernel image. */
   kexecFileLoad(image: string, flags: number): number;
+  /** kexec_load, the older call: the caller brings the segments, and no KHO data goes along. */
+  kexecLoad(image: string): number;
   /** Jumps into the loaded kernel; answers only when it fails. */
   reboot(command: number): number;
 

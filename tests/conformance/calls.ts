@@ -20,7 +20,7 @@ function collect() {
       if (value instanceof Struct) structs.set(value.name, value as unknown as AnyStruct);
     }
     for (const [name, value] of Object.entries(module)) {
-      if (typeof value !== "number" || !/^(IOMMU|VFIO_DEVICE|KVM)_[A-Z_]+$/.test(name)) continue;
+      if (typeof value !== "number" || !/^(IOMMU|VFIO|KVM)_[A-Z0-9_]+$/.test(name)) continue;
       if (value < 0x3b00 || (value > 0x3bff && value < 0xae00)) continue;
       found.set(name, { number: value, struct: structs.get(structName(name)) });
     }
@@ -34,85 +34,133 @@ function structName(ioctl: string): string {
     VFIO_DEVICE_GET_INFO: "vfio_device_info",
     VFIO_DEVICE_GET_REGION_INFO: "vfio_region_info",
     VFIO_DEVICE_GET_IRQ_INFO: "vfio_irq_info",
+    VFIO_DEVICE_SET_IRQS: "vfio_irq_set",
     KVM_SET_USER_MEMORY_REGION: "kvm_userspace_memory_region",
     IOMMU_GET_HW_INFO: "iommu_hw_info",
   };
   return special[ioctl] ?? ioctl.toLowerCase();
 }
 
+/** What a reply says, by name. */
+export type Fields = Readonly<Record<string, bigint | string | string[]>>;
+
 /** What a call answered: its return value, and the reply's fields. */
 export interface Answer {
-  readonly rc: number;
-  readonly fields: Readonly<Record<string, bigint | string | string[]>>;
+  /** Value or negative errno; `SIGNAL`: the process would have been killed by its own access. */
+  readonly rc: number | "SIGNAL";
+  readonly fields: Fields;
 }
 
-const FLAGS: Record<string, number> = {
+type Call = Readonly<Record<string, unknown>>;
+type Numbers = (key: string, otherwise?: number) => number;
+
+/** A call with what its arguments mean. */
+interface Request {
+  readonly sys: Sys;
+  readonly call: Call;
+  readonly names: Names;
+  readonly number: Numbers;
+  /** `${name}` in it replaced by what was saved. */
+  readonly text: (key: string) => string;
+}
+
+type Perform = (request: Request) => Answer | number;
+
+/** Each verb that is a system call, or an access of the program to its memory. */
+const VERBS: Readonly<Record<string, Perform>> = {
+  open: ({ sys, call, text }) => sys.open(text("open"), flags(call.flags ?? ["O_RDWR"])),
+  close: ({ sys, number }) => sys.close(number("close")),
+  unlink: ({ sys, text }) => sys.unlink(text("unlink")),
+  mkdir: ({ sys, text }) => sys.mkdir(text("mkdir")),
+  rename: ({ sys, text }) => sys.rename(text("rename"), text("to")),
+  link: ({ sys, text }) => sys.link(text("link"), text("to")),
+  setxattr: ({ sys, text }) => sys.setxattr(text("setxattr"), "user.hitless", "1"),
+  mount: ({ sys, call, text }) => sys.mount(text("mount"), text("on"), String(call.options ?? "")),
+  statfs({ sys, text }) {
+    const said = sys.statfs(text("statfs"));
+    if (typeof said === "number") return said;
+    const fields = Object.entries(said).map(([k, v]) => [k, BigInt(v)]);
+    return { rc: 0, fields: Object.fromEntries(fields) };
+  },
+  readdir({ sys, text }) {
+    const listed = sys.readdir(text("readdir"));
+    return typeof listed === "number" ? listed : { rc: 0, fields: { names: listed } };
+  },
+  memfd_create: ({ sys, text }) => sys.memfdCreate(text("memfd_create")),
+  ftruncate: ({ sys, number }) => sys.ftruncate(number("ftruncate"), number("size")),
+  fsize({ sys, number }) {
+    const size = sys.fsize(number("fsize"));
+    return size < 0 ? size : { rc: 0, fields: { size: BigInt(size) } };
+  },
+  read,
+  write,
+  mmap,
+  munmap: ({ sys, number }) => sys.munmap(number("munmap"), number("length")),
+  ioctl: ({ sys, call, names, number }) => ioctl(sys, call, names, number("fd")),
+  kexec_file_load: ({ sys, call, text }) =>
+    sys.kexecFileLoad(text("kexec_file_load"), flags(call.flags ?? [])),
+  kexec_load: ({ sys, text }) => sys.kexecLoad(text("kexec_load")),
+  store,
+  load,
+};
+
+export const SYSCALL_VERBS: readonly string[] = Object.keys(VERBS);
+
+/** Numbers by their kernel names, for `flags`. */
+const FLAGS: Readonly<Record<string, number>> = {
   O_RDONLY: S.O_RDONLY,
   O_WRONLY: S.O_WRONLY,
   O_RDWR: S.O_RDWR,
   O_CREAT: S.O_CREAT,
   O_EXCL: S.O_EXCL,
+  KEXEC_FILE_UNLOAD: S.KEXEC_FILE_UNLOAD,
 };
 
+function flags(names: unknown): number {
+  return (names as string[]).reduce((all, name) => {
+    if (FLAGS[name] === undefined) throw new Error(`no flag ${name}`);
+    return all | FLAGS[name];
+  }, 0);
+}
+
 /** Makes one call of a vector. */
-export function perform(sys: Sys, call: Record<string, unknown>, names: Names): Answer {
+export function perform(sys: Sys, verb: string, call: Call, names: Names): Answer {
   const number = (key: string, otherwise = 0) =>
     call[key] === undefined ? otherwise : Number(evaluate(call[key], names));
-  const plain = (rc: number): Answer => ({ rc, fields: {} });
-  const text = (key: string) => expand(String(call[key]), names);
-  if ("open" in call) {
-    const flags = (call.flags as string[] | undefined) ?? ["O_RDWR"];
-    return plain(sys.open(text("open"), flags.reduce((all, f) => all | FLAGS[f], 0)));
+  const text = (key: string) =>
+    String(call[key]).replaceAll(/\$\{(\w+)\}/g, (_, name) => String(names.get(name)));
+  try {
+    const answer = VERBS[verb]({ sys, call, names, number, text });
+    return typeof answer === "number" ? { rc: answer, fields: {} } : answer;
+  } catch (error) {
+    if (!(error instanceof S.SegmentationFault)) throw error;
+    return { rc: "SIGNAL", fields: {} };
   }
-  if ("close" in call) return plain(sys.close(number("close")));
-  if ("unlink" in call) return plain(sys.unlink(text("unlink")));
-  if ("memfd_create" in call) return plain(sys.memfdCreate(text("memfd_create")));
-  if ("ftruncate" in call) return plain(sys.ftruncate(number("ftruncate"), number("size")));
-  if ("kexec_file_load" in call) return plain(sys.kexecFileLoad(text("kexec_file_load"), 0));
-  if ("munmap" in call) return plain(sys.munmap(number("munmap"), number("length")));
-  if ("mmap" in call) return plain(mmap(sys, call, number));
-  if ("store" in call) {
-    sys.store32(number("store"), number("value"));
-    return plain(0);
-  }
-  if ("load" in call) {
-    return { rc: 0, fields: { value: BigInt(sys.load32(number("load")) >>> 0) } };
-  }
-  if ("read" in call) return read(sys, call, number);
-  if ("write" in call) return plain(write(sys, call, number));
-  if ("readdir" in call) {
-    const listed = sys.readdir(text("readdir"));
-    return typeof listed === "number" ? plain(listed) : { rc: 0, fields: { names: listed } };
-  }
-  if ("ioctl" in call) return ioctl(sys, call, names, number("fd"));
-  throw new Error(`no verb in ${JSON.stringify(call)}`);
 }
 
-/** `$name` inside a path. */
-function expand(text: string, names: Names): string {
-  return text.replaceAll(/\$\{(\w+)\}/g, (_, name) => String(names.get(name)));
-}
-
-type Numbers = (key: string, otherwise?: number) => number;
-
-function mmap(sys: Sys, call: Record<string, unknown>, number: Numbers): number {
+function mmap({ sys, call, number }: Request): number {
   const prot = S.PROT_READ | (call.readonly === true ? 0 : S.PROT_WRITE);
-  const anonymous = call.fd === undefined;
-  const flags = anonymous ? S.MAP_PRIVATE | S.MAP_ANONYMOUS : S.MAP_SHARED;
+  const shared = call.private === true ? S.MAP_PRIVATE : S.MAP_SHARED;
+  const flags = call.fd === undefined ? S.MAP_PRIVATE | S.MAP_ANONYMOUS : shared;
   return sys.mmap(number("mmap"), prot, flags, number("fd", -1), number("offset"));
 }
 
-function read(sys: Sys, call: Record<string, unknown>, number: Numbers): Answer {
+const hexOf = (bytes: Uint8Array) =>
+  [...bytes].map((b) => b.toString(16).padStart(2, "0")).join("");
+
+function read({ sys, call, number }: Request): Answer | number {
   const length = number("length", 4096);
   const got = call.offset === undefined
     ? sys.read(number("read"), length)
     : sys.pread(number("read"), length, number("offset"));
-  if (typeof got === "number") return { rc: got, fields: {} };
-  const bytes = [...got].map((b) => b.toString(16).padStart(2, "0")).join("");
-  return { rc: got.length, fields: { text: new TextDecoder().decode(got), bytes } };
+  if (typeof got === "number") return got;
+  const text = new TextDecoder().decode(got);
+  const isNumber = /^(0x[0-9a-f]+|\d+)\n?$/.test(text);
+  const fields = { text, bytes: hexOf(got), ...(isNumber && { number: BigInt(text.trim()) }) };
+  return { rc: got.length, fields };
 }
 
-function write(sys: Sys, call: Record<string, unknown>, number: Numbers): number {
+function write({ sys, call, number }: Request): number {
   const bytes = call.bytes === undefined
     ? new TextEncoder().encode(String(call.text))
     : hexBytes(String(call.bytes));
@@ -121,7 +169,21 @@ function write(sys: Sys, call: Record<string, unknown>, number: Numbers): number
     : sys.pwrite(number("write"), bytes, number("offset"));
 }
 
-function ioctl(sys: Sys, call: Record<string, unknown>, names: Names, fd: number): Answer {
+function store({ sys, call, number }: Request): number {
+  if (call.bytes === undefined) sys.store32(number("store"), number("value"));
+  else sys.copyOut(number("store"), hexBytes(String(call.bytes)));
+  return 0;
+}
+
+function load({ sys, call, number }: Request): Answer {
+  if (call.length === undefined) {
+    return { rc: 0, fields: { value: BigInt(sys.load32(number("load")) >>> 0) } };
+  }
+  const bytes = sys.copyIn(number("load"), number("length"));
+  return { rc: 0, fields: { bytes: hexOf(bytes) } };
+}
+
+function ioctl(sys: Sys, call: Call, names: Names, fd: number): Answer {
   const name = String(call.ioctl);
   const known = IOCTLS.get(name);
   const command = known?.number ?? Number(name);
@@ -138,7 +200,7 @@ function ioctl(sys: Sys, call: Record<string, unknown>, names: Names, fd: number
 }
 
 function payloadOf(
-  call: Record<string, unknown>,
+  call: Call,
   struct: AnyStruct | undefined,
   names: Names,
 ): Uint8Array {

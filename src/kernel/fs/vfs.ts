@@ -1,4 +1,5 @@
-import { EACCES, ENOENT, ENOTDIR, EROFS } from "../../uapi/errno.ts";
+import * as E from "../../uapi/errno.ts";
+import type { Statfs } from "../../uapi/sys.ts";
 import type { Task } from "../process/task.ts";
 import type { Backing } from "../process/address_space.ts";
 
@@ -48,6 +49,8 @@ export interface FsDir {
   create?(name: string): FsFile | number;
   /** Removes a file; 0 or an errno. */
   unlink?(name: string): number;
+  /** Absent where there is nothing to count. */
+  statfs?(): Statfs;
 }
 
 export type FsNode = FsFile | FsDir;
@@ -81,6 +84,22 @@ export class PlainDir implements FsDir {
   }
 }
 
+/** Longest name of a file and longest path, bytes. */
+export const NAME_MAX = 255;
+const PATH_MAX = 4096;
+/** What a file system without blocks of its own says of itself. */
+const NO_BLOCKS: Statfs = {
+  bsize: 4096,
+  blocks: 0,
+  bfree: 0,
+  bavail: 0,
+  files: 0,
+  ffree: 0,
+  namelen: NAME_MAX,
+};
+
+const bytesOf = (text: string) => new TextEncoder().encode(text).length;
+
 /** The file system tree of one boot. */
 export class Vfs {
   readonly root = new PlainDir();
@@ -99,13 +118,25 @@ export class Vfs {
     this.mkdirs(parts.join("/")).add(name, dir);
   }
 
-  /** The node at an absolute path, or ENOENT / ENOTDIR. */
+  /** mount(2)'s part: hides what was at the path. ENOTDIR; EBUSY: it is mounted there already. */
+  mountOver(path: string, dir: FsDir): number {
+    const under = this.lookup(path);
+    if (typeof under === "number") return under;
+    if (under.kind !== "dir") return -E.ENOTDIR;
+    if (under === dir || under === this.root) return -E.EBUSY;
+    this.mount(path, dir);
+    return 0;
+  }
+
+  /** The node at an absolute path, or ENOENT, ENOTDIR, ENAMETOOLONG. */
   lookup(path: string): FsNode | number {
+    if (bytesOf(path) >= PATH_MAX) return -E.ENAMETOOLONG;
     let node: FsNode = this.root;
     for (const part of path.split("/").filter((p) => p !== "")) {
-      if (node.kind !== "dir") return -ENOTDIR;
+      if (node.kind !== "dir") return -E.ENOTDIR;
+      if (bytesOf(part) > NAME_MAX) return -E.ENAMETOOLONG;
       const next: FsNode | undefined = node.lookup(part);
-      if (next === undefined) return -ENOENT;
+      if (next === undefined) return -E.ENOENT;
       node = next;
     }
     return node;
@@ -115,17 +146,66 @@ export class Vfs {
   parent(path: string): [FsDir, string] | number {
     const parts = path.split("/").filter((p) => p !== "");
     const name = parts.pop();
-    if (name === undefined) return -EACCES;
+    if (name === undefined) return -E.EACCES;
+    if (bytesOf(path) >= PATH_MAX || bytesOf(name) > NAME_MAX) return -E.ENAMETOOLONG;
     const dir = this.lookup(parts.join("/"));
     if (typeof dir === "number") return dir;
-    return dir.kind === "dir" ? [dir, name] : -ENOTDIR;
+    return dir.kind === "dir" ? [dir, name] : -E.ENOTDIR;
   }
 
   unlink(path: string): number {
     const parent = this.parent(path);
     if (typeof parent === "number") return parent;
     const [dir, name] = parent;
-    if (dir.lookup(name) === undefined) return -ENOENT;
-    return dir.unlink ? dir.unlink(name) : -EROFS;
+    const node = dir.lookup(name);
+    if (node === undefined) return -E.ENOENT;
+    if (node.kind === "dir") return -E.EISDIR;
+    return dir.unlink ? dir.unlink(name) : -E.EROFS;
+  }
+
+  /** EEXIST; else EPERM: no file system here has directories that a program can make. */
+  mkdir(path: string): number {
+    const node = this.lookup(path);
+    if (typeof node !== "number") return -E.EEXIST;
+    const parent = this.parent(path);
+    return typeof parent === "number" ? parent : -E.EPERM;
+  }
+
+  /** ENOENT, EXDEV; 0 for a file onto itself; else EPERM: no file system here can do it. */
+  rename(from: string, to: string): number {
+    const dirs = this.#parents(from, to);
+    if (typeof dirs === "number") return dirs;
+    const node = this.lookup(from);
+    if (typeof node === "number") return node;
+    const [[dir, name], [toDir, toName]] = dirs;
+    return dir === toDir && name === toName ? 0 : -E.EPERM;
+  }
+
+  /** A second name: ENOENT, EXDEV, EEXIST; else EPERM: no file system here can do it. */
+  link(from: string, to: string): number {
+    const node = this.lookup(from);
+    if (typeof node === "number") return node;
+    if (typeof this.lookup(to) !== "number") return -E.EEXIST;
+    const dirs = this.#parents(from, to);
+    return typeof dirs === "number" ? dirs : -E.EPERM;
+  }
+
+  /** Both parents; EXDEV where one of them is in a mounted file system and the other is not. */
+  #parents(from: string, to: string): [[FsDir, string], [FsDir, string]] | number {
+    const a = this.parent(from);
+    if (typeof a === "number") return a;
+    const b = this.parent(to);
+    if (typeof b === "number") return b;
+    const own = (dir: FsDir) => dir instanceof PlainDir;
+    return a[0] !== b[0] && !(own(a[0]) && own(b[0])) ? -E.EXDEV : [a, b];
+  }
+
+  /** Of the file system that the path lies in. */
+  statfs(path: string): Statfs | number {
+    const node = this.lookup(path);
+    if (typeof node === "number") return node;
+    if (node.kind === "dir") return node.statfs?.() ?? NO_BLOCKS;
+    const parent = this.parent(path);
+    return typeof parent === "number" ? parent : parent[0].statfs?.() ?? NO_BLOCKS;
   }
 }

@@ -4,7 +4,9 @@ import { KEXEC_FILE_UNLOAD } from "../../uapi/sys.ts";
 import { findImage, type KernelImage } from "../image.ts";
 import type { Kernel } from "../kernel.ts";
 import { FrameUse } from "../mm/frames.ts";
+import type { Region } from "../mm/memblock.ts";
 import { BOOT_PARAMS, encodeBootParams } from "./boot_params.ts";
+import type { KhoDump } from "./kho.ts";
 
 /** Where an image goes when there is no scratch region to put it in. */
 export const IMAGE_BASE = 1 * MiB;
@@ -44,6 +46,13 @@ export class Kexec {
     return dt !== undefined && dt === this.kernel.kho.dump?.dt;
   }
 
+  /** kexec_load: like {@link fileLoad}, but KHO has no part in it (FACTS 6.1). */
+  load(name: string): number {
+    if (this.kernel.rebooting) return -E.EBUSY;
+    const image = findImage(name);
+    return image === undefined ? -E.ENOENT : this.#load(image, undefined, undefined);
+  }
+
   /**
    * Loads (or unloads) the next kernel. The KHO tree is COPIED here: load before activate hands
    * nothing over, silently (FACTS 6.1). ENOENT: no such image; ENOMEM; EBUSY once reboot(2) holds
@@ -58,8 +67,12 @@ export class Kexec {
     const image = findImage(name);
     if (image === undefined) return -E.ENOENT;
     const { kho } = this.kernel;
+    return this.#load(image, kho.scratch, kho.dump);
+  }
+
+  #load(image: KernelImage, scratch: Region | undefined, dump: KhoDump | undefined): number {
     const parts: { dest: number; bytes: Uint8Array }[] = [];
-    let at = kho.scratch?.start ?? IMAGE_BASE;
+    let at = scratch?.start ?? IMAGE_BASE;
     const place = (bytes: Uint8Array): number => {
       const dest = at;
       parts.push({ dest, bytes });
@@ -67,11 +80,10 @@ export class Kexec {
       return dest;
     };
     const base = place(imageBytes(image));
-    const dump = kho.dump;
     const memCache = dump ? encodeMem(dump.mem) : new Uint8Array(0);
     const dt = dump ? place(dump.dt) : 0;
     const cache = dump ? place(memCache) : 0;
-    if (kho.scratch !== undefined && at > kho.scratch.end) return -E.ENOMEM;
+    if (scratch !== undefined && at > scratch.end) return -E.ENOMEM;
     const params = encodeBootParams({
       image: base,
       imageSize: IMAGE_SIZE,
@@ -79,8 +91,8 @@ export class Kexec {
       dtSize: dump?.dt.length ?? 0,
       memCache: cache,
       memCacheSize: memCache.length,
-      scratch: kho.scratch?.start ?? 0,
-      scratchSize: kho.scratch ? kho.scratch.end - kho.scratch.start : 0,
+      scratch: scratch?.start ?? 0,
+      scratchSize: scratch ? scratch.end - scratch.start : 0,
     });
     parts.push({ dest: BOOT_PARAMS, bytes: params });
     return this.#adopt(image, parts, dump?.dt);
