@@ -4,7 +4,7 @@ import type { Kernel } from "../kernel/kernel.ts";
 import type { Look } from "./checks.ts";
 import type { UnitReader } from "./translation.ts";
 
-/** What hardware goes by for a device: what it has cached, else what is in memory. */
+/** What hardware goes by for a requester: what it has cached, else what is in memory. */
 interface UsedContext {
   readonly did: number;
   /** Frame of the top table; -1 for pass-through. */
@@ -13,46 +13,72 @@ interface UsedContext {
   readonly cached: boolean;
 }
 
-function usedContexts(units: readonly UnitReader[]): Map<number, UsedContext> {
-  const used = new Map<number, UsedContext>();
-  for (const unit of units) {
-    if (!unit.translates) continue;
-    for (const { sid, did, root } of unit.live.contexts) {
-      used.set(sid, { did, root, idName: unit.idName, cached: false });
-    }
-    for (const { sid, context } of unit.cachedContexts()) {
-      if (context === undefined) used.delete(sid);
-      else used.set(sid, { ...context, idName: unit.idName, cached: true });
+/** Contexts by source id and PASID. */
+class UsedContexts {
+  readonly #used = new Map<number, { sid: number; pasid: number | undefined; it: UsedContext }>();
+
+  constructor(units: readonly UnitReader[]) {
+    for (const unit of units) {
+      if (!unit.translates) continue;
+      const { idName } = unit;
+      for (const { sid, pasid, did, root } of unit.live.contexts) {
+        this.#set(sid, pasid, { did, root, idName, cached: false });
+      }
+      for (const { sid, pasid, context } of unit.cachedContexts()) {
+        if (context === undefined) this.take(sid, pasid);
+        else this.#set(sid, pasid, { ...context, idName, cached: true });
+      }
     }
   }
-  return used;
+
+  #set(sid: number, pasid: number | undefined, it: UsedContext): void {
+    this.#used.set(key(sid, pasid), { sid, pasid, it });
+  }
+
+  take(sid: number, pasid: number | undefined): UsedContext | undefined {
+    const found = this.#used.get(key(sid, pasid));
+    this.#used.delete(key(sid, pasid));
+    return found?.it;
+  }
+
+  /** Those that nobody has taken. */
+  rest() {
+    return this.#used.values();
+  }
 }
 
-/** Every group's domain against what hardware goes by, and the other way round. */
+function key(sid: number, pasid = -1): number {
+  return (pasid + 1) * 65536 + sid;
+}
+
+/** Every group's domains against what hardware goes by, and the other way round. */
 export function domainInHardware(kernel: Kernel, units: readonly UnitReader[], look: Look): void {
   const { groups } = kernel.iommu;
   if (groups.length === 0) return;
   look.premises.add("groups-probed");
-  const used = usedContexts(units);
-  for (const { id, dev, domain } of groups) {
-    const context = used.get(dev.sid);
-    used.delete(dev.sid);
-    if (agrees(domain, context)) continue;
-    const off = units.some((u) => !u.translates);
-    look.findings.push({
-      invariant: "domain-in-hardware",
-      subject: look.nameOf(dev.sid),
-      detail: `group ${id} is on ${domainText(domain, units[0]?.idName)}, hardware ${
-        contextText(context, off)
-      }`,
-    });
+  const used = new UsedContexts(units);
+  const off = units.some((u) => !u.translates);
+  const report = (sid: number, detail: string) =>
+    look.findings.push({ invariant: "domain-in-hardware", subject: look.nameOf(sid), detail });
+  for (const { id, dev: { sid }, domain, pasids } of groups) {
+    const compare = (who: string, of: IommuDomain, context: UsedContext | undefined) => {
+      if (agrees(of, context)) return;
+      const is = domainText(of, units[0]?.idName);
+      report(sid, `${who} is on ${is}, hardware ${contextText(context, off)}`);
+    };
+    compare(`group ${id}`, domain, used.take(sid, undefined));
+    for (const [pasid, of] of pasids) {
+      compare(`PASID ${pasid} of group ${id}`, of, used.take(sid, pasid));
+    }
+    // PASID 0 is nobody's: where it leads anywhere, then to where requests without one go.
+    const zero = used.take(sid, 0);
+    if (zero !== undefined) compare(`PASID 0 of group ${id}`, domain, zero);
   }
-  for (const [sid, context] of used) {
-    look.findings.push({
-      invariant: "domain-in-hardware",
-      subject: look.nameOf(sid),
-      detail: `there is no group, hardware ${contextText(context, false)}`,
-    });
+  for (const { sid, pasid, it } of used.rest()) {
+    const who = groups.some((g) => g.dev.sid === sid)
+      ? `PASID ${pasid} is on no domain`
+      : `there is no group${pasid === undefined ? "" : ` for PASID ${pasid}`}`;
+    report(sid, `${who}, hardware ${contextText(it, false)}`);
   }
 }
 

@@ -8,20 +8,31 @@ export function iotlbFresh(unit: UnitReader, look: Look): void {
   for (const entry of unit.cachedTranslations()) {
     look.premises.add("iotlb-filled");
     // An entry under a DID no device has can hurt nobody until the DID is used again.
-    const contexts = unit.live.contexts.filter((c) => c.did === entry.did && c.root >= 0);
-    const stale = contexts.map((c) => stalePage(unit, c, entry)).find((page) => page >= 0);
-    if (stale === undefined) continue;
-    const cached = entry.pfn + stale - entry.page;
-    look.findings.push({
-      invariant: "iotlb-fresh",
-      subject: unit.name,
-      address: stale * PAGE_SIZE,
-      detail: `IOTLB has ${unit.idName} ${entry.did} IOVA ${hex(stale * PAGE_SIZE)} ` +
-        `${isAbsence(entry) ? "as absent" : `at ${hex(cached * PAGE_SIZE)}`}, ` +
-        "the tables say otherwise",
-    });
-    return;
+    for (const context of unit.live.contexts) {
+      if (context.did !== entry.did || context.tag !== entry.tag || context.root < 0) continue;
+      const page = stalePage(unit, context, entry);
+      if (page < 0) continue;
+      look.findings.push({
+        invariant: "iotlb-fresh",
+        subject: unit.name,
+        address: page * PAGE_SIZE,
+        detail: staleText(unit, entry, page, requester(context, look)),
+      });
+      return;
+    }
   }
+}
+
+function staleText(unit: UnitReader, entry: CachedTranslation, page: number, whose: string) {
+  const has = isAbsence(entry)
+    ? "as absent"
+    : `at ${hex((entry.pfn + page - entry.page) * PAGE_SIZE)}`;
+  return `IOTLB has ${unit.idName} ${entry.did} IOVA ${hex(page * PAGE_SIZE)} ${has}, ` +
+    `the tables of ${whose} say otherwise`;
+}
+
+function requester({ sid, pasid }: Context, look: Look): string {
+  return look.nameOf(sid) + (pasid === undefined ? "" : ` PASID ${pasid}`);
 }
 
 /** A unit in caching mode remembers that there was nothing. */
@@ -37,6 +48,8 @@ function stalePage(unit: UnitReader, context: Context, entry: CachedTranslation)
     if (now === undefined) return isAbsence(entry) ? -1 : page;
     const moved = now.pfn !== entry.pfn + page - entry.page;
     if (moved || now.read !== entry.read || now.write !== entry.write) return page;
+    // Cached as written: hardware would not note the next write.
+    if (now.unwritten === true && now.write && entry.unwritten !== true) return page;
     // A superpage that was split may have kept only some of its pages.
     page += now.span;
   }

@@ -182,7 +182,7 @@ export class Meters implements DmaObserver {
     meter.lastTried = this.now;
     if (code === DMA_BUS_MASTER_OFF) meter.blocked++;
     else meter.lastBad = this.now;
-    if (code < 0 && code > -256) {
+    if (code < 0 && code > DMA_BUS_MASTER_OFF) {
       meter.faultCount++;
       meter.faults.set(-code, (meter.faults.get(-code) ?? 0) + 1);
     } else if (code !== DMA_BUS_MASTER_OFF) meter.aborted++;

@@ -1,8 +1,9 @@
 import type { Memory } from "../machine/memory.ts";
 import type { VtdUnit } from "../machine/vtd/unit.ts";
-import type { Context, Found, Tables } from "./translation.ts";
+import { type Context, type Found, NO_TABLES, type Tables, TableSet } from "./translation.ts";
+import { collect, lookUpPage, type Paging, pointer, reservedHigh } from "./vtd_paging.ts";
 
-/** A device's context in VT-d: read word by word, believing nobody. */
+/** A device's context in VT-d's legacy mode: read word by word, believing nobody. */
 export interface LiveContext extends Context {
   readonly agaw: number;
 }
@@ -11,37 +12,30 @@ export type LiveTables = Tables<LiveContext>;
 
 const PASS_THROUGH = 2;
 
-const pointer = (memory: Memory, pfn: number, word: number): number =>
-  ((memory.load(pfn, word + 1) & 0xfffff) << 20) | (memory.load(pfn, word) >>> 12);
-
-/** Bits of an entry's high word that are reserved up to bit `top` of it, by the host's width. */
-const reservedHigh = (unit: VtdUnit, top: number): number =>
-  (-1 << (unit.capability.hostWidth - 32)) & (top >= 31 ? -1 : (2 << top) - 1);
-
 /** Walks root → context → tables of a unit that translates, as far as hardware would. */
 export function liveTables(memory: Memory, unit: VtdUnit): LiveTables {
   const contexts: LiveContext[] = [];
-  const tables = new Set<number>(), doubled = new Set<number>();
+  const found = new TableSet();
   const root = unit.rootPfn;
-  if (!unit.translationEnabled || root < 0 || !memory.isRam(root)) {
-    return { contexts, tables: [], doubled: [] };
-  }
-  tables.add(root);
+  if (!unit.translationEnabled || root < 0 || !memory.isRam(root)) return NO_TABLES;
+  found.add(root);
   for (let bus = 0; bus < 256; bus++) {
     const table = contextTable(memory, unit, bus);
     if (table < 0) continue;
-    if (tables.has(table)) doubled.add(table);
-    tables.add(table);
+    found.add(table);
     for (let devfn = 0; devfn < 256; devfn++) {
       const context = readContext(memory, unit, table, (bus << 8) | devfn);
       if (context !== undefined) contexts.push(context);
     }
   }
   // Two devices may well share a root: that is one domain.
-  const found = { tables, doubled, walked: new Set<number>() };
   const roots = new Map(contexts.map((c) => [`${c.root} ${c.agaw}`, c]));
-  for (const { root, agaw } of roots.values()) collect(memory, unit, root, agaw + 2, found);
-  return { contexts, tables: [...tables], doubled: [...doubled] };
+  for (const context of roots.values()) collect(memory, unit, paging(context), found);
+  return found.with(contexts);
+}
+
+function paging({ root, agaw }: LiveContext): Paging {
+  return { root, levels: agaw + 2, first: false, noting: false };
 }
 
 /** Frame of a bus's context table; -1 where hardware finds none it would read. */
@@ -79,39 +73,6 @@ function readContext(
   return { sid, did, agaw, root: pointer(memory, table, word) };
 }
 
-interface Collected {
-  readonly tables: Set<number>;
-  readonly doubled: Set<number>;
-  /** Tables with the level they were walked at: frame * 8 + level. */
-  readonly walked: Set<number>;
-}
-
-function collect(
-  memory: Memory,
-  unit: VtdUnit,
-  table: number,
-  level: number,
-  into: Collected,
-): void {
-  if (table < 0 || !memory.isRam(table)) return;
-  if (into.tables.has(table)) into.doubled.add(table);
-  into.tables.add(table);
-  if (level === 1 || into.walked.has(table * 8 + level)) return;
-  into.walked.add(table * 8 + level);
-  const reserved = reservedHigh(unit, 19);
-  for (let word = 0; word < 1024; word += 2) {
-    const lo = memory.load(table, word);
-    if ((lo & 3) === 0 || (lo & 0x80) !== 0) continue;
-    if ((memory.load(table, word + 1) & reserved) !== 0) continue;
-    collect(memory, unit, pointer(memory, table, word), level - 1, into);
-  }
-}
-
-/** Bits of the addresses that reach a context's tables at all. */
-function width(unit: VtdUnit, context: LiveContext): number {
-  return Math.min(30 + 9 * context.agaw, unit.capability.mgaw);
-}
-
 /** What a context's tables say of a page; undefined where hardware would find no way. */
 export function lookUp(
   memory: Memory,
@@ -119,33 +80,7 @@ export function lookUp(
   context: LiveContext,
   page: number,
 ): Found | undefined {
-  if (page >= 2 ** (width(unit, context) - 12)) return undefined;
-  if (context.root < 0) return { pfn: page, read: true, write: true, span: 1 };
-  const { superpages, snoopControl } = unit.capability;
-  let table = context.root;
-  let permission = 3;
-  for (let level = context.agaw + 2; level >= 1; level--) {
-    if (!memory.isRam(table)) return undefined;
-    const span = 512 ** (level - 1);
-    const word = (Math.floor(page / span) & 511) * 2;
-    const lo = memory.load(table, word);
-    permission &= lo;
-    if (permission === 0) return undefined;
-    if ((memory.load(table, word + 1) & reservedHigh(unit, 19)) !== 0) return undefined;
-    const pfn = pointer(memory, table, word);
-    const large = level > 1 && (lo & 0x80) !== 0;
-    if (level > 1 && !large) {
-      table = pfn;
-      continue;
-    }
-    if (large && (((superpages << 2) >>> level) & 1) === 0) return undefined;
-    if (pfn % span !== 0 || (!snoopControl && (lo & 0x800) !== 0)) return undefined;
-    return {
-      pfn: pfn + page % span,
-      read: (permission & 1) !== 0,
-      write: (permission & 2) !== 0,
-      span,
-    };
-  }
-  return undefined;
+  if (context.root >= 0) return lookUpPage(memory, unit, paging(context), page);
+  const bits = Math.min(30 + 9 * context.agaw, unit.capability.mgaw);
+  return page < 2 ** (bits - 12) ? { pfn: page, read: true, write: true, span: 1 } : undefined;
 }

@@ -6,10 +6,14 @@
 /** A device's translation as it stands in memory. */
 export interface Context {
   readonly sid: number;
+  /** Of the requests it is for; missing: of those without a PASID. */
+  readonly pasid?: number;
   /** The id that tags its cached translations: DID, VMID, DomainID. */
   readonly did: number;
   /** Frame of the first page table; -1 for a context that passes everything through. */
   readonly root: number;
+  /** The PASID in the tag of its cached translations, where that has one beside {@link did}. */
+  readonly tag?: number;
 }
 
 /** Every page of tables hardware can reach, and every device's context. */
@@ -28,22 +32,30 @@ export interface Found {
   readonly write: boolean;
   /** Pages under the entry: 1, 512, 512 * 512. */
   readonly span: number;
+  /** Hardware notes writes in the entry, and has noted none. */
+  readonly unwritten?: boolean;
 }
 
 /** A translation that a unit has cached. Neither read nor write: it remembers there was none. */
 export interface CachedTranslation {
   readonly did: number;
+  /** A PASID in its tag. */
+  readonly tag?: number;
   readonly page: number;
   readonly pfn: number;
   /** Bytes. */
   readonly size: number;
   readonly read: boolean;
   readonly write: boolean;
+  /** The next write will still be noted in the tables. */
+  readonly unwritten?: boolean;
 }
 
 /** A device's context that a unit has cached; undefined: it remembers that it is blocked. */
 export interface CachedContext {
   readonly sid: number;
+  /** As {@link Context.pasid}. */
+  readonly pasid?: number;
   readonly context: { readonly did: number; readonly root: number } | undefined;
 }
 

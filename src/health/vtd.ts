@@ -1,12 +1,22 @@
 import type { Memory } from "../machine/memory.ts";
+import { Mode } from "../machine/vtd/registers.ts";
 import type { VtdUnit } from "../machine/vtd/unit.ts";
 import { type LiveContext, liveTables, lookUp } from "./tables.ts";
-import type { UnitReader } from "./translation.ts";
+import { type CachedTranslation, NO_TABLES, type UnitReader } from "./translation.ts";
+import { cachedPasids, lookUpScalable, type PasidContext, scalableTables } from "./vtd_scalable.ts";
 
 const PASS_THROUGH = 2;
 
-/** A VT-d unit. */
-export function readVtd(memory: Memory, unit: VtdUnit): UnitReader<LiveContext> {
+/** A VT-d unit, in whichever mode it runs. */
+export function readVtd(memory: Memory, unit: VtdUnit): UnitReader {
+  const { mode } = unit;
+  if (mode === Mode.scalable) return readScalable(memory, unit);
+  const legacy = readLegacy(memory, unit);
+  // A table mode the unit lacks lets nothing through.
+  return mode === Mode.unknown ? { ...legacy, live: NO_TABLES, *cachedContexts() {} } : legacy;
+}
+
+function readLegacy(memory: Memory, unit: VtdUnit): UnitReader<LiveContext> {
   return {
     name: unit.name,
     idName: "DID",
@@ -18,7 +28,26 @@ export function readVtd(memory: Memory, unit: VtdUnit): UnitReader<LiveContext> 
         yield { sid, context: reason === 0 ? { did, root } : undefined };
       }
     },
-    cachedTranslations: () => unit.iotlb.entries(),
+    cachedTranslations: () => cachedTranslations(unit),
     lookUp: (context, page) => lookUp(memory, unit, context, page),
   };
+}
+
+function readScalable(memory: Memory, unit: VtdUnit): UnitReader<PasidContext> {
+  return {
+    name: unit.name,
+    idName: "DID",
+    translates: true,
+    live: scalableTables(memory, unit),
+    cachedContexts: () => cachedPasids(memory, unit),
+    cachedTranslations: () => cachedTranslations(unit),
+    lookUp: (context, page) => lookUpScalable(memory, unit, context, page),
+  };
+}
+
+function* cachedTranslations(unit: VtdUnit): Generator<CachedTranslation> {
+  for (const { pasid, writeWalks, ...entry } of unit.iotlb.entries()) {
+    const tag = pasid === undefined ? {} : { tag: pasid };
+    yield { ...entry, ...tag, write: entry.write || writeWalks, unwritten: writeWalks };
+  }
 }

@@ -154,6 +154,13 @@ Deno.test("faults are counted by reason", () => {
   assert.deepEqual(b.incidents[0], first);
 });
 
+Deno.test("a refusal by an IOMMU of any kind is a fault", () => {
+  const b = new Bench();
+  b.failure(-0x110).failure(-0x202);
+  assert.deepEqual([...b.meter.faults], [[0x110, 1], [0x202, 1]]);
+  assert.deepEqual([b.meter.faultCount, b.meter.aborted], [2, 0]);
+});
+
 Deno.test("with bus mastering off an access is blocked, not faulting, and is told all the same", () => {
   const b = new Bench();
   b.failure(DMA_BUS_MASTER_OFF);

@@ -188,7 +188,7 @@ const TAMPERINGS: Tampering[] = [
     run: (h) => void h.nic.table.unmap(16, 8, []),
     invariant: "iotlb-fresh",
     detail:
-      /^IOTLB has (VMID|DomainID) \d+ IOVA 0x1[\da-f]000 at 0x9[\da-f]+, the tables say otherwise$/,
+      /^IOTLB has (VMID|DomainID) \d+ IOVA 0x1[\da-f]000 at 0x9[\da-f]+, the tables of 3a00 say otherwise$/,
   },
   {
     how: "a block becomes read-only and nothing is flushed",

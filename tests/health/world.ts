@@ -22,6 +22,10 @@ export interface WorldOptions {
   vms?: readonly string[];
   /** VMs are not started. */
   cold?: boolean;
+  /** Name of the machine's profile; `intel-legacy` unless said. */
+  profile?: string;
+  /** Bits of PASID of the network cards. */
+  pasidBits?: number;
 }
 
 const DEVICES: readonly DeviceSpec[] = [
@@ -47,8 +51,13 @@ export class World {
 
   constructor(options: WorldOptions = {}) {
     const vms = VMS.filter((vm) => options.vms?.includes(vm.id) ?? true);
+    const profile = findProfile(options.profile ?? "intel-legacy")!;
+    const { pasidBits } = options;
+    const devices = DEVICES.map((d) =>
+      d.model === "nic" && pasidBits !== undefined ? { ...d, pasidBits } : d
+    );
     this.platform = new Platform({
-      machine: { profile: findProfile("intel-legacy")!, memory: 96 * MiB, devices: DEVICES },
+      machine: { profile, memory: 96 * MiB, devices },
       vms,
       kernel: options.kernel ?? "rfc-v1",
       guestmemfs: 32 * MiB,

@@ -35,8 +35,9 @@ export interface IotlbEntry {
   /** Bytes: 4 KiB, 2 MiB or 1 GiB. */
   size: number;
   read: boolean;
-  /** False too where a write has to walk again to set D. */
+  /** False too where a write has to walk again to set D; then `writeWalks` says so. */
   write: boolean;
+  writeWalks: boolean;
 }
 
 /**
@@ -205,6 +206,7 @@ export class Iotlb {
         size: 4096 * 512 ** (level - 1),
         read: (words[at + 3] & ACCESS_READ) !== 0,
         write: (words[at + 3] & ACCESS_WRITE) !== 0,
+        writeWalks: (words[at + 3] & ACCESS_WRITE_WALKS) !== 0,
       };
     }
   }

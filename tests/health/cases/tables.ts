@@ -157,7 +157,7 @@ export const TABLES_CASES: Cases<
           return world;
         },
         subject: "dmar0",
-        detail: /^IOTLB has DID \d+ IOVA 0x0 at 0x[\da-f]+, the tables say otherwise$/,
+        detail: /^IOTLB has DID \d+ IOVA 0x0 at 0x[\da-f]+, the tables of nic0 say otherwise$/,
       },
       {
         how: "an entry of a page table may only be read now and nobody flushes",
@@ -168,7 +168,7 @@ export const TABLES_CASES: Cases<
           return world;
         },
         subject: "dmar0",
-        detail: /the tables say otherwise$/,
+        detail: /the tables of nic\d say otherwise$/,
       },
       {
         how: "a superpage is split, one page of it is moved, and nobody flushes",

@@ -1,0 +1,132 @@
+import type { Memory } from "../machine/memory.ts";
+import type { VtdUnit } from "../machine/vtd/unit.ts";
+import type { Found, TableSet } from "./translation.ts";
+
+/** Page tables of a VT-d unit, of either kind, read word by word (FACTS 3.2). */
+export interface Paging {
+  /** Frame of the top table. */
+  readonly root: number;
+  /** Levels of table, 3 to 5. */
+  readonly levels: number;
+  /** Entries are those of the processor (first level), not the IOMMU's own (second level). */
+  readonly first: boolean;
+  /** Hardware notes a write in the leaf's dirty bit. */
+  readonly noting: boolean;
+}
+
+/** Second level: R, W; D. First level: P, RW, US; D. Both: PS. */
+const READ_WRITE = 3, SL_DIRTY = 0x200, SNOOP = 0x800;
+const PRESENT = 1, FL_WRITE = 2, USER = 4, FL_DIRTY = 0x40;
+const LARGE = 0x80;
+
+/** Frame in bits 12-51 of the entry at a word. */
+export function pointer(memory: Memory, pfn: number, word: number): number {
+  return ((memory.load(pfn, word + 1) & 0xfffff) << 20) | (memory.load(pfn, word) >>> 12);
+}
+
+/** Bits of an entry's high word that are reserved up to bit `top` of it, by the host's width. */
+export function reservedHigh(unit: VtdUnit, top: number): number {
+  return (-1 << (unit.capability.hostWidth - 32)) & (top >= 31 ? -1 : (2 << top) - 1);
+}
+
+/** Every table below and including the top one, as far as hardware would walk. */
+export function collect(memory: Memory, unit: VtdUnit, paging: Paging, into: TableSet): void {
+  const reserved = reservedHigh(unit, 19), present = paging.first ? PRESENT : READ_WRITE;
+  const walk = (table: number, level: number): void => {
+    if (table < 0 || !memory.isRam(table)) return;
+    into.add(table);
+    if (level === 1 || !into.first(table, level)) return;
+    for (let word = 0; word < 1024; word += 2) {
+      const lo = memory.load(table, word);
+      if ((lo & present) === 0 || (lo & LARGE) !== 0) continue;
+      if ((memory.load(table, word + 1) & reserved) !== 0) continue;
+      walk(pointer(memory, table, word), level - 1);
+    }
+  };
+  walk(paging.root, paging.levels);
+}
+
+/** What the tables say of a page; undefined where hardware would find no way. */
+export function lookUpPage(
+  memory: Memory,
+  unit: VtdUnit,
+  paging: Paging,
+  page: number,
+): Found | undefined {
+  if (!paging.first) return secondLevel(memory, unit, paging, page);
+  return isCanonical(page, paging.levels) ? firstLevel(memory, unit, paging, page) : undefined;
+}
+
+function secondLevel(
+  memory: Memory,
+  unit: VtdUnit,
+  { root, levels, noting }: Paging,
+  page: number,
+): Found | undefined {
+  if (page >= 2 ** (Math.min(12 + 9 * levels, unit.capability.mgaw) - 12)) return undefined;
+  const { superpages, snoopControl } = unit.capability;
+  let table = root, permission = READ_WRITE;
+  for (let level = levels; memory.isRam(table); level--) {
+    const span = 512 ** (level - 1);
+    const word = (Math.floor(page / span) & 511) * 2;
+    const lo = memory.load(table, word);
+    permission &= lo;
+    if (permission === 0) return undefined;
+    if ((memory.load(table, word + 1) & reservedHigh(unit, 19)) !== 0) return undefined;
+    const pfn = pointer(memory, table, word);
+    const large = level > 1 && (lo & LARGE) !== 0;
+    if (level > 1 && !large) {
+      table = pfn;
+      continue;
+    }
+    if (large && (((superpages << 2) >>> level) & 1) === 0) return undefined;
+    if (pfn % span !== 0 || (!snoopControl && (lo & SNOOP) !== 0)) return undefined;
+    const [read, write] = [(permission & 1) !== 0, (permission & 2) !== 0];
+    const found = { pfn: pfn + page % span, read, write, span };
+    return noting ? { ...found, unwritten: (lo & SL_DIRTY) === 0 } : found;
+  }
+  return undefined;
+}
+
+function firstLevel(
+  memory: Memory,
+  unit: VtdUnit,
+  { root, levels }: Paging,
+  page: number,
+): Found | undefined {
+  let table = root, granted = FL_WRITE | USER;
+  for (let level = levels; memory.isRam(table); level--) {
+    const span = 512 ** (level - 1);
+    const word = (Math.floor(page / span) & 511) * 2;
+    const lo = memory.load(table, word);
+    if ((lo & PRESENT) === 0) return undefined;
+    if ((memory.load(table, word + 1) & reservedHigh(unit, 19)) !== 0) return undefined;
+    granted &= lo;
+    const pfn = pointer(memory, table, word);
+    const large = level > 1 && (lo & LARGE) !== 0;
+    if (level > 1 && !large) {
+      table = pfn;
+      continue;
+    }
+    // Bit 12 of a large page is PAT, and no part of the address.
+    const inside = pfn % span;
+    const misplaced = large && inside > 1;
+    const tooLarge = level > 3 || (level === 3 && !unit.capability.firstLevel1GiB);
+    if (misplaced || tooLarge || (granted & USER) === 0) return undefined;
+    return {
+      pfn: pfn - inside + page % span,
+      read: true,
+      write: (granted & FL_WRITE) !== 0,
+      span,
+      unwritten: (lo & FL_DIRTY) === 0,
+    };
+  }
+  return undefined;
+}
+
+/** Bits 12-56 of a canonical address: with four levels those from bit 47 on are all alike. */
+function isCanonical(page: number, levels: number): boolean {
+  if (page >= 2 ** 45) return false;
+  const upper = Math.floor(page / 2 ** 35);
+  return levels === 5 || upper === 0 || upper === 1023;
+}
