@@ -352,3 +352,67 @@ Deno.test("an unpin too many is reported by the kernel", () => {
   fs.unpin(inode.ino);
   assert.ok(rig.log.some((line) => line.includes("negative pins")));
 });
+
+Deno.test("an unlinked file lives on while a descriptor or a mapping shows it, then gives all back", () => {
+  const { rig, fs } = start();
+  const { sys } = rig;
+  const free = rig.kernel.pages.freePages;
+  const fd = sys.open(`${MOUNT}/ram`, O_RDWR | O_CREAT);
+  assert.equal(sys.ftruncate(fd, BLOCK_SIZE), 0);
+  const va = sys.mmap(BLOCK_SIZE, PROT_WRITE, MAP_SHARED, fd, 0);
+  sys.store32(va, 0x1234);
+  assert.equal(sys.unlink(`${MOUNT}/ram`), 0);
+  assert.deepEqual(fs.names(), []);
+  assert.equal(usedBlocks(fs).length, 1);
+  // A file of the same name is another file, in other blocks.
+  const other = create(fs, "ram", BLOCK_SIZE);
+  assert.notEqual(blocks(other)[0], usedBlocks(fs).find((b) => b !== blocks(other)[0]));
+  assert.equal(fs.unlink("ram"), 0);
+  assert.equal(sys.close(fd), 0);
+  assert.equal(sys.load32(va), 0x1234, "the mapping holds it");
+  assert.equal(sys.munmap(va, BLOCK_SIZE), 0);
+  assert.deepEqual(usedBlocks(fs), []);
+  assert.equal(fs.sb.allocatedInodes, 1);
+  assert.equal(rig.kernel.pages.freePages, free);
+});
+
+Deno.test("an unlinked file closed under a dump goes when the dump goes", () => {
+  const { rig, fs } = start();
+  const { sys } = rig;
+  const fd = sys.open(`${MOUNT}/ram`, O_RDWR | O_CREAT);
+  sys.ftruncate(fd, BLOCK_SIZE);
+  sys.unlink(`${MOUNT}/ram`);
+  assert.ok(rig.activate() >= 0);
+  assert.equal(sys.close(fd), 0);
+  assert.equal(usedBlocks(fs).length, 1, "the carried bitmap does not change");
+  assert.ok(rig.deactivate() >= 0);
+  assert.deepEqual(usedBlocks(fs), []);
+});
+
+Deno.test("an unlinked file that was open at the kexec is gone after it, blocks and all", () => {
+  const { rig, fs } = start();
+  const { sys } = rig;
+  const fd = sys.open(`${MOUNT}/gone`, O_RDWR | O_CREAT);
+  sys.ftruncate(fd, 2 * BLOCK_SIZE);
+  create(fs, "kept", BLOCK_SIZE);
+  sys.unlink(`${MOUNT}/gone`);
+  const next = rig.liveUpdate().guestmemfs as Guestmemfs;
+  assert.deepEqual(next.names(), ["kept"]);
+  assert.equal(usedBlocks(next).length, 1);
+  assert.equal(next.sb.allocatedInodes, 2);
+});
+
+Deno.test("an unlinked file that is pinned after all outlives the kexec until its pin is gone", () => {
+  // It was opened first, then unlinked, then mapped for persistent DMA.
+  const { rig, fs } = start();
+  const { sys } = rig;
+  const fd = sys.open(`${MOUNT}/ram`, O_RDWR | O_CREAT);
+  sys.ftruncate(fd, BLOCK_SIZE);
+  const inode = inodeOf(fs, "ram");
+  sys.unlink(`${MOUNT}/ram`);
+  const handle = fs.pin(inode);
+  sys.close(fd);
+  assert.equal(usedBlocks(fs).length, 1);
+  fs.unpin(handle);
+  assert.deepEqual(usedBlocks(fs), []);
+});

@@ -1,5 +1,6 @@
 import { PAGE_SIZE } from "../../../base/units.ts";
 import type { FdtWriter } from "../../../fdt/mod.ts";
+import { FrameUse } from "../../mm/frames.ts";
 import type { Kernel } from "../../kernel.ts";
 import {
   KEXEC_KHO_DUMP,
@@ -18,10 +19,10 @@ const NOINIT = 1;
 /** The guestmemfs subscriber of the KHO notifier chain (FACTS 5.4). */
 export function guestmemfsNotify(fs: Guestmemfs, command: KhoCommand, fdt: FdtWriter): number {
   if (command !== KEXEC_KHO_DUMP) {
-    fs.serialised = false;
+    fs.thaw();
     return NOTIFY_DONE;
   }
-  const files = fs.inodes();
+  const files = fs.allInodes();
   let err = 0;
   err |= fdt.beginNode("guestmemfs");
   err |= fdt.propString("compatible", "guestmemfs-v1");
@@ -79,8 +80,8 @@ export function restoreGuestmemfs(kernel: Kernel): Guestmemfs | undefined {
     kernel.dmesg.err("guestmemfs: handed-over file system has no super block");
     return undefined;
   }
-  for (const mem of [...structures, ...mappings]) {
-    if (!kernel.kho.claim(mem)) return undefined;
+  if (!kernel.kho.claim([...structures, ...mappings], FrameUse.kernel, "guestmemfs")) {
+    return undefined;
   }
   const sb = new L.SuperBlock(kernel.machine.memory, structures[0].address);
   return new Guestmemfs(kernel, range.base, range.size, sb);
