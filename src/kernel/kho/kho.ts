@@ -9,8 +9,6 @@ import { type Region, RegionList } from "../mm/memblock.ts";
 import * as A from "./abi.ts";
 import type { BootParams } from "./boot_params.ts";
 
-/** The root node's version. Another one means: boot as if nothing had been handed over. */
-export const KHO_COMPATIBLE = "kho-v1";
 const DT_MAX_DEFAULT = 10 * MiB;
 /** Room for a tree's header and not much more: what a full blob is made with. */
 const TOO_SMALL = 192;
@@ -179,7 +177,7 @@ export class Kho {
     const buffer = pages.allocRange(bufferPages, 1, FrameUse.kernel);
     if (buffer < 0) return -E.ENOMEM;
     const fdt = new FdtWriter(fails(chooser, "khoBlobFull") ? TOO_SMALL : this.dtMax);
-    let failed = fdt.beginNode("") | fdt.propString("compatible", KHO_COMPATIBLE);
+    let failed = fdt.beginNode("") | fdt.propString("compatible", this.kernel.image.khoCompatible);
     for (const { name, notify } of this.#chain) {
       if (failed !== 0) break;
       const answer = fails(chooser, "khoNotify", name)
@@ -240,7 +238,9 @@ export class Kho {
     try {
       const fdt = openFdt(bytes, { lenient: true });
       const compatible = fdt.getprop(fdt.root, "compatible");
-      if (compatible && new TextDecoder().decode(compatible) === KHO_COMPATIBLE + "\0") return fdt;
+      const version = compatible && new TextDecoder().decode(compatible);
+      // Another version: boot as if nothing had been handed over.
+      if (version === this.kernel.image.khoCompatible + "\0") return fdt;
       dmesg.err("KHO: handed-over tree is of an unknown version, ignored");
     } catch (error) {
       if (!(error instanceof FdtError)) throw error;

@@ -14,7 +14,7 @@ import {
   readMem,
 } from "../../../src/kernel/kho/abi.ts";
 import { readBootParams } from "../../../src/kernel/kho/boot_params.ts";
-import { KHO_COMPATIBLE } from "../../../src/kernel/kho/kho.ts";
+import { KHO_ROOT_COMPATIBLE as KHO_COMPATIBLE } from "../../../src/uapi/kho_abi.ts";
 import { FrameUse } from "../../../src/kernel/mm/frames.ts";
 import * as E from "../../../src/uapi/errno.ts";
 import { O_RDONLY } from "../../../src/uapi/sys.ts";

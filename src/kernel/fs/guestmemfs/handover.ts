@@ -84,5 +84,27 @@ export function restoreGuestmemfs(kernel: Kernel): Guestmemfs | undefined {
     return undefined;
   }
   const sb = new L.SuperBlock(kernel.machine.memory, structures[0].address);
-  return new Guestmemfs(kernel, range.base, range.size, sb);
+  const fs = new Guestmemfs(kernel, range.base, range.size, sb);
+  dropLost(fs, new Set(mappings.map((m) => m.address)));
+  return fs;
+}
+
+/**
+ * A dump may be older than the inodes: the image was loaded, KHO switched off, and a file changed
+ * (FACTS 6.1). The block numbers of such a file lay in memory that is somebody else's now: the file
+ * is empty, and its blocks are free.
+ */
+function dropLost(fs: Guestmemfs, handedOver: ReadonlySet<number>): void {
+  const lost = fs.allInodes().filter((i) => i.mappings !== 0 && !handedOver.has(i.mappings));
+  if (lost.length === 0) return;
+  for (const inode of lost) {
+    fs.kernel.dmesg.err(`guestmemfs: ${inode.name}: its blocks were not handed over`);
+    inode.mappings = 0;
+    inode.numMappings = 0;
+  }
+  const owned = new Set<number>();
+  for (const inode of fs.allInodes()) {
+    for (let i = 0; i < inode.numMappings; i++) owned.add(inode.block(i));
+  }
+  for (let b = 0; b < fs.blocks; b++) if (!owned.has(b)) fs.sb.setBlockUsed(b, false);
 }
