@@ -12,9 +12,12 @@ import { FrameUse } from "./mm/frames.ts";
 /** Where the guests' file system is mounted. */
 export const GUESTMEMFS_MOUNT = "/mnt/guestmemfs";
 
-/** `64M` as the kernel's memparse reads it, a bare number in bytes; undefined when it is no size. */
+/**
+ * `64M` as the kernel's memparse reads it, a bare number in bytes. What comes behind it is not looked
+ * at (FACTS 5.1: the base in `size:base`). Undefined when it is no size.
+ */
 export function memparse(text: string): number | undefined {
-  const m = /^(\d+|0x[0-9a-f]+)([kmgt]?)$/i.exec(text);
+  const m = /^(0x[0-9a-f]+|\d+)([kmgt]?)/i.exec(text);
   if (m === null) return undefined;
   return Number(m[1]) * 1024 ** " kmgt".indexOf(m[2].toLowerCase() || " ");
 }
@@ -34,7 +37,7 @@ export function* boot(kernel: Kernel): Generator<number, void, void> {
     `Memory: ${formatSize(kernel.pages.freePages * PAGE_SIZE)} available, ` +
       `${formatSize(kept * PAGE_SIZE)} kernel`,
   );
-  if (kernel.image.kho) kernel.kho.init();
+  if (kernel.kho.enabled) kernel.kho.init();
   // The driver claims the page tables first: nothing else may take them for free memory.
   kernel.iommuDriver?.init();
   yield timing.devices;
@@ -64,7 +67,7 @@ function setupMemory(kernel: Kernel): { base: number; size: number } | undefined
   memblock.reserve(params?.image ?? IMAGE_BASE, params?.imageSize ?? IMAGE_SIZE);
   if (!image.kho) return undefined;
 
-  kho.early(params);
+  if (kho.enabled) kho.early(params);
   let range = handedOverRange(kernel);
   const size = memparse(kernel.parameter("guestmemfs") ?? "");
   if (range === undefined && size) {
@@ -73,7 +76,7 @@ function setupMemory(kernel: Kernel): { base: number; size: number } | undefined
     else range = { base, size };
   }
   const scratch = memparse(kernel.parameter("kho_scratch") ?? "");
-  if (kho.scratch === undefined && scratch) {
+  if (kho.enabled && kho.scratch === undefined && scratch) {
     const start = memblock.alloc(scratch, 2 * MiB);
     if (start >= 0) kho.scratch = { start, end: start + scratch };
   }

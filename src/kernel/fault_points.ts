@@ -10,6 +10,8 @@ export const FAULT_POINTS = {
   allocPages: "fault:alloc_pages",
   copyFromUser: "fault:copy_from_user",
   copyToUser: "fault:copy_to_user",
+  /** A range of handed-over memory cannot be claimed. Followed by the subscriber's name. */
+  khoClaim: "fault:kho_claim:",
   khoBlobFull: "fault:kho_blob_full",
   /** Followed by the subscriber's name. */
   khoNotify: "fault:kho_notify:",

@@ -1,16 +1,18 @@
+import { IOCTLS } from "./calls.ts";
+
 /**
  * What a file is, for the coverage table: the same call on different kinds of files is a different
  * call. Kept per process, by descriptor, as the vector opens and closes.
  */
 const KINDS: readonly (readonly [pattern: RegExp, kind: string])[] = [
   [/^\/dev\/iommu$/, "iommufd"],
-  [/^\/dev\/vfio\/devices\//, "VFIO device"],
+  [/^\/dev\/vfio\/devices\/.*$/, "VFIO device"],
   [/^\/dev\/vfio\/vfio$/, "VFIO container"],
-  [/^\/dev\/vfio\//, "VFIO group"],
+  [/^\/dev\/vfio\/.*$/, "VFIO group"],
   [/^\/mnt(\/guestmemfs)?(\/[^/]*)?$/, "guestmemfs"],
   [/^\/sys\/kernel\/kho\/(.*)$/, "kho/$1"],
   [/^\/sys\/firmware\/kho\/dt$/, "firmware/kho/dt"],
-  [/^\/sys\/kernel\/iommufd_persisted\//, "iommufd_persisted"],
+  [/^\/sys\/kernel\/iommufd_persisted\/.*$/, "iommufd_persisted"],
 ];
 
 /** Reply fields that are descriptors, and what they are of. */
@@ -43,7 +45,9 @@ export class Descriptors {
   /** Name of a call in the table: `ftruncate guestmemfs`; an ioctl's is its own. */
   nameOf(call: Call, verb: string, number: (value: unknown) => bigint): string {
     const kind = (value: unknown) => this.#kinds.get(this.#key(call, number(value))) ?? "no file";
-    if (verb === "ioctl") return String(call.ioctl);
+    if (verb === "ioctl") {
+      return IOCTLS.has(String(call.ioctl)) ? String(call.ioctl) : "unknown ioctl";
+    }
     if (BY_PATH.includes(verb)) return `${verb} ${kindOfPath(String(call[verb]))}`;
     if (BY_FD.includes(verb)) return `${verb} ${kind(call[verb])}`;
     if (verb === "mmap") return `mmap ${call.fd === undefined ? "memory" : kind(call.fd)}`;

@@ -67,7 +67,8 @@ export class KernelRig {
   readonly printed: string[] = [];
   kernel: Kernel;
   boots = 0;
-  readonly #cmdline: string;
+  /** Of the next boot. */
+  cmdline: string;
   #jumpTo: KernelImage | undefined;
 
   constructor(options: RigOptions = {}) {
@@ -84,13 +85,13 @@ export class KernelRig {
     const spec = { profile, memory: options.memory ?? 64 * MiB, devices };
     const guests = { mapped: () => {} };
     this.machine = new Machine(spec, this.chooser, new DmaLog(), guests, seed);
-    this.#cmdline = options.cmdline ?? "guestmemfs=16M kho_scratch=4M";
+    this.cmdline = options.cmdline ?? "guestmemfs=16M kho_scratch=4M";
     options.beforeBoot?.(this);
     this.kernel = this.#boot(findImage(options.image ?? "rfc-v1") as KernelImage);
   }
 
   #boot(image: KernelImage): Kernel {
-    const kernel = new Kernel(this.machine, image, this.#cmdline, ++this.boots, {
+    const kernel = new Kernel(this.machine, image, this.cmdline, ++this.boots, {
       log: (line) => this.lines.push(line),
       program: (text) => this.printed.push(text),
       rebooting: () => {},

@@ -34,6 +34,8 @@ export function guestmemfs(kernel: Kernel): Guestmemfs | undefined {
   }
   kernel.guestmemfs = fs;
   kernel.iommufd.adoptFiles(fs);
+  // Whoever had an unlinked file open was of the previous kernel.
+  fs.settle();
   kho.register("guestmemfs", (command, fdt) => guestmemfsNotify(fs, command, fdt));
   const files = fs.names().length;
   dmesg.info(`guestmemfs: mounted${handedOver ? `, ${files} files from before` : ""}`);

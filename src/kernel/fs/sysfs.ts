@@ -25,14 +25,15 @@ export function sysfsFile(attribute: Attribute): FsFile {
 }
 
 class SysfsFile extends OpenFile {
-  #bytes: Uint8Array = new Uint8Array(0);
+  /** What it showed last; undefined before the first read. */
+  #bytes: Uint8Array | undefined;
 
   constructor(readonly attribute: Attribute) {
     super();
   }
 
   override read(task: Task, length: number): Uint8Array | number {
-    if (this.position === 0) {
+    if (this.position === 0 || this.#bytes === undefined) {
       const shown = this.attribute.show?.(task) ?? -EIO;
       if (typeof shown === "number") return shown;
       this.#bytes = typeof shown === "string" ? new TextEncoder().encode(shown) : shown;

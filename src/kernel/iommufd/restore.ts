@@ -103,7 +103,7 @@ function restoreArea(
  * that were handed over.
  */
 export function recountPins(fdt: Fdt, fs: Guestmemfs, ids: readonly number[]): void {
-  const files = new Map(fs.inodes().map((inode) => [inode.ino, inode]));
+  const files = new Map(fs.allInodes().map((inode) => [inode.ino, inode]));
   for (const inode of files.values()) inode.pins = 0;
   for (const id of ids) {
     for (const ioas of nodes(fdt, fdt.path(`/iommufd/iommufds/${id}/ioases`))) {

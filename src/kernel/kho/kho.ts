@@ -9,8 +9,6 @@ import { type Region, RegionList } from "../mm/memblock.ts";
 import * as A from "./abi.ts";
 import type { BootParams } from "./boot_params.ts";
 
-/** The root node's version. Another one means: boot as if nothing had been handed over. */
-export const KHO_COMPATIBLE = "kho-v1";
 const DT_MAX_DEFAULT = 10 * MiB;
 /** Room for a tree's header and not much more: what a full blob is made with. */
 const TOO_SMALL = 192;
@@ -42,6 +40,11 @@ export class Kho {
   readonly #chain: { name: string; notify: Subscriber }[] = [];
 
   constructor(readonly kernel: Kernel) {}
+
+  /** This kernel has KHO, and nobody switched it off with `kho=off`. */
+  get enabled(): boolean {
+    return this.kernel.image.kho && this.kernel.parameter("kho") !== "off";
+  }
 
   get active(): boolean {
     return this.dump !== undefined;
@@ -81,10 +84,8 @@ export class Kho {
 
   /** After the page allocator is up: mark what is kept, make the sysfs files. */
   init(): void {
-    const { pages, vfs } = this.kernel;
-    for (const r of this.#preserved.regions) {
-      pages.mark(r.start / PAGE_SIZE, (r.end - r.start) / PAGE_SIZE, FrameUse.preserved);
-    }
+    const { vfs } = this.kernel;
+    for (const r of this.#preserved.regions) this.#mark(r, FrameUse.preserved);
     const dir = vfs.mkdirs("/sys/kernel/kho");
     dir.add(
       "active",
@@ -111,26 +112,44 @@ export class Kho {
     }
   }
 
-  /** Subscribers are called in the order they registered. */
-  register(name: string, notify: Subscriber): void {
+  /** Subscribers are called in the order they registered. EEXIST: it is one already. */
+  register(name: string, notify: Subscriber): number {
+    if (this.#chain.some((s) => s.name === name)) return -E.EEXIST;
     this.#chain.push({ name, notify });
+    return 0;
   }
 
   /**
    * Takes handed-over memory into use: every page of it must have been preserved and not claimed
-   * before. False, with a warning, otherwise.
+   * before. False, with a warning, otherwise; then none of it has been taken. `by`: whose it is, for
+   * the fault point.
    */
-  claim(mem: A.KhoMem, use = FrameUse.kernel): boolean {
-    const { pages, dmesg } = this.kernel;
-    const { start, end } = A.pageBounds(mem);
-    for (let pfn = start / PAGE_SIZE; pfn < end / PAGE_SIZE; pfn++) {
-      if (pages.useOf(pfn) !== FrameUse.preserved) {
-        dmesg.warn(`WARNING: kho_claim_mem: ${hex(pfn * PAGE_SIZE)} is not preserved memory`);
+  claim(mem: A.KhoMem | readonly A.KhoMem[], use = FrameUse.kernel, by = ""): boolean {
+    const { chooser } = this.kernel;
+    const taken: Region[] = [];
+    for (const { start, end } of [mem].flat().map(A.pageBounds)) {
+      const bad = fails(chooser, "khoClaim", by) ? start : this.#notPreserved(start, end);
+      if (bad !== undefined) {
+        this.kernel.dmesg.warn(`WARNING: kho_claim_mem: ${hex(bad)} is not preserved memory`);
+        for (const r of taken) this.#mark(r, FrameUse.preserved);
         return false;
       }
+      taken.push({ start, end });
+      this.#mark({ start, end }, use);
     }
-    pages.mark(start / PAGE_SIZE, (end - start) / PAGE_SIZE, use);
     return true;
+  }
+
+  /** Address of the first page that nobody handed over, or somebody has claimed. */
+  #notPreserved(start: number, end: number): number | undefined {
+    for (let at = start; at < end; at += PAGE_SIZE) {
+      if (this.kernel.pages.useOf(at / PAGE_SIZE) !== FrameUse.preserved) return at;
+    }
+    return undefined;
+  }
+
+  #mark({ start, end }: Region, use: FrameUse): void {
+    this.kernel.pages.mark(start / PAGE_SIZE, (end - start) / PAGE_SIZE, use);
   }
 
   /** 0, EINVAL, ENOMEM: what a write to `active` answers. */
@@ -158,7 +177,7 @@ export class Kho {
     const buffer = pages.allocRange(bufferPages, 1, FrameUse.kernel);
     if (buffer < 0) return -E.ENOMEM;
     const fdt = new FdtWriter(fails(chooser, "khoBlobFull") ? TOO_SMALL : this.dtMax);
-    let failed = fdt.beginNode("") | fdt.propString("compatible", KHO_COMPATIBLE);
+    let failed = fdt.beginNode("") | fdt.propString("compatible", this.kernel.image.khoCompatible);
     for (const { name, notify } of this.#chain) {
       if (failed !== 0) break;
       const answer = fails(chooser, "khoNotify", name)
@@ -219,7 +238,9 @@ export class Kho {
     try {
       const fdt = openFdt(bytes, { lenient: true });
       const compatible = fdt.getprop(fdt.root, "compatible");
-      if (compatible && new TextDecoder().decode(compatible) === KHO_COMPATIBLE + "\0") return fdt;
+      const version = compatible && new TextDecoder().decode(compatible);
+      // Another version: boot as if nothing had been handed over.
+      if (version === this.kernel.image.khoCompatible + "\0") return fdt;
       dmesg.err("KHO: handed-over tree is of an unknown version, ignored");
     } catch (error) {
       if (!(error instanceof FdtError)) throw error;

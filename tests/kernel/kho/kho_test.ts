@@ -14,7 +14,7 @@ import {
   readMem,
 } from "../../../src/kernel/kho/abi.ts";
 import { readBootParams } from "../../../src/kernel/kho/boot_params.ts";
-import { KHO_COMPATIBLE } from "../../../src/kernel/kho/kho.ts";
+import { KHO_ROOT_COMPATIBLE as KHO_COMPATIBLE } from "../../../src/uapi/kho_abi.ts";
 import { FrameUse } from "../../../src/kernel/mm/frames.ts";
 import * as E from "../../../src/uapi/errno.ts";
 import { O_RDONLY } from "../../../src/uapi/sys.ts";
@@ -393,4 +393,59 @@ Deno.test("mem entries are packed little-endian 64-bit pairs, also above 4 GiB",
   assert.equal(bytes.toHex().slice(0, 32), "0010000000010000" + "0000000002000000");
   assert.deepEqual(decodeMem(bytes), entries);
   assert.deepEqual(decodeMem(bytes.subarray(0, 31)), entries.slice(0, 1));
+});
+
+Deno.test("a claim of several ranges takes all of them or none", () => {
+  const rig = new KernelRig();
+  const [a, b] = [somePages(rig, 2), somePages(rig, 1)];
+  subscribe(rig, "mine", [a, b]);
+  const { kho, pages } = rig.liveUpdate();
+  const uses = () => [a, b].map((m) => pages.useOf(m.address / PAGE_SIZE));
+  assert.equal(kho.claim([a, { address: 0, length: PAGE_SIZE }]), false, "never preserved");
+  assert.equal(kho.claim([a, b, a]), false, "the same pages twice");
+  rig.chooser.arm("fault:kho_claim:", 2);
+  assert.equal(kho.claim([a, b]), false, "refused half-way");
+  assert.deepEqual(uses(), [FrameUse.preserved, FrameUse.preserved]);
+  assert.equal(kho.claim([a, b]), true);
+  assert.deepEqual(uses(), [FrameUse.kernel, FrameUse.kernel]);
+});
+
+Deno.test("a subscriber registers once: the same one again is EEXIST", () => {
+  const rig = new KernelRig();
+  let told = 0;
+  assert.equal(rig.kernel.kho.register("mine", () => (told++, NOTIFY_OK)), 0);
+  assert.equal(rig.kernel.kho.register("mine", () => (told++, NOTIFY_OK)), -E.EEXIST);
+  assert.equal(rig.kernel.kho.register("guestmemfs", () => NOTIFY_OK), -E.EEXIST);
+  rig.activate();
+  assert.equal(told, 1);
+});
+
+Deno.test("with kho=off there are no files, and what was handed over is free memory", () => {
+  const rig = new KernelRig();
+  const mem = somePages(rig, 2);
+  subscribe(rig, "mine", [mem]);
+  rig.cmdline = "guestmemfs=16M kho_scratch=4M kho=off";
+  const kernel = rig.liveUpdate();
+  assert.equal(kernel.kho.incoming, undefined);
+  assert.equal(kernel.kho.scratch, undefined);
+  assert.notEqual(kernel.pages.useOf(mem.address / PAGE_SIZE), FrameUse.preserved);
+  for (const path of [ACTIVE, DT, "/sys/firmware/kho/dt"]) {
+    assert.equal(rig.sys.open(path, O_RDONLY), -E.ENOENT, path);
+  }
+  assert.deepEqual(kernel.guestmemfs?.names(), [], "a file system, but a new one");
+  assert.equal(rig.load(), 0);
+  assert.ok(rig.jump().ready);
+});
+
+Deno.test("a boot that cannot take the file system leaves it whole for a mount later on", () => {
+  const rig = new KernelRig();
+  const { sys } = rig;
+  assert.equal(sys.ftruncate(sys.open("/mnt/guestmemfs/ram", 0o102), 2 * MiB), 0);
+  rig.activate();
+  rig.load();
+  const kernel = rig.jump(() => rig.chooser.arm("fault:kho_claim:guestmemfs", 3));
+  assert.ok(kernel.guestmemfs === undefined);
+  assert.ok(rig.log.includes("guestmemfs: cannot be mounted"));
+  assert.equal(rig.sys.mount("guestmemfs", "/dev", ""), 0);
+  assert.deepEqual(rig.sys.readdir("/dev"), ["ram"]);
 });

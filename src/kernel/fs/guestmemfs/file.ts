@@ -8,6 +8,7 @@ import { BLOCK_SIZE, type PersistedInode } from "./layout.ts";
 export class GuestmemfsFile extends OpenFile {
   constructor(readonly fs: Guestmemfs, readonly inode: PersistedInode) {
     super();
+    fs.opened(inode);
   }
 
   override truncate(size: number): number {
@@ -27,5 +28,9 @@ export class GuestmemfsFile extends OpenFile {
   override mmap(offset: number, length: number): Backing | number {
     if (offset + length > this.size()) return -EINVAL;
     return { kind: "pfnmap", file: this, pageAt: (page) => this.pageAt(page) };
+  }
+
+  protected override release(): void {
+    this.fs.closed(this.inode);
   }
 }

@@ -16,6 +16,8 @@ export class Guestmemfs implements FsDir {
   readonly kind = "dir";
   /** Set while a KHO dump stands: the carried structures must not change any more. */
   serialised = false;
+  /** Open files of each inode; a mapping holds its file open. */
+  readonly #opens = new Map<number, number>();
   readonly blocks: number;
 
   /** `base`, `size`: the data range in bytes. `sb`: the persisted super block. */
@@ -81,8 +83,24 @@ export class Guestmemfs implements FsDir {
 
   /** The files, newest first: the list hangs off the root's child pointer. */
   inodes(): L.PersistedInode[] {
+    return this.#list(this.sb.inode(L.ROOT_INO).child);
+  }
+
+  /**
+   * Unlinked files that somebody still uses. Their list hangs off the root's sibling pointer, which
+   * has no other use, so that the next kernel finds what became of them.
+   */
+  orphans(): L.PersistedInode[] {
+    return this.#list(this.sb.inode(L.ROOT_INO).sibling);
+  }
+
+  allInodes(): L.PersistedInode[] {
+    return [...this.inodes(), ...this.orphans()];
+  }
+
+  #list(head: number): L.PersistedInode[] {
     const list: L.PersistedInode[] = [];
-    let ino = this.sb.inode(L.ROOT_INO).child;
+    let ino = head;
     while (ino !== 0 && list.length <= L.INODES) {
       const inode = this.sb.inode(ino);
       list.push(inode);
@@ -112,21 +130,59 @@ export class Guestmemfs implements FsDir {
     return { kind: "file", open: () => new GuestmemfsFile(this, inode) };
   }
 
-  /** EBUSY while the file is pinned (seed line 2075) or a dump stands. */
+  /**
+   * EBUSY while the file is pinned (seed line 2075) or a dump stands. Open or mapped, the file only
+   * loses its name: its memory is somebody's until the last of them is gone.
+   */
   unlink(name: string): number {
     const list = this.inodes();
     const at = list.findIndex((i) => i.name === name);
     if (at < 0) return -E.ENOENT;
     const inode = list[at];
     if (inode.pins !== 0 || this.serialised) return -E.EBUSY;
-    if (at === 0) this.sb.inode(L.ROOT_INO).child = inode.sibling;
+    const root = this.sb.inode(L.ROOT_INO);
+    if (at === 0) root.child = inode.sibling;
     else list[at - 1].sibling = inode.sibling;
-    this.resize(inode, 0);
-    inode.flags = 0;
-    inode.sibling = this.sb.nextFreeIno;
-    this.sb.nextFreeIno = inode.ino;
-    this.sb.allocatedInodes--;
+    inode.sibling = root.sibling;
+    root.sibling = inode.ino;
+    this.settle();
     return 0;
+  }
+
+  /** A file was opened; {@link closed} is its counterpart. */
+  opened(inode: L.PersistedInode): void {
+    this.#opens.set(inode.ino, (this.#opens.get(inode.ino) ?? 0) + 1);
+  }
+
+  closed(inode: L.PersistedInode): void {
+    const left = (this.#opens.get(inode.ino) ?? 0) - 1;
+    if (left > 0) this.#opens.set(inode.ino, left);
+    else this.#opens.delete(inode.ino);
+    this.settle();
+  }
+
+  /** The dump does not stand any more. */
+  thaw(): void {
+    this.serialised = false;
+    this.settle();
+  }
+
+  /** Frees the orphans nobody has open or pinned; not under a dump, which carries them. */
+  settle(): void {
+    if (this.serialised) return;
+    let before = this.sb.inode(L.ROOT_INO);
+    for (const inode of this.orphans()) {
+      if (inode.pins !== 0 || this.#opens.has(inode.ino)) {
+        before = inode;
+        continue;
+      }
+      before.sibling = inode.sibling;
+      this.resize(inode, 0);
+      inode.flags = 0;
+      inode.sibling = this.sb.nextFreeIno;
+      this.sb.nextFreeIno = inode.ino;
+      this.sb.allocatedInodes--;
+    }
   }
 
   /**
@@ -204,5 +260,6 @@ export class Guestmemfs implements FsDir {
     const inode = this.sb.inode(handle);
     inode.pins--;
     if (inode.pins < 0) this.kernel.dmesg.warn(`WARNING: guestmemfs: negative pins on ${handle}`);
+    this.settle();
   }
 }

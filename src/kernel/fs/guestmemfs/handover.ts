@@ -1,5 +1,6 @@
 import { PAGE_SIZE } from "../../../base/units.ts";
 import type { FdtWriter } from "../../../fdt/mod.ts";
+import { FrameUse } from "../../mm/frames.ts";
 import type { Kernel } from "../../kernel.ts";
 import {
   KEXEC_KHO_DUMP,
@@ -18,10 +19,10 @@ const NOINIT = 1;
 /** The guestmemfs subscriber of the KHO notifier chain (FACTS 5.4). */
 export function guestmemfsNotify(fs: Guestmemfs, command: KhoCommand, fdt: FdtWriter): number {
   if (command !== KEXEC_KHO_DUMP) {
-    fs.serialised = false;
+    fs.thaw();
     return NOTIFY_DONE;
   }
-  const files = fs.inodes();
+  const files = fs.allInodes();
   let err = 0;
   err |= fdt.beginNode("guestmemfs");
   err |= fdt.propString("compatible", "guestmemfs-v1");
@@ -79,9 +80,31 @@ export function restoreGuestmemfs(kernel: Kernel): Guestmemfs | undefined {
     kernel.dmesg.err("guestmemfs: handed-over file system has no super block");
     return undefined;
   }
-  for (const mem of [...structures, ...mappings]) {
-    if (!kernel.kho.claim(mem)) return undefined;
+  if (!kernel.kho.claim([...structures, ...mappings], FrameUse.kernel, "guestmemfs")) {
+    return undefined;
   }
   const sb = new L.SuperBlock(kernel.machine.memory, structures[0].address);
-  return new Guestmemfs(kernel, range.base, range.size, sb);
+  const fs = new Guestmemfs(kernel, range.base, range.size, sb);
+  dropLost(fs, new Set(mappings.map((m) => m.address)));
+  return fs;
+}
+
+/**
+ * A dump may be older than the inodes: the image was loaded, KHO switched off, and a file changed
+ * (FACTS 6.1). The block numbers of such a file lay in memory that is somebody else's now: the file
+ * is empty, and its blocks are free.
+ */
+function dropLost(fs: Guestmemfs, handedOver: ReadonlySet<number>): void {
+  const lost = fs.allInodes().filter((i) => i.mappings !== 0 && !handedOver.has(i.mappings));
+  if (lost.length === 0) return;
+  for (const inode of lost) {
+    fs.kernel.dmesg.err(`guestmemfs: ${inode.name}: its blocks were not handed over`);
+    inode.mappings = 0;
+    inode.numMappings = 0;
+  }
+  const owned = new Set<number>();
+  for (const inode of fs.allInodes()) {
+    for (let i = 0; i < inode.numMappings; i++) owned.add(inode.block(i));
+  }
+  for (let b = 0; b < fs.blocks; b++) if (!owned.has(b)) fs.sb.setBlockUsed(b, false);
 }

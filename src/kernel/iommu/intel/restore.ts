@@ -36,8 +36,8 @@ export function adoptUnit(driver: IntelDriver, unit: IntelUnit): boolean {
       driver.kernel.dmesg.err(`DMAR: ${unit.name}: root table is not the one handed over`);
       return false;
     }
-    for (const mem of readMem(fdt, node)) {
-      if (!driver.kernel.kho.claim(mem, FrameUse.iommuTable)) return false;
+    if (!driver.kernel.kho.claim(readMem(fdt, node), FrameUse.iommuTable, driver.name)) {
+      return false;
     }
     unit.root = root / PAGE_SIZE;
     unit.adopted = true;
@@ -88,8 +88,8 @@ function restoreDomain(driver: IntelDriver, fdt: Fdt, node: number): DmarDomain 
   const attached = listed.filter((a) => unit.contexts.leadsTo(a.sid, a.pasid, target));
   if (attached.length === 0 && listed.length > 0) return undefined;
   if (!unit.reserveDid(did)) return undefined;
-  for (const mem of readMem(fdt, node)) {
-    if (!driver.kernel.kho.claim(mem, FrameUse.iommuTable)) return undefined;
+  if (!driver.kernel.kho.claim(readMem(fdt, node), FrameUse.iommuTable, driver.name)) {
+    return undefined;
   }
   const domain = new DmarDomain(driver.kernel, unit, agaw, did, pgd / PAGE_SIZE, dirty > 0);
   if (dirty === 2) domain.adoptNoting();
