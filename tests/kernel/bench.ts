@@ -3,6 +3,7 @@ import { MiB, ms, PAGE_SIZE } from "../../src/base/units.ts";
 import type { Syscalls } from "../../src/kernel/syscalls.ts";
 import { findProfile } from "../../src/machine/profile.ts";
 import type { DeviceSpec } from "../../src/machine/machine.ts";
+import type { VtdCapability } from "../../src/machine/vtd/capability.ts";
 import { Platform } from "../../src/platform/platform.ts";
 import { errnoName } from "../../src/uapi/errno.ts";
 import * as U from "../../src/uapi/iommufd.ts";
@@ -56,7 +57,15 @@ export class Bench {
 
   constructor(
     kernel = "rfc-v1",
-    o: { vms?: Platform["spec"]["vms"]; seed?: number; profile?: string } = {},
+    o: {
+      vms?: Platform["spec"]["vms"];
+      seed?: number;
+      profile?: string;
+      /** Of the unit that the profile has. */
+      vtd?: Partial<VtdCapability>;
+      /** Bits of PASID of the network cards. */
+      pasidBits?: number;
+    } = {},
   ) {
     const device = (id: string, bdf: string): DeviceSpec => ({
       id,
@@ -64,9 +73,11 @@ export class Bench {
       model: "nic",
       interval: 200_000,
       packetBytes: 256,
+      ...(o.pasidBits !== undefined && { pasidBits: o.pasidBits }),
     });
-    const profile = findProfile(o.profile ?? "intel-legacy");
-    assert.ok(profile);
+    const base = findProfile(o.profile ?? "intel-legacy");
+    assert.ok(base);
+    const profile = base.vtd ? { ...base, vtd: { ...base.vtd, ...o.vtd } } : base;
     this.platform = new Platform({
       machine: {
         profile,
