@@ -10,6 +10,10 @@ export const FAULT_POINTS = {
   allocPages: "fault:alloc_pages",
   copyFromUser: "fault:copy_from_user",
   copyToUser: "fault:copy_to_user",
+  /** Somebody else has the lock of a device that is to be reset. */
+  pciLock: "fault:pci_lock",
+  /** A device does not answer after its reset. */
+  pciReset: "fault:pci_reset",
   khoBlobFull: "fault:kho_blob_full",
   /** Followed by the subscriber's name. */
   khoNotify: "fault:kho_notify:",
