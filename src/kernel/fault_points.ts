@@ -12,6 +12,10 @@ export const FAULT_POINTS = {
   copyToUser: "fault:copy_to_user",
   /** A range of handed-over memory cannot be claimed. Followed by the subscriber's name. */
   khoClaim: "fault:kho_claim:",
+  /** Somebody else has the lock of a device that is to be reset. */
+  pciLock: "fault:pci_lock",
+  /** A device does not answer after its reset. */
+  pciReset: "fault:pci_reset",
   khoBlobFull: "fault:kho_blob_full",
   /** Followed by the subscriber's name. */
   khoNotify: "fault:kho_notify:",

@@ -3,6 +3,7 @@ import * as E from "../uapi/errno.ts";
 import {
   LINUX_REBOOT_CMD_KEXEC,
   MAP_ANONYMOUS,
+  MAP_SHARED,
   O_CREAT,
   O_EXCL,
   PROT_WRITE,
@@ -11,6 +12,7 @@ import {
   type Sys,
   type VcpuMemory,
 } from "../uapi/sys.ts";
+import { EventFd } from "./fs/eventfd.ts";
 import { mount } from "./fs/mount.ts";
 import { MemfdFile } from "./fs/memfd.ts";
 import type { Kernel } from "./kernel.ts";
@@ -129,6 +131,10 @@ export class Syscalls implements Sys {
     return this.task.installFd(new MemfdFile(name, this.kernel.userPages));
   }
 
+  eventfd(count: number): number {
+    return this.task.installFd(new EventFd(count));
+  }
+
   mmap(length: number, prot: number, flags: number, fd: number, offset: number): number {
     if (length <= 0 || offset < 0 || offset % PAGE_SIZE !== 0) return -E.EINVAL;
     const writable = (prot & PROT_WRITE) !== 0;
@@ -137,7 +143,7 @@ export class Syscalls implements Sys {
     }
     const file = this.task.file(fd);
     if (file === undefined) return -E.EBADF;
-    const backing = file.mmap?.(offset, length) ?? -E.ENODEV;
+    const backing = file.mmap?.(offset, length, (flags & MAP_SHARED) !== 0) ?? -E.ENODEV;
     if (typeof backing === "number") return backing;
     return this.task.mm.map(length, writable, backing, offset / PAGE_SIZE % 2 ** 28);
   }

@@ -4,6 +4,7 @@ export const ENOENT = 2;
 export const EIO = 5;
 export const E2BIG = 7;
 export const EBADF = 9;
+export const EAGAIN = 11;
 export const ENOMEM = 12;
 export const EACCES = 13;
 export const EFAULT = 14;
@@ -32,6 +33,7 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   [EIO, "EIO"],
   [E2BIG, "E2BIG"],
   [EBADF, "EBADF"],
+  [EAGAIN, "EAGAIN"],
   [ENOMEM, "ENOMEM"],
   [EACCES, "EACCES"],
   [EFAULT, "EFAULT"],

@@ -5,18 +5,41 @@ export const PCI_DEVICE_ID = 0x02;
 export const PCI_COMMAND = 0x04;
 export const PCI_COMMAND_MEMORY = 0x2;
 export const PCI_COMMAND_MASTER = 0x4;
+export const PCI_COMMAND_INTX_DISABLE = 0x400;
 export const PCI_STATUS = 0x06;
 export const PCI_STATUS_CAP_LIST = 0x10;
 export const PCI_CLASS_REVISION = 0x08;
 export const PCI_HEADER_TYPE = 0x0e;
 export const PCI_BASE_ADDRESS_0 = 0x10;
+export const PCI_ROM_ADDRESS = 0x30;
 export const PCI_CAPABILITY_LIST = 0x34;
+export const PCI_INTERRUPT_LINE = 0x3c;
+export const PCI_INTERRUPT_PIN = 0x3d;
+/** Bits of a BAR: 64 bits wide. */
+export const PCI_BASE_ADDRESS_MEM_TYPE_64 = 0x4;
+
+/** Offsets inside the MSI capability, with 64-bit addresses. */
+export const PCI_CAP_ID_MSI = 0x05;
+export const PCI_CAP_ID_MSIX = 0x11;
+export const PCI_MSI_FLAGS = 0x02;
+export const PCI_MSI_FLAGS_ENABLE = 0x1;
+/** Logarithm of the vectors it can send, and of those it may. */
+export const PCI_MSI_FLAGS_QMASK = 0x0e;
+export const PCI_MSI_FLAGS_QSIZE = 0x70;
+export const PCI_MSI_FLAGS_64BIT = 0x80;
+export const PCI_MSI_ADDRESS_LO = 0x04;
+export const PCI_MSI_ADDRESS_HI = 0x08;
+export const PCI_MSI_DATA_64 = 0x0c;
+/** Table size less one, in the MSI-X capability's flags. */
+export const PCI_MSIX_FLAGS_QSIZE = 0x7ff;
 
 export const PCI_CAP_ID_EXP = 0x10;
 /** Offsets inside the PCI Express capability. */
 export const PCI_EXP_DEVCAP = 0x04;
 export const PCI_EXP_DEVCAP_FLR = 0x10000000;
 export const PCI_EXP_DEVCTL = 0x08;
+export const PCI_EXP_DEVCTL_PAYLOAD = 0x00e0;
+export const PCI_EXP_DEVCTL_READRQ = 0x7000;
 export const PCI_EXP_DEVCTL_BCR_FLR = 0x8000;
 
 /** Extended capabilities start here; the header's low 16 bits are the id, 1 << 16 the version. */
@@ -29,6 +52,9 @@ export const PCI_PASID_CAP_WIDTH_SHIFT = 8;
 export const PCI_PASID_CTRL = 0x06;
 export const PCI_PASID_CTRL_ENABLE = 1;
 
+/** First byte of the class code: display controllers; first two: USB controllers. */
+export const PCI_BASE_CLASS_DISPLAY = 0x03;
+export const PCI_CLASS_SERIAL_USB = 0x0c03;
 export const PCI_CLASS_NETWORK_ETHERNET = 0x020000;
 export const PCI_CLASS_STORAGE_NVME = 0x010802;
 

@@ -69,6 +69,8 @@ export interface Sys {
   /** Size in bytes of an open file, or a negative errno. */
   fsize(fd: number): number;
   memfdCreate(name: string): number;
+  /** A new eventfd, as with EFD_NONBLOCK. `count`: what it starts at, below 2^32. */
+  eventfd(count: number): number;
   /** Address of the mapping, or a negative errno. `offset` and `length` in bytes. */
   mmap(length: number, prot: number, flags: number, fd: number, offset: number): number;
   munmap(address: number, length: number): number;

@@ -28,7 +28,7 @@ export abstract class OpenFile {
   ioctl?(task: Task, command: number, payload: Uint8Array): number;
   ioctlValue?(task: Task, command: number, value: number): number;
   /** What a mapping of [offset, offset + length) is backed by, or an errno. */
-  mmap?(offset: number, length: number): Backing | number;
+  mmap?(offset: number, length: number, shared: boolean): Backing | number;
   truncate?(size: number): number;
   size?(): number;
 

@@ -15,6 +15,8 @@ const MSI_LAST = 0xfeefffffn;
 export class IommufdDevice extends IommufdObject {
   readonly kind = ObjectKind.device;
   hwpt: HwptPaging | undefined;
+  /** HWPTs by PASID. */
+  readonly #pasids = new Map<number, HwptPaging>();
 
   /** `file`: the open device file that bound it. */
   constructor(
@@ -96,6 +98,45 @@ export class IommufdDevice extends IommufdObject {
     this.#drop(hwpt, true);
   }
 
+  /**
+   * A page table for one PASID of the device; a second one replaces it. The HWPT's id, or the errno
+   * of {@link attach}; EOPNOTSUPP where device or IOMMU has no PASIDs, EINVAL for one too large.
+   */
+  attachPasid(pasid: number, ptId: number): number {
+    const target = this.ctx.objects.get(ptId);
+    if (target === undefined) return -E.ENOENT;
+    if (this.ctx.frozen) return -E.EBUSY;
+    const found = target instanceof Ioas ? target.hwpts.find((h) => h.auto) : target;
+    const hwpt = found ?? makeHwpt(this.ctx, target as Ioas, this, true);
+    if (typeof hwpt === "number") return hwpt;
+    if (!(hwpt instanceof HwptPaging)) return -E.EINVAL;
+    const old = this.#pasids.get(pasid);
+    const rc = old === undefined
+      ? this.group.attachPasid(pasid, hwpt.domain)
+      : this.group.replacePasid(pasid, hwpt.domain);
+    if (rc < 0) {
+      if (found === undefined) this.ctx.objects.remove(hwpt.id);
+      return rc;
+    }
+    hwpt.users++;
+    this.#pasids.set(pasid, hwpt);
+    if (old !== undefined) this.#drop(old, false);
+    return hwpt.id;
+  }
+
+  /** Harmless where the PASID has none. */
+  detachPasid(pasid: number): void {
+    const hwpt = this.#pasids.get(pasid);
+    if (hwpt === undefined) return;
+    this.group.detachPasid(pasid);
+    this.#pasids.delete(pasid);
+    this.#drop(hwpt, false);
+  }
+
+  detachAllPasids(): void {
+    for (const pasid of [...this.#pasids.keys()]) this.detachPasid(pasid);
+  }
+
   #drop(hwpt: HwptPaging, releaseReserved: boolean): void {
     if (releaseReserved) hwpt.ioas.iopt.space.release(this);
     hwpt.users--;
@@ -130,6 +171,7 @@ export function bindDevice(
 
 /** Undoes {@link bindDevice}. */
 export function unbindDevice(idev: IommufdDevice): void {
+  idev.detachAllPasids();
   idev.detach();
   idev.users--;
   idev.ctx.objects.remove(idev.id);

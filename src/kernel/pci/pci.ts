@@ -1,6 +1,9 @@
+import { EAGAIN, EIO, ENOTTY } from "../../uapi/errno.ts";
 import * as R from "../../uapi/pci_regs.ts";
 import type { IommuGroup } from "../iommu/core.ts";
+import { fails } from "../fault_points.ts";
 import type { Kernel } from "../kernel.ts";
+import { restoreState, saveState } from "./saved_state.ts";
 
 /** A PCI function as the kernel knows it: only what configuration space says. */
 export class PciDev {
@@ -71,19 +74,46 @@ export class PciDev {
     this.write(R.PCI_COMMAND, 2, (this.read(R.PCI_COMMAND, 2) & ~clear) | set);
   }
 
-  /** Function-level reset. Command, BARs and PASID control come back as they were (pci_save_state). */
-  reset(): void {
-    const command = this.read(R.PCI_COMMAND, 2);
-    const bar0 = this.bar0;
-    const cap = this.read(R.PCI_CAPABILITY_LIST, 1);
-    const control = this.read(cap + R.PCI_EXP_DEVCTL, 2);
-    const pasid = this.#pasidCap;
-    const tagged = pasid >= 0 && (this.read(pasid + R.PCI_PASID_CTRL, 2) & 1) !== 0;
-    this.write(cap + R.PCI_EXP_DEVCTL, 2, control | R.PCI_EXP_DEVCTL_BCR_FLR);
-    this.write(R.PCI_BASE_ADDRESS_0, 4, bar0 % 4294967296);
-    this.write(R.PCI_BASE_ADDRESS_0 + 4, 4, Math.floor(bar0 / 4294967296));
-    this.write(R.PCI_COMMAND, 2, command);
-    if (tagged) this.enablePasid();
+  /** Offset of a capability; 0: the device has none of that kind. */
+  capability(id: number): number {
+    if ((this.read(R.PCI_STATUS, 2) & R.PCI_STATUS_CAP_LIST) === 0) return 0;
+    let at = this.read(R.PCI_CAPABILITY_LIST, 1) & ~3;
+    // A list that runs in a circle ends where there is no room for more.
+    for (let i = 0; i < 48 && at >= 0x40; i++) {
+      if (this.read(at, 1) === id) return at;
+      at = this.read(at + 1, 1) & ~3;
+    }
+    return 0;
+  }
+
+  /** Bytes of configuration space: PCI Express devices have the extended one. */
+  get configSize(): number {
+    const extended = this.capability(R.PCI_CAP_ID_EXP) !== 0 &&
+      this.read(R.PCI_CFG_SPACE_SIZE, 4) !== 0xffffffff;
+    return extended ? R.PCI_CFG_SPACE_EXP_SIZE : R.PCI_CFG_SPACE_SIZE;
+  }
+
+  /** The device may put PASIDs into its requests. */
+  get pasidEnabled(): boolean {
+    const at = this.#pasidCap;
+    return at >= 0 && (this.read(at + R.PCI_PASID_CTRL, 2) & R.PCI_PASID_CTRL_ENABLE) !== 0;
+  }
+
+  /**
+   * Function-level reset; configuration space comes back as it was. 0, or EAGAIN: somebody else has
+   * the device's lock; ENOTTY: it has no such reset; EIO: it did not come back.
+   */
+  tryReset(): number {
+    const { chooser } = this.pci.kernel;
+    if (fails(chooser, "pciLock")) return -EAGAIN;
+    const cap = this.capability(R.PCI_CAP_ID_EXP);
+    const able = cap !== 0 && (this.read(cap + R.PCI_EXP_DEVCAP, 4) & R.PCI_EXP_DEVCAP_FLR) !== 0;
+    if (!able) return -ENOTTY;
+    const state = saveState(this);
+    const control = state.deviceControl | R.PCI_EXP_DEVCTL_BCR_FLR;
+    this.write(cap + R.PCI_EXP_DEVCTL, 2, control);
+    restoreState(this, state);
+    return fails(chooser, "pciReset") ? -EIO : 0;
   }
 }
 

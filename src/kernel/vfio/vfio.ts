@@ -3,6 +3,7 @@ import { EACCES } from "../../uapi/errno.ts";
 import type { Kernel } from "../kernel.ts";
 import type { PciDev, PciDriver } from "../pci/pci.ts";
 import { VfioCdevFile } from "./cdev.ts";
+import { VfioGroup } from "./group.ts";
 import { VfioPciDevice } from "./vfio_pci.ts";
 
 /**
@@ -26,6 +27,7 @@ export class VfioPciDriver implements PciDriver {
 
   probe(dev: PciDev): number {
     const vdev = new VfioPciDevice(this.kernel, dev);
+    if (dev.group !== undefined) vdev.group = new VfioGroup(this.kernel, dev.group, [vdev]);
     const index = this.devices.push(vdev) - 1;
     const name = `vfio${index}`;
     this.kernel.vfs.mkdirs("/dev/vfio/devices").add(name, {

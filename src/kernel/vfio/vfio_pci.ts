@@ -1,39 +1,103 @@
-import { EINVAL } from "../../uapi/errno.ts";
+import { EAGAIN, EINVAL } from "../../uapi/errno.ts";
 import * as R from "../../uapi/pci_regs.ts";
+import type { OpenFile } from "../fs/vfs.ts";
+import type { IommufdCtx } from "../iommufd/ctx.ts";
+import { bindDevice, type IommufdDevice, unbindDevice } from "../iommufd/device.ts";
 import type { Kernel } from "../kernel.ts";
 import type { PciDev } from "../pci/pci.ts";
+import { type PciSavedState, restoreState, saveState } from "../pci/saved_state.ts";
+import { VirtualConfig } from "./config_space.ts";
+import type { VfioGroup } from "./group.ts";
+import { VfioIrqs } from "./irqs.ts";
+
+/** What there is of a device while it is open. */
+interface Opened {
+  readonly idev: IommufdDevice;
+  readonly irqs: VfioIrqs;
+  readonly config: VirtualConfig;
+  /** Configuration space as the last close is to leave it. */
+  readonly saved: PciSavedState;
+}
 
 /** One device in vfio-pci's hands: what opening and closing does to it (FACTS 2.4). */
 export class VfioPciDevice {
-  /** Files that have it open (bound). */
+  /** Files that have it open: bound, or from its group. */
   opens = 0;
+  /** Whether the device can be reset, as the last open found out. */
   resetWorks = true;
+  /** The legacy way to it; undefined where the IOMMU knows no group of it. */
+  group: VfioGroup | undefined;
+  #opened: Opened | undefined;
 
   constructor(readonly kernel: Kernel, readonly dev: PciDev) {}
 
+  #state(): Opened {
+    if (this.#opened === undefined) throw new Error(`${this.dev.name} is not open`);
+    return this.#opened;
+  }
+
+  get idev(): IommufdDevice {
+    return this.#state().idev;
+  }
+  get irqs(): VfioIrqs {
+    return this.#state().irqs;
+  }
+  get config(): VirtualConfig {
+    return this.#state().config;
+  }
+
   /**
-   * First open: bus master off, reset, memory decoding on. A device that was handed over is left
-   * alone altogether: a reset would end the very DMA that was carried across (seed lines 2237-2241).
+   * One more file has it open. The first binds it to the context and brings the device up; the
+   * errno is that of {@link bindDevice}, or EAGAIN where the device cannot be locked for its reset.
    */
-  enable(handedOver: boolean): void {
-    this.opens++;
-    if (handedOver) return;
-    this.dev.setCommand(0, R.PCI_COMMAND_MASTER);
-    this.dev.reset();
-    this.dev.setCommand(R.PCI_COMMAND_MEMORY, 0);
-  }
-
-  /** Last close: bus master off, reset. */
-  disable(): void {
-    this.opens--;
-    this.dev.setCommand(0, R.PCI_COMMAND_MASTER);
-    this.dev.reset();
-  }
-
-  /** VFIO_DEVICE_RESET. EINVAL where the device has no working reset. */
-  reset(): number {
-    if (!this.resetWorks) return -EINVAL;
-    this.dev.reset();
+  open(ctx: IommufdCtx, file: OpenFile): number {
+    if (this.opens > 0) {
+      this.opens++;
+      return 0;
+    }
+    const handedOver = this.dev.group?.held ?? false;
+    const idev = bindDevice(ctx, this.dev, file);
+    if (typeof idev === "number") return idev;
+    const rc = handedOver ? 0 : this.#enable();
+    if (rc < 0) {
+      unbindDevice(idev);
+      return rc;
+    }
+    const irqs = new VfioIrqs(this.dev);
+    const config = new VirtualConfig(this.dev, irqs);
+    this.#opened = { idev, irqs, config, saved: saveState(this.dev) };
+    this.opens = 1;
     return 0;
+  }
+
+  /**
+   * First open: bus master off, decoding on, reset. A device that was handed over is left alone
+   * altogether: a reset would end the very DMA that was carried across (seed lines 2237-2241).
+   */
+  #enable(): number {
+    this.dev.setCommand(0, R.PCI_COMMAND_MASTER);
+    this.dev.setCommand(R.PCI_COMMAND_MEMORY, R.PCI_COMMAND_INTX_DISABLE);
+    const rc = this.dev.tryReset();
+    if (rc === -EAGAIN) return rc;
+    this.resetWorks = rc === 0;
+    return 0;
+  }
+
+  /** One file less. The last close silences the device first, then gives its group back. */
+  close(): void {
+    if (--this.opens > 0) return;
+    const { idev, irqs, saved } = this.#state();
+    this.dev.setCommand(0, R.PCI_COMMAND_MASTER);
+    irqs.release();
+    if (this.resetWorks) this.dev.tryReset();
+    // A device that came from another kernel at work was saved with its bus mastering on.
+    restoreState(this.dev, { ...saved, command: saved.command & ~R.PCI_COMMAND_MASTER });
+    this.#opened = undefined;
+    unbindDevice(idev);
+  }
+
+  /** VFIO_DEVICE_RESET. EINVAL where the device has no working reset; EAGAIN if it is locked. */
+  reset(): number {
+    return this.resetWorks ? this.dev.tryReset() : -EINVAL;
   }
 }

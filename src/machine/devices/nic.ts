@@ -69,6 +69,8 @@ export class Nic extends PciFunction {
       device: N.NIC_DEVICE,
       classCode: PCI_CLASS_NETWORK_ETHERNET,
       bar0Size: N.NIC_BAR_SIZE,
+      interruptPin: 1,
+      msiVectors: 1,
       pasidBits: options.pasidBits ?? 0,
     };
     super(name, identity, port, systemBus, bar0);

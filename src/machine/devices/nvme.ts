@@ -68,6 +68,8 @@ export class Nvme extends PciFunction {
       device: N.NVME_DEVICE,
       classCode: PCI_CLASS_STORAGE_NVME,
       bar0Size: N.NVME_BAR_SIZE,
+      interruptPin: 1,
+      msiVectors: 4,
     };
     super(name, identity, port, systemBus, bar0);
     const { latency, seed, blocks = 262144 } = options;

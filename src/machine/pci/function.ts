@@ -2,8 +2,9 @@ import * as R from "../../uapi/pci_regs.ts";
 import type { Bus, Mmio } from "../bus.ts";
 import type { DmaPort } from "../dma_port.ts";
 
-/** Where the PCI Express capability sits in our functions' config space. */
+/** Where the capabilities sit in our functions' config space. */
 const EXP_CAP = 0x40;
+const MSI_CAP = 0x80;
 
 /** What a function is, fixed when it is made. */
 export interface PciIdentity {
@@ -15,6 +16,10 @@ export interface PciIdentity {
   readonly bar0Size: number;
   /** Bits of the PASIDs it can put into its requests, 1..20; 0 or missing: none. */
   readonly pasidBits?: number;
+  /** Its interrupt pin, 1 for INTA; 0 or missing: none. */
+  readonly interruptPin?: number;
+  /** Messages it can send as interrupts: 1, 2, 4 … 32; 0 or missing: no MSI capability. */
+  readonly msiVectors?: number;
 }
 
 /** Where the PASID capability sits in extended config space. */
@@ -49,6 +54,13 @@ export abstract class PciFunction implements Mmio {
     c.setUint8(R.PCI_CAPABILITY_LIST, EXP_CAP);
     c.setUint16(EXP_CAP, R.PCI_CAP_ID_EXP, true);
     c.setUint32(EXP_CAP + R.PCI_EXP_DEVCAP, R.PCI_EXP_DEVCAP_FLR, true);
+    c.setUint8(R.PCI_INTERRUPT_PIN, identity.interruptPin ?? 0);
+    if (identity.msiVectors) {
+      c.setUint8(EXP_CAP + 1, MSI_CAP);
+      c.setUint16(MSI_CAP, R.PCI_CAP_ID_MSI, true);
+      const flags = R.PCI_MSI_FLAGS_64BIT | Math.log2(identity.msiVectors) << 1;
+      c.setUint16(MSI_CAP + R.PCI_MSI_FLAGS, flags, true);
+    }
     if (identity.pasidBits) {
       c.setUint32(PASID_CAP, R.PCI_EXT_CAP_ID_PASID | 1 << 16, true);
       const width = identity.pasidBits << R.PCI_PASID_CAP_WIDTH_SHIFT;
@@ -91,9 +103,19 @@ export abstract class PciFunction implements Mmio {
       if (value & R.PCI_EXP_DEVCTL_BCR_FLR) this.reset();
     } else if (offset === PASID_CAP + R.PCI_PASID_CTRL && size === 2) {
       if (this.identity.pasidBits) c.setUint16(offset, value & R.PCI_PASID_CTRL_ENABLE, true);
-    } else if (offset >= 0x3c && offset < 0x40) {
-      if (size === 1) c.setUint8(offset, value);
-    }
+    } else if (offset === R.PCI_INTERRUPT_LINE) c.setUint8(offset, value & 0xff);
+    else if (this.identity.msiVectors && offset >= MSI_CAP) this.#writeMsi(offset, size, value);
+  }
+
+  /** Enable and number of vectors, address and data can be written, each as a whole. */
+  #writeMsi(offset: number, size: 1 | 2 | 4, value: number): void {
+    const c = this.#config, at = offset - MSI_CAP;
+    if (at === R.PCI_MSI_FLAGS && size === 2) {
+      const writable = R.PCI_MSI_FLAGS_ENABLE | R.PCI_MSI_FLAGS_QSIZE;
+      c.setUint16(offset, (c.getUint16(offset, true) & ~writable) | (value & writable), true);
+    } else if (at === R.PCI_MSI_ADDRESS_LO && size === 4) c.setUint32(offset, value & ~3, true);
+    else if (at === R.PCI_MSI_ADDRESS_HI && size === 4) c.setUint32(offset, value, true);
+    else if (at === R.PCI_MSI_DATA_64 && size >= 2) c.setUint16(offset, value & 0xffff, true);
   }
 
   /** Function-level reset: the command register and BAR clear, the model starts over. */
@@ -106,6 +128,13 @@ export abstract class PciFunction implements Mmio {
   powerOff(): void {
     this.#writeCommand(0);
     this.#config.setUint16(PASID_CAP + R.PCI_PASID_CTRL, 0, true);
+    this.#config.setUint16(EXP_CAP + R.PCI_EXP_DEVCTL, 0, true);
+    if (this.identity.msiVectors) {
+      this.#writeMsi(MSI_CAP + R.PCI_MSI_FLAGS, 2, 0);
+      for (const at of [R.PCI_MSI_ADDRESS_LO, R.PCI_MSI_ADDRESS_HI, R.PCI_MSI_DATA_64]) {
+        this.#writeMsi(MSI_CAP + at, 4, 0);
+      }
+    }
     this.#setBar0(0);
     this.resetModel();
   }

@@ -95,12 +95,12 @@ Deno.test("BIND looks at its request in order (FACTS 2.2)", () => {
   };
   const rules = rulesOf<BindRequest>(
     ["argsz too small", "EINVAL", { argsz: 15 }],
-    ["a token", "EINVAL", { flags: 1 }],
     ["unknown flag", "EINVAL", { flags: 2 }],
     ["iommufd -1", "EINVAL", { iommufd: -1 }],
     ["bound already", "EINVAL", { on: "bound" }],
     ["no such descriptor", "EBADF", { iommufd: 999 }],
     ["a descriptor that is no iommufd", "EBADFD", { iommufd: files.fresh }],
+    ["a token", "EINVAL", { flags: 1 }],
     ["another file has the device", "EINVAL", { on: "other" }],
   );
   const good = { argsz: 16, flags: 0, iommufd: ctx, on: "fresh" };
@@ -122,7 +122,7 @@ Deno.test("BIND takes the first version of its structure and writes no further t
   assert.equal(said(bench.sys.ioctl(bench.cdev(), 0x3b76, bytes)), "ok");
   const view = new DataView(bytes.buffer);
   assert.deepEqual([view.getUint32(12, true), view.getUint32(16, true)], [1, 0xaaaaaaaa]);
-  assert.equal(said(bench.sys.ioctl(bench.cdev(1), 0x3b76, words(16, 0))), "EINVAL");
+  assert.equal(said(bench.sys.ioctl(bench.cdev(1), 0x3b76, words(16, 0))), "EFAULT");
 });
 
 Deno.test("a device belongs to one file at a time, and is free again after its close", () => {
@@ -158,7 +158,7 @@ Deno.test("ATTACH and DETACH look at their requests in order (FACTS 2.2)", () =>
   const { cdev, dev } = bench.bound(ctx);
   const rules = rulesOf<AttachRequest>(
     ["argsz too small", "EINVAL", { argsz: 11 }],
-    ["a PASID", "EOPNOTSUPP", { flags: 1 }],
+    ["a PASID in a structure without one", "EINVAL", { flags: 1 }],
     ["unknown flag", "EINVAL", { flags: 2 }],
     ["no such page table", "ENOENT", { pt_id: 77 }],
     ["a page table that is a device", "EINVAL", { pt_id: dev }],
@@ -244,14 +244,14 @@ Deno.test("GET_INFO and GET_REGION_INFO describe a PCI device (FACTS 2.1)", () =
   const { rc, out } = info(bench, cdev);
   assert.deepEqual([rc, out.flags, out.num_regions, out.num_irqs], ["ok", 3, 9, 5]);
   for (const argsz of [0, 15]) assert.equal(info(bench, cdev, argsz).rc, "EINVAL");
-  for (let index = 0; index < 9; index++) {
+  for (let index = 0; index < 8; index++) {
     const { rc, out } = region(bench, cdev, index);
-    const size = index === 0 ? NIC_BAR_SIZE : index === 7 ? 256 : 0;
+    const size = index === 0 ? NIC_BAR_SIZE : index === 7 ? 4096 : 0;
     const flags = index === 0 ? 7 : index === 7 ? 3 : 0;
     assert.deepEqual([rc, Number(out.size), out.flags], ["ok", size, flags]);
     assert.equal(Number(out.offset), index * 2 ** 40);
   }
-  assert.equal(region(bench, cdev, 9).rc, "EINVAL");
+  for (const none of [8, 9]) assert.equal(region(bench, cdev, none).rc, "EINVAL");
   assert.equal(region(bench, cdev, 0, 31).rc, "EINVAL");
   assert.equal(said(bench.sys.ioctl(cdev, 0x3bff, words(4))), "ENOTTY");
 });
@@ -270,12 +270,14 @@ const ACCESS: { at: number; length: number; want: string }[] = [
   { at: 0, length: 4, want: "ok" },
   { at: 255, length: 1, want: "ok" },
   { at: 252, length: 4, want: "ok" },
-  { at: 256, length: 1, want: "EINVAL" },
-  { at: 254, length: 4, want: "EINVAL" },
+  { at: 4095, length: 1, want: "ok" },
+  { at: 0, length: 4096, want: "ok" },
+  { at: 4096, length: 1, want: "EFAULT" },
+  { at: 4094, length: 4, want: "EFAULT" },
   { at: -2, length: 2, want: "EINVAL" },
 ];
 
-Deno.test("configuration space is read at the region's offset and ends after 256 bytes", () => {
+Deno.test("configuration space is read at the region's offset and ends after 4 KiB", () => {
   const bench = new Bench();
   const { cdev } = bench.bound(bench.iommufd());
   for (const { at, length, want } of ACCESS) {
@@ -302,22 +304,6 @@ Deno.test("a device starts with bus mastering off: the user sets it, and a close
   assert.equal(device.resets, 2, "and at close");
   assert.equal(device.port.busMaster, false);
   assert.equal(kernel.vfio.devices[0].dev.bar0, bar, "the BAR is where it was");
-});
-
-Deno.test("writes to BARs and read-only registers change nothing", () => {
-  const bench = new Bench();
-  const { cdev } = bench.bound(bench.iommufd());
-  const all = () =>
-    [...(Array.from({ length: 64 }, (_, i) => i * 4))].map((at) => [
-      ...(bench.sys.pread(cdev, 4, CONFIG + at) as Uint8Array),
-    ]);
-  const before = all();
-  for (let at = 0; at < 256; at += 4) {
-    if (at === R.PCI_COMMAND) continue;
-    assert.equal(bench.sys.pwrite(cdev, words(0xffffffff), CONFIG + at), 4);
-  }
-  assert.deepEqual(all(), before);
-  assert.equal(bench.platform.machine.functions[0].resets, 1, "no way round VFIO to an FLR");
 });
 
 Deno.test("RESET brings the device to its start, command register and BAR as they were (FACTS 2.4)", () => {
