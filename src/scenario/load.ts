@@ -1,8 +1,11 @@
 import type { z } from "zod";
+import { formatSize } from "../base/units.ts";
 import { IMAGES } from "../kernel/image.ts";
+import { findProfile } from "../machine/profile.ts";
 import { OPERATIONS } from "../operations/table.ts";
 import type { Names } from "../operations/types.ts";
 import { layOut } from "../userspace/guest/layout.ts";
+import { BAR_WINDOW, RAM_BASES } from "../userspace/vmm/config.ts";
 import { didYouMean, UsageError } from "./errors.ts";
 import { type Scenario, scenarioSchema } from "./schema.ts";
 import { parseYaml, type YamlDocument } from "./yaml.ts";
@@ -197,7 +200,9 @@ function checkMachine(scenario: Scenario, document: YamlDocument, file: string):
   vms.forEach((vm, i) => {
     const models = vm.devices.map((id) => devices.find((d) => d.id === id)?.model);
     const misfit = guestMisfit(vm.memory, vm.ring, models);
-    if (misfit !== undefined) fail(misfit, ["machine", "vms", i, "memory"]);
+    const tooBig = guestTooBig(vm.memory, scenario.machine.profile);
+    const wrong = misfit ?? tooBig;
+    if (wrong !== undefined) fail(wrong, ["machine", "vms", i, "memory"]);
   });
   const { memory, guestmemfs, kho_scratch } = scenario.machine;
   if (guests > guestmemfs) {
@@ -230,6 +235,17 @@ function guestMisfit(
     if (error instanceof RangeError) return error.message;
     throw error;
   }
+}
+
+/** What is wrong with a guest whose RAM would run into its devices' registers. */
+function guestTooBig(ramBytes: number, profile: string): string | undefined {
+  const smmu = findProfile(profile)?.smmu !== undefined;
+  const base = smmu ? RAM_BASES[1] : RAM_BASES[0];
+  const room = BAR_WINDOW - base;
+  if (ramBytes <= room) return undefined;
+  const where = base === 0 ? "" : `, at ${formatSize(base)}, above the SMMU's interrupt window`;
+  return `guest RAM of ${formatSize(ramBytes)} is too big: between its start${where} and its ` +
+    `devices' registers there is room for ${formatSize(room)}`;
 }
 
 function stepArguments(

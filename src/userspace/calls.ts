@@ -1,9 +1,10 @@
+import { PAGE_SIZE } from "../base/units.ts";
 import { errnoName } from "../uapi/errno.ts";
 import * as U from "../uapi/iommufd.ts";
 import * as V from "../uapi/vfio.ts";
 import * as K from "../uapi/kvm.ts";
 import type { FieldType, Struct, StructValue } from "../uapi/struct.ts";
-import type { Sys } from "../uapi/sys.ts";
+import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE, type Sys } from "../uapi/sys.ts";
 
 /** A system call a program cannot go on without failed: it prints this and exits. */
 export class CallFailed extends Error {
@@ -91,6 +92,33 @@ export function ioasMapFile(
     iova: BigInt(iova),
   });
   return typeof reply === "number" ? reply : 0;
+}
+
+/** IOMMU_IOAS_IOVA_RANGES: the ranges that can be mapped, ends inside, to the nearest number. */
+export function usableIovas(
+  sys: Sys,
+  fd: number,
+  ioas: number,
+): { start: number; last: number }[] {
+  const { size } = U.iommu_iova_range;
+  const at = must(
+    "mmap IOVA ranges",
+    sys.mmap(PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+  );
+  const reply = mustReply(
+    "IOMMU_IOAS_IOVA_RANGES",
+    call(sys, fd, U.IOMMU_IOAS_IOVA_RANGES, U.iommu_ioas_iova_ranges, {
+      ioas_id: ioas,
+      num_iovas: PAGE_SIZE / size,
+      allowed_iovas: BigInt(at),
+    }),
+  );
+  const ranges = Array.from({ length: reply.num_iovas }, (_, i) => {
+    const { start, last } = U.iommu_iova_range.decode(sys.copyIn(at + i * size, size));
+    return { start: Number(start), last: Number(last) };
+  });
+  sys.munmap(at, PAGE_SIZE);
+  return ranges;
 }
 
 /** Unmaps everything in an IOAS; bytes or a negative errno. */

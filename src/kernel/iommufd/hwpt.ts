@@ -7,15 +7,30 @@ import { Ioas } from "./ioas.ts";
 import type { Ucmd } from "./ioctls.ts";
 import { IommufdObject, ObjectKind } from "./objects.ts";
 
+export interface HwptOptions {
+  readonly auto: boolean;
+  readonly flags: number;
+}
+
 /** A hardware page table made from an IOAS: one iommu_domain that mirrors its areas. */
 export class HwptPaging extends IommufdObject {
   readonly kind = ObjectKind.hwptPaging;
 
-  /** `auto`: made by an attach, shared between devices, gone with the last of them. */
-  constructor(readonly ioas: Ioas, readonly domain: PagingDomain, readonly auto: boolean) {
+  /** Made by an attach, shared between devices, gone with the last of them. */
+  readonly auto: boolean;
+  /** IOMMU_HWPT_ALLOC_*, as it was made with. */
+  readonly flags: number;
+
+  constructor(readonly ioas: Ioas, readonly domain: PagingDomain, options: HwptOptions) {
     super();
+    this.auto = options.auto;
+    this.flags = options.flags;
     ioas.users++;
     ioas.hwpts.push(this);
+  }
+
+  get forPasids(): boolean {
+    return (this.flags & U.IOMMU_HWPT_ALLOC_PASID) !== 0;
   }
 
   override destroy(): void {
@@ -35,10 +50,10 @@ export function makeHwpt(
   ctx: IommufdCtx,
   ioas: Ioas,
   idev: IommufdDevice,
-  auto: boolean,
+  options: HwptOptions,
 ): HwptPaging | number {
   const id = ctx.persistentId === 0 ? 0 : ctx.kernel.iommufd.allocDomainId();
-  const domain = idev.group.ops.allocPaging(idev.dev, { persistentId: id });
+  const domain = idev.group.ops.allocPaging(idev.dev, { persistentId: id, flags: options.flags });
   if (typeof domain === "number") {
     if (id !== 0) ctx.kernel.iommufd.freeDomainId(id);
     return domain;
@@ -50,7 +65,7 @@ export function makeHwpt(
     domain.free();
     return rc;
   }
-  return ctx.objects.add(new HwptPaging(ioas, domain, auto));
+  return ctx.objects.add(new HwptPaging(ioas, domain, options));
 }
 
 /** IOMMU_HWPT_ALLOC, paging only; the order of checks is FACTS 1.3. */
@@ -67,7 +82,7 @@ export function hwptAlloc({ ctx, payload }: Ucmd): number {
   }
   if (cmd.flags !== 0 || cmd.data_type !== U.IOMMU_HWPT_DATA_NONE) return -E.EOPNOTSUPP;
   if (ctx.immutable) return -E.EBUSY;
-  const hwpt = makeHwpt(ctx, target, idev, false);
+  const hwpt = makeHwpt(ctx, target, idev, { auto: false, flags: 0 });
   if (typeof hwpt === "number") return hwpt;
   cmd.out_hwpt_id = hwpt.id;
   U.iommu_hwpt_alloc.update(payload, cmd);

@@ -54,10 +54,14 @@ export function rehydrate(kernel: Kernel, id: number): IommufdCtx | number {
     const domain = kernel.iommu.restoredDomain(readNumber(fdt, node, "domain") ?? 0);
     if (!(ioas instanceof Ioas)) return -EINVAL;
     if (domain === undefined) return -ENODEV;
-    const auto = readNumber(fdt, node, "auto") === 1;
-    const hwpt = ctx.objects.addAt(Number(fdt.name(node)), new HwptPaging(ioas, domain, auto));
-    // A device that waits is a user of the HWPT it runs on, until its heir takes the place.
-    hwpt.users += kernel.iommu.groups.filter((g) => g.held && g.domain === domain).length;
+    const options = {
+      auto: readNumber(fdt, node, "auto") === 1,
+      flags: readNumber(fdt, node, "flags") ?? 0,
+    };
+    const hwpt = ctx.objects.addAt(Number(fdt.name(node)), new HwptPaging(ioas, domain, options));
+    // A device that waits is a user of the HWPTs it runs on, until its heir takes the place.
+    const held = kernel.iommu.groups.flatMap((group) => group.heldDomains);
+    hwpt.users += held.filter((d) => d === domain).length;
     const rc = ioas.iopt.adoptDomain(domain);
     if (rc < 0) return rc;
   }

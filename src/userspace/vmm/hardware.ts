@@ -1,4 +1,5 @@
 import { PAGE_SIZE } from "../../base/units.ts";
+import { EADDRINUSE } from "../../uapi/errno.ts";
 import { KVM_CREATE_VCPU, KVM_CREATE_VM } from "../../uapi/kvm.ts";
 import { PCI_COMMAND, PCI_COMMAND_MASTER, PCI_COMMAND_MEMORY } from "../../uapi/pci_regs.ts";
 import {
@@ -10,8 +11,8 @@ import {
   type VcpuMemory,
 } from "../../uapi/sys.ts";
 import * as V from "../../uapi/vfio.ts";
-import { CallFailed, kvmSlot, must, vfioBind, vfioRegion } from "../calls.ts";
-import { BAR_STRIDE, BAR_WINDOW, type VmConfig, type VmDevice } from "./config.ts";
+import { CallFailed, kvmSlot, must, usableIovas, vfioBind, vfioRegion } from "../calls.ts";
+import { BAR_STRIDE, BAR_WINDOW, RAM_BASES, type VmConfig, type VmDevice } from "./config.ts";
 
 /** Opens the device's cdev, which sysfs names, and binds it to the iommufd. */
 export function openDevice(sys: Sys, device: VmDevice, iommufd: number): number {
@@ -37,16 +38,31 @@ export function barOf(index: number): number {
   return BAR_WINDOW + index * BAR_STRIDE;
 }
 
-/** Makes the VM: RAM at 0, the devices' registers in their windows. */
+/**
+ * The first of {@link RAM_BASES} from which on the guest's RAM meets no IOVA that is reserved.
+ * EADDRINUSE where there is none.
+ */
+export function placeRam(sys: Sys, iommufd: number, ioas: number, bytes: number): number {
+  const ranges = usableIovas(sys, iommufd, ioas);
+  const base = RAM_BASES.find((at) =>
+    at + bytes <= BAR_WINDOW &&
+    ranges.some(({ start, last }) => start <= at && at + bytes - 1 <= last)
+  );
+  if (base === undefined) throw new CallFailed("find room for guest RAM", EADDRINUSE);
+  return base;
+}
+
+/** Makes the VM: RAM at its base, the devices' registers in their windows. */
 export function makeVm(
   sys: Sys,
   config: VmConfig,
   ram: number,
+  ramBase: number,
   cdevs: readonly number[],
 ): VcpuMemory {
   const kvm = must("/dev/kvm", sys.open("/dev/kvm", O_RDWR));
   const vm = must("KVM_CREATE_VM", sys.ioctlValue(kvm, KVM_CREATE_VM, 0));
-  kvmSlot(sys, vm, 0, 0, config.memory, ram);
+  kvmSlot(sys, vm, 0, ramBase, config.memory, ram);
   cdevs.forEach((cdev, i) => {
     const bar = vfioRegion(sys, cdev, V.VFIO_PCI_BAR0_REGION_INDEX);
     const size = Math.ceil(bar.size / PAGE_SIZE) * PAGE_SIZE;

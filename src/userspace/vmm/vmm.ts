@@ -21,7 +21,7 @@ import {
 } from "../calls.ts";
 import { Guest } from "../guest/guest.ts";
 import { MEMORY_DIR, type SavedState, SLICE, type VmConfig, type VmStatus } from "./config.ts";
-import { barOf, enableBusMaster, makeVm, openDevice } from "./hardware.ts";
+import { barOf, enableBusMaster, makeVm, openDevice, placeRam } from "./hardware.ts";
 import { createStateFile, loadState, removeStateFile, saveState } from "./state_file.ts";
 
 /** Sees each guest as it runs: what a console attached to it would show. */
@@ -71,9 +71,6 @@ function start(sys: Sys, config: VmConfig): RunningVm {
   const ram = mapRam(sys, config, file);
   const cdevs = config.devices.map((device) => openDevice(sys, device, iommufd));
   const ioas = ioasAlloc(sys, iommufd);
-  if (persistentId > 0) {
-    must("map guest memory", ioasMapFile(sys, iommufd, ioas, file, config.memory, 0));
-  } else must("map guest memory", ioasMap(sys, iommufd, ioas, ram, config.memory, 0));
   const hwpts = persistentId > 0
     ? attachPersistent(sys, cdevs, ioas)
     : cdevs.map((cdev) => vfioAttach(sys, cdev, ioas));
@@ -85,7 +82,13 @@ function start(sys: Sys, config: VmConfig): RunningVm {
     must("unlink guest memory", sys.unlink(`${MEMORY_DIR}/${config.name}`));
     return start(sys, { ...config, persistent: false });
   }
-  const cpu = makeVm(sys, config, ram, cdevs);
+  // Only an address space with the devices on it knows which IOVAs are not for memory.
+  const ramBase = placeRam(sys, iommufd, ioas, config.memory);
+  const rc = persistentId > 0
+    ? ioasMapFile(sys, iommufd, ioas, file, config.memory, ramBase)
+    : ioasMap(sys, iommufd, ioas, ram, config.memory, ramBase);
+  must("map guest memory", rc);
+  const cpu = makeVm(sys, config, ram, ramBase, cdevs);
   for (const cdev of cdevs) enableBusMaster(sys, cdev);
   const nics = config.devices.flatMap((d, i) =>
     d.model === "nic" ? [{ bar: barOf(i), ringEntries: d.ringEntries }] : []
@@ -93,13 +96,14 @@ function start(sys: Sys, config: VmConfig): RunningVm {
   const nvmes = config.devices.flatMap((d, i) => d.model === "nvme" ? [{ bar: barOf(i) }] : []);
   const guest = Guest.boot(cpu, {
     id: config.guestId,
-    ramBase: 0,
+    ramBase,
     ramBytes: config.memory,
     nics,
     nvmes,
   });
   const { name, memory } = config;
-  return { guest, iommufd, state: { version: 1, name, persistentId, ioas, hwpts, memory } };
+  const state = { version: 1, name, persistentId, ioas, hwpts, memory, ramBase } as const;
+  return { guest, iommufd, state };
 }
 
 /**
@@ -137,8 +141,8 @@ function restore(sys: Sys, config: VmConfig, saved: SavedState): RunningVm {
   sys.close(handle);
   const cdevs = config.devices.map((device) => openDevice(sys, device, iommufd));
   const hwpts = cdevs.map((cdev, i) => vfioAttach(sys, cdev, saved.hwpts[i]));
-  const cpu = makeVm(sys, config, ram, cdevs);
-  return { guest: Guest.attach(cpu, 0), iommufd, state: { ...saved, hwpts } };
+  const cpu = makeVm(sys, config, ram, saved.ramBase, cdevs);
+  return { guest: Guest.attach(cpu, saved.ramBase), iommufd, state: { ...saved, hwpts } };
 }
 
 /** The main loop: runs the guest, slice by slice, and does what the monitor socket says. */
