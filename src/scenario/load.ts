@@ -1,13 +1,13 @@
 import type { z } from "zod";
 import { formatSize } from "../base/units.ts";
 import { IMAGES } from "../kernel/image.ts";
-import { findProfile } from "../machine/profile.ts";
+import { findProfile, PROFILES } from "../machine/profile.ts";
 import { OPERATIONS } from "../operations/table.ts";
 import type { Names } from "../operations/types.ts";
 import { layOut } from "../userspace/guest/layout.ts";
 import { BAR_WINDOW, RAM_BASES } from "../userspace/vmm/config.ts";
 import { didYouMean, UsageError } from "./errors.ts";
-import { type Scenario, scenarioSchema } from "./schema.ts";
+import { NIC_PASID_BITS, type Scenario, scenarioSchema } from "./schema.ts";
 import { parseYaml, type YamlDocument } from "./yaml.ts";
 
 /** Arguments of each step as the operation wants them, in the order of the steps. */
@@ -171,6 +171,13 @@ function checkMachine(scenario: Scenario, document: YamlDocument, file: string):
     if (!devices.some((other) => other.bdf === zero)) {
       fail(`there is no ${zero}, so nothing would find ${d.bdf}`, ["machine", "devices", i, "bdf"]);
     }
+  });
+  const profile = findProfile(scenario.machine.profile);
+  const pasids = profile?.vtd?.scalable === true && profile.vtd.pasidBits >= NIC_PASID_BITS;
+  devices.forEach((d, i) => {
+    if (d.model !== "nic" || d.pasid === undefined || pasids) return;
+    const able = PROFILES.filter((p) => p.vtd?.scalable).map((p) => p.name);
+    fail(`${profile?.name} has no PASIDs, ${oneOf(able)} has`, ["machine", "devices", i, "pasid"]);
   });
   const owners = new Map<string, string>();
   const ids = devices.map((d) => d.id);

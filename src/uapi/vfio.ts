@@ -10,6 +10,10 @@ export const VFIO_DEVICE_BIND_IOMMUFD = nr(118);
 export const VFIO_DEVICE_ATTACH_IOMMUFD_PT = nr(119);
 export const VFIO_DEVICE_DETACH_IOMMUFD_PT = nr(120);
 
+/** ATTACH and DETACH are for the requests with one PASID. */
+export const VFIO_DEVICE_ATTACH_PASID = 1;
+export const VFIO_DEVICE_DETACH_PASID = 1;
+
 export const VFIO_DEVICE_FLAGS_RESET = 1;
 export const VFIO_DEVICE_FLAGS_PCI = 2;
 export const VFIO_PCI_BAR0_REGION_INDEX = 0;

@@ -139,14 +139,30 @@ export function vfioBind(sys: Sys, cdev: number, iommufd: number): number {
   return mustReply("VFIO_DEVICE_BIND_IOMMUFD", reply).out_devid;
 }
 
-/** VFIO_DEVICE_ATTACH_IOMMUFD_PT: the id of the HWPT the device is on. */
-export function vfioAttach(sys: Sys, cdev: number, pt: number): number {
+/** IOMMU_HWPT_ALLOC of an IOAS, for a device: the HWPT's id. */
+export function hwptAlloc(
+  sys: Sys,
+  fd: number,
+  dev: number,
+  ioas: number,
+  flags: number,
+): number {
+  const value = { dev_id: dev, pt_id: ioas, flags };
+  const reply = call(sys, fd, U.IOMMU_HWPT_ALLOC, U.iommu_hwpt_alloc, value);
+  return mustReply("IOMMU_HWPT_ALLOC", reply).out_hwpt_id;
+}
+
+/**
+ * VFIO_DEVICE_ATTACH_IOMMUFD_PT: the id of the HWPT the device is on. `pasid`: for requests with
+ * this PASID, not for those without.
+ */
+export function vfioAttach(sys: Sys, cdev: number, pt: number, pasid?: number): number {
   const reply = call(
     sys,
     cdev,
     V.VFIO_DEVICE_ATTACH_IOMMUFD_PT,
     V.vfio_device_attach_iommufd_pt,
-    { pt_id: pt },
+    pasid === undefined ? { pt_id: pt } : { pt_id: pt, flags: V.VFIO_DEVICE_ATTACH_PASID, pasid },
   );
   return mustReply("VFIO_DEVICE_ATTACH_IOMMUFD_PT", reply).pt_id;
 }

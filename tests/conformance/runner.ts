@@ -11,6 +11,7 @@ export interface Vector {
   readonly name: string;
   readonly facts: string;
   readonly image?: string;
+  readonly machine?: Readonly<Record<string, unknown>>;
   readonly setup?: string | readonly string[];
   readonly calls: readonly Call[];
 }

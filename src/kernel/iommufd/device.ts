@@ -38,7 +38,8 @@ export class IommufdDevice extends IommufdObject {
   /**
    * Attaches to an IOAS (an automatic HWPT is found or made) or to a HWPT; while attached it is a
    * replace. The HWPT's id, or: ENOENT, EINVAL for another kind, what the driver says, EADDRINUSE
-   * where the device's reserved IOVAs are mapped.
+   * where the device's reserved IOVAs are mapped, ENODEV for a HWPT with a fault queue where the
+   * device cannot make page requests.
    */
   attach(ptId: number): number {
     return this.#attachTo(NO_PASID, ptId);
@@ -86,6 +87,7 @@ export class IommufdDevice extends IommufdObject {
     const old = this.#hwptAt(pasid);
     if (old === hwpt) return 0;
     if (this.ctx.frozen) return -E.EBUSY;
+    if (hwpt.fault !== undefined && !this.dev.pageRequests) return -E.ENODEV;
     if (!this.#fitsPasids(pasid, hwpt)) return -E.EINVAL;
     // Only requests without a PASID can be interrupts, or what else the regions are reserved for.
     const reserves = pasid === NO_PASID && old?.ioas !== hwpt.ioas;

@@ -6,6 +6,7 @@ export const enum ObjectKind {
   device = 1,
   hwptPaging = 2,
   ioas = 4,
+  fault = 6,
 }
 
 /** Something with an id in an iommufd. */

@@ -66,8 +66,10 @@ export class VfioCdevFile extends OpenFile {
   #attach(idev: IommufdDevice, payload: Uint8Array): number {
     const cmd = U.vfio_device_attach_iommufd_pt.decode(payload);
     if (cmd.argsz < 12 || payload.length < 12) return -E.EINVAL;
-    if (cmd.flags !== 0) return cmd.flags === 1 ? -E.EOPNOTSUPP : -E.EINVAL;
-    const hwpt = idev.attach(cmd.pt_id);
+    if ((cmd.flags & ~U.VFIO_DEVICE_ATTACH_PASID) !== 0) return -E.EINVAL;
+    const tagged = cmd.flags === U.VFIO_DEVICE_ATTACH_PASID;
+    if (tagged && (cmd.argsz < 16 || payload.length < 16)) return -E.EINVAL;
+    const hwpt = tagged ? idev.attachPasid(cmd.pasid, cmd.pt_id) : idev.attach(cmd.pt_id);
     if (hwpt < 0) return hwpt;
     cmd.pt_id = hwpt;
     U.vfio_device_attach_iommufd_pt.update(payload.subarray(0, 12), cmd);
@@ -76,9 +78,13 @@ export class VfioCdevFile extends OpenFile {
 
   #detach(idev: IommufdDevice, payload: Uint8Array): number {
     const cmd = U.vfio_device_detach_iommufd_pt.decode(payload);
-    if (cmd.argsz < 8 || payload.length < 8 || cmd.flags !== 0) return -E.EINVAL;
+    if (cmd.argsz < 8 || payload.length < 8) return -E.EINVAL;
+    if ((cmd.flags & ~U.VFIO_DEVICE_DETACH_PASID) !== 0) return -E.EINVAL;
+    const tagged = cmd.flags === U.VFIO_DEVICE_DETACH_PASID;
+    if (tagged && (cmd.argsz < 12 || payload.length < 12)) return -E.EINVAL;
     if (idev.ctx.frozen) return -E.EBUSY;
-    idev.detach();
+    if (tagged) idev.detachPasid(cmd.pasid);
+    else idev.detach();
     return 0;
   }
 

@@ -5,6 +5,8 @@ export interface VmDevice {
   readonly model: "nic" | "nvme";
   /** Descriptors of a NIC's receive ring. */
   readonly ringEntries: number;
+  /** The PASID under which the guest is to use the device; undefined: none. */
+  readonly pasid: number | undefined;
 }
 
 /** What a VMM is started with. */
@@ -53,6 +55,8 @@ export interface SavedState {
   readonly ioas: number;
   /** HWPT each device was attached to. */
   readonly hwpts: readonly number[];
+  /** HWPT of each device's PASID; 0 where it has none. */
+  readonly pasidHwpts: readonly number[];
   readonly memory: number;
   /** Guest-physical address and IOVA of the first byte of RAM. */
   readonly ramBase: number;
