@@ -184,7 +184,8 @@ export class Platform {
         assert(device !== undefined, `VM ${vm.id}: no device ${id}`);
         const sid = parseBdf(device.bdf) ?? 0;
         const name = formatSbdf(0, sid >> 8, sid & 0xff);
-        return { name, model: device.model, ringEntries: vm.ring };
+        const pasid = this.spec.pasids?.get(id);
+        return { name, model: device.model, ringEntries: vm.ring, pasid };
       }),
     };
   }

@@ -205,7 +205,7 @@ function iommufdTree(platform: Platform): TreeLine[] {
         lines.push({
           depth: 1,
           name: `${object.id} device ${formatBdf(object.dev.bus, object.dev.devfn)}`,
-          detail: object.hwpt ? `on ${object.hwpt.id}` : "unattached",
+          detail: attachments(object),
         });
       }
     }
@@ -214,6 +214,15 @@ function iommufdTree(platform: Platform): TreeLine[] {
     lines.push({ depth: 0, name: `iommufd persistent ${id}`, detail: "waits in sysfs" });
   }
   return lines;
+}
+
+/** `on 3, PASID 5 on 4` */
+function attachments({ hwpt, pasids }: IommufdDevice): string {
+  const on = [
+    ...hwpt === undefined ? [] : [`on ${hwpt.id}`],
+    ...pasids.map(([pasid, { id }]) => `PASID ${pasid} on ${id}`),
+  ];
+  return on.length > 0 ? on.join(", ") : "unattached";
 }
 
 function fileTree(platform: Platform, path: string, depth: number): TreeLine[] {

@@ -17,6 +17,8 @@ export interface VmSpec {
 export interface PlatformSpec {
   readonly machine: MachineSpec;
   readonly vms: readonly VmSpec[];
+  /** By device id: the PASID that a guest has its card put into its requests. */
+  readonly pasids?: ReadonlyMap<string, number>;
   /** Name of the kernel image of the first boot, and of later ones unless told. */
   readonly kernel: string;
   /** Bytes; see the command line in FACTS 5.1 and 6.1. */

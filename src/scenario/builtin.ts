@@ -2,6 +2,9 @@ import abort from "../../scenarios/abort.yaml" with { type: "text" };
 import controlMainline from "../../scenarios/control-mainline.yaml" with { type: "text" };
 import onlyGuestmemfs from "../../scenarios/only-guestmemfs.yaml" with { type: "text" };
 import persistedIommufd from "../../scenarios/persisted-iommufd.yaml" with { type: "text" };
+import persistedIommufdPasid from "../../scenarios/persisted-iommufd-pasid.yaml" with {
+  type: "text",
+};
 import pinnedFile from "../../scenarios/pinned-file.yaml" with { type: "text" };
 import tour from "../../scenarios/tour.yaml" with { type: "text" };
 
@@ -9,6 +12,7 @@ import tour from "../../scenarios/tour.yaml" with { type: "text" };
 export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["tour", tour],
   ["persisted-iommufd", persistedIommufd],
+  ["persisted-iommufd-pasid", persistedIommufdPasid],
   ["control-mainline", controlMainline],
   ["pinned-file", pinnedFile],
   ["only-guestmemfs", onlyGuestmemfs],

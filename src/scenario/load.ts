@@ -1,10 +1,13 @@
 import type { z } from "zod";
+import { formatSize } from "../base/units.ts";
 import { IMAGES } from "../kernel/image.ts";
+import { findProfile, PROFILES } from "../machine/profile.ts";
 import { OPERATIONS } from "../operations/table.ts";
 import type { Names } from "../operations/types.ts";
 import { layOut } from "../userspace/guest/layout.ts";
+import { BAR_WINDOW, RAM_BASES } from "../userspace/vmm/config.ts";
 import { didYouMean, UsageError } from "./errors.ts";
-import { type Scenario, scenarioSchema } from "./schema.ts";
+import { NIC_PASID_BITS, type Scenario, scenarioSchema } from "./schema.ts";
 import { parseYaml, type YamlDocument } from "./yaml.ts";
 
 /** Arguments of each step as the operation wants them, in the order of the steps. */
@@ -169,6 +172,13 @@ function checkMachine(scenario: Scenario, document: YamlDocument, file: string):
       fail(`there is no ${zero}, so nothing would find ${d.bdf}`, ["machine", "devices", i, "bdf"]);
     }
   });
+  const profile = findProfile(scenario.machine.profile);
+  const pasids = profile?.vtd?.scalable === true && profile.vtd.pasidBits >= NIC_PASID_BITS;
+  devices.forEach((d, i) => {
+    if (d.model !== "nic" || d.pasid === undefined || pasids) return;
+    const able = PROFILES.filter((p) => p.vtd?.scalable).map((p) => p.name);
+    fail(`${profile?.name} has no PASIDs, ${oneOf(able)} has`, ["machine", "devices", i, "pasid"]);
+  });
   const owners = new Map<string, string>();
   const ids = devices.map((d) => d.id);
   let guests = 0;
@@ -197,7 +207,9 @@ function checkMachine(scenario: Scenario, document: YamlDocument, file: string):
   vms.forEach((vm, i) => {
     const models = vm.devices.map((id) => devices.find((d) => d.id === id)?.model);
     const misfit = guestMisfit(vm.memory, vm.ring, models);
-    if (misfit !== undefined) fail(misfit, ["machine", "vms", i, "memory"]);
+    const tooBig = guestTooBig(vm.memory, scenario.machine.profile);
+    const wrong = misfit ?? tooBig;
+    if (wrong !== undefined) fail(wrong, ["machine", "vms", i, "memory"]);
   });
   const { memory, guestmemfs, kho_scratch } = scenario.machine;
   if (guests > guestmemfs) {
@@ -230,6 +242,17 @@ function guestMisfit(
     if (error instanceof RangeError) return error.message;
     throw error;
   }
+}
+
+/** What is wrong with a guest whose RAM would run into its devices' registers. */
+function guestTooBig(ramBytes: number, profile: string): string | undefined {
+  const smmu = findProfile(profile)?.smmu !== undefined;
+  const base = smmu ? RAM_BASES[1] : RAM_BASES[0];
+  const room = BAR_WINDOW - base;
+  if (ramBytes <= room) return undefined;
+  const where = base === 0 ? "" : `, at ${formatSize(base)}, above the SMMU's interrupt window`;
+  return `guest RAM of ${formatSize(ramBytes)} is too big: between its start${where} and its ` +
+    `devices' registers there is room for ${formatSize(room)}`;
 }
 
 function stepArguments(

@@ -1,6 +1,6 @@
 import { findProfile, PROFILES } from "../machine/profile.ts";
 import type { PlatformSpec } from "../platform/spec.ts";
-import type { Scenario } from "./schema.ts";
+import { NIC_PASID_BITS, type Scenario } from "./schema.ts";
 
 /** What the platform is to be made of. `image` overrides the scenario's first kernel. */
 export function platformSpec(scenario: Scenario, seed: number, image?: string): PlatformSpec {
@@ -11,10 +11,22 @@ export function platformSpec(scenario: Scenario, seed: number, image?: string): 
       memory: machine.memory,
       devices: machine.devices.map((d) =>
         d.model === "nic"
-          ? { id: d.id, bdf: d.bdf, model: d.model, interval: d.interval, packetBytes: d.packet }
+          ? {
+            id: d.id,
+            bdf: d.bdf,
+            model: d.model,
+            interval: d.interval,
+            packetBytes: d.packet,
+            pasidBits: d.pasid === undefined ? 0 : NIC_PASID_BITS,
+          }
           : { id: d.id, bdf: d.bdf, model: d.model, latency: d.latency }
       ),
     },
+    pasids: new Map(
+      machine.devices.flatMap((d) =>
+        d.model === "nic" && d.pasid !== undefined ? [[d.id, d.pasid] as const] : []
+      ),
+    ),
     vms: machine.vms,
     kernel: image ?? kernel.image,
     guestmemfs: machine.guestmemfs,

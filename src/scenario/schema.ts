@@ -21,6 +21,9 @@ const bdf = z.string().refine((text) => parseBdf(text) !== undefined, {
 /** A device's pace: below a microsecond nothing else would ever get a turn. */
 const pace = duration.refine((ns) => ns >= 1000, { message: "expected at least 1us" });
 
+/** Bits of the PASIDs of a card that is given one. */
+export const NIC_PASID_BITS = 15;
+
 const nic = z.strictObject({
   id,
   model: z.literal("nic"),
@@ -29,6 +32,8 @@ const nic = z.strictObject({
   packet: sizeOf(4, "4B").refine((n) => n >= 64 && n <= 2048, {
     message: "expected 64B to 2048B",
   }).describe("length of a packet").prefault("256B"),
+  pasid: z.number().int().min(1).max(2 ** NIC_PASID_BITS - 1)
+    .describe("the guest has its packets written with this PASID").optional(),
 });
 
 const nvme = z.strictObject({

@@ -70,11 +70,18 @@ export const IOMMUFD_KHO = {
     ioasId: property("ioas-id", 4, "id"),
     domain: property("domain", 8, "id"),
     auto: property("auto", 4, "boolean"),
+    /** IOMMU_HWPT_ALLOC_*. */
+    flags: property("flags", 4, "count"),
   },
   device: {
     segment: property("segment", 2, "segment"),
     bus: property("bus", 1, "bus"),
     devfn: property("devfn", 1, "devfn"),
+    hwptId: property("hwpt-id", 4, "id"),
+  },
+  /** Below a device's `pasids`, by PASID. */
+  pasids: "pasids",
+  pasid: {
     hwptId: property("hwpt-id", 4, "id"),
   },
 } as const;
@@ -139,6 +146,7 @@ export const KHO_NODES: readonly (readonly [path: string, record: KhoRecord])[] 
   ["/iommufd/iommufds/*/ioases/*/*", IOMMUFD_KHO.area],
   ["/iommufd/iommufds/*/hwpts/*", IOMMUFD_KHO.hwpt],
   ["/iommufd/iommufds/*/devices/*", IOMMUFD_KHO.device],
+  ["/iommufd/iommufds/*/devices/*/pasids/*", IOMMUFD_KHO.pasid],
   ["/intel-iommu/domains/*", INTEL_IOMMU_KHO.domain],
   ["/intel-iommu/domains/*/devices/*", INTEL_IOMMU_KHO.device],
   ["/intel-iommu/units/*", INTEL_IOMMU_KHO.unit],

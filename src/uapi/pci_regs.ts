@@ -45,6 +45,7 @@ export const PCI_EXP_DEVCTL_BCR_FLR = 0x8000;
 /** Extended capabilities start here; the header's low 16 bits are the id, 1 << 16 the version. */
 export const PCI_CFG_SPACE_SIZE = 256;
 export const PCI_CFG_SPACE_EXP_SIZE = 4096;
+export const PCI_EXT_CAP_ID_PRI = 0x13;
 export const PCI_EXT_CAP_ID_PASID = 0x1b;
 /** Offsets inside the PASID capability: width in bits 8-12 of the first, enable in the second. */
 export const PCI_PASID_CAP = 0x04;

@@ -14,11 +14,13 @@ export const VFIO_DEVICE_BIND_IOMMUFD = nr(118);
 export const VFIO_DEVICE_ATTACH_IOMMUFD_PT = nr(119);
 export const VFIO_DEVICE_DETACH_IOMMUFD_PT = nr(120);
 
+/** ATTACH and DETACH are for the requests with one PASID. */
+export const VFIO_DEVICE_ATTACH_PASID = 1;
+export const VFIO_DEVICE_DETACH_PASID = 1;
+
 export const VFIO_DEVICE_FLAGS_RESET = 1;
 export const VFIO_DEVICE_FLAGS_PCI = 2;
 export const VFIO_DEVICE_BIND_FLAG_TOKEN = 1;
-export const VFIO_DEVICE_ATTACH_PASID = 1;
-export const VFIO_DEVICE_DETACH_PASID = 1;
 export const VFIO_PCI_BAR0_REGION_INDEX = 0;
 export const VFIO_PCI_ROM_REGION_INDEX = 6;
 export const VFIO_PCI_CONFIG_REGION_INDEX = 7;

@@ -1,9 +1,10 @@
+import { PAGE_SIZE } from "../base/units.ts";
 import { errnoName } from "../uapi/errno.ts";
 import * as U from "../uapi/iommufd.ts";
 import * as V from "../uapi/vfio.ts";
 import * as K from "../uapi/kvm.ts";
 import type { FieldType, Struct, StructValue } from "../uapi/struct.ts";
-import type { Sys } from "../uapi/sys.ts";
+import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE, type Sys } from "../uapi/sys.ts";
 
 /** A system call a program cannot go on without failed: it prints this and exits. */
 export class CallFailed extends Error {
@@ -93,6 +94,33 @@ export function ioasMapFile(
   return typeof reply === "number" ? reply : 0;
 }
 
+/** IOMMU_IOAS_IOVA_RANGES: the ranges that can be mapped, ends inside, to the nearest number. */
+export function usableIovas(
+  sys: Sys,
+  fd: number,
+  ioas: number,
+): { start: number; last: number }[] {
+  const { size } = U.iommu_iova_range;
+  const at = must(
+    "mmap IOVA ranges",
+    sys.mmap(PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+  );
+  const reply = mustReply(
+    "IOMMU_IOAS_IOVA_RANGES",
+    call(sys, fd, U.IOMMU_IOAS_IOVA_RANGES, U.iommu_ioas_iova_ranges, {
+      ioas_id: ioas,
+      num_iovas: PAGE_SIZE / size,
+      allowed_iovas: BigInt(at),
+    }),
+  );
+  const ranges = Array.from({ length: reply.num_iovas }, (_, i) => {
+    const { start, last } = U.iommu_iova_range.decode(sys.copyIn(at + i * size, size));
+    return { start: Number(start), last: Number(last) };
+  });
+  sys.munmap(at, PAGE_SIZE);
+  return ranges;
+}
+
 /** Unmaps everything in an IOAS; bytes or a negative errno. */
 export function ioasUnmapAll(sys: Sys, fd: number, ioas: number): number {
   const reply = call(sys, fd, U.IOMMU_IOAS_UNMAP, U.iommu_ioas_unmap, {
@@ -111,14 +139,30 @@ export function vfioBind(sys: Sys, cdev: number, iommufd: number): number {
   return mustReply("VFIO_DEVICE_BIND_IOMMUFD", reply).out_devid;
 }
 
-/** VFIO_DEVICE_ATTACH_IOMMUFD_PT: the id of the HWPT the device is on. */
-export function vfioAttach(sys: Sys, cdev: number, pt: number): number {
+/** IOMMU_HWPT_ALLOC of an IOAS, for a device: the HWPT's id. */
+export function hwptAlloc(
+  sys: Sys,
+  fd: number,
+  dev: number,
+  ioas: number,
+  flags: number,
+): number {
+  const value = { dev_id: dev, pt_id: ioas, flags };
+  const reply = call(sys, fd, U.IOMMU_HWPT_ALLOC, U.iommu_hwpt_alloc, value);
+  return mustReply("IOMMU_HWPT_ALLOC", reply).out_hwpt_id;
+}
+
+/**
+ * VFIO_DEVICE_ATTACH_IOMMUFD_PT: the id of the HWPT the device is on. `pasid`: for requests with
+ * this PASID, not for those without.
+ */
+export function vfioAttach(sys: Sys, cdev: number, pt: number, pasid?: number): number {
   const reply = call(
     sys,
     cdev,
     V.VFIO_DEVICE_ATTACH_IOMMUFD_PT,
     V.vfio_device_attach_iommufd_pt,
-    { pt_id: pt },
+    pasid === undefined ? { pt_id: pt } : { pt_id: pt, flags: V.VFIO_DEVICE_ATTACH_PASID, pasid },
   );
   return mustReply("VFIO_DEVICE_ATTACH_IOMMUFD_PT", reply).pt_id;
 }

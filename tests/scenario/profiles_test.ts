@@ -79,6 +79,17 @@ for (const profile of NAMES) {
   });
 }
 
+Deno.test("a guest that would reach into the SMMU's interrupt window lies above it", () => {
+  const text = standing("arm-smmuv3-bbml0").replace(
+    /- \{ id: vm0, memory: \w+/,
+    "- { id: vm0, memory: 160MiB",
+  ).replace(/memory: 512MiB/, "memory: 768MiB").replace(/guestmemfs: \w+/, "guestmemfs: 256MiB");
+  const run = play(text);
+  assert.equal(run.judgement.verdict, "holds", textReport(run));
+  const areas = snapshot(run.platform).iommufd.map((line) => line.name);
+  assert.ok(areas.includes("0x40000000-0x49ffffff"), areas.join("\n"));
+});
+
 Deno.test("a profile nobody knows is refused by name, with the nearest right one", () => {
   assert.throws(
     () => loadScenario(tour("arm-smmuv3-bbml3"), "t.yaml"),

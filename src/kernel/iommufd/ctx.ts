@@ -47,7 +47,8 @@ export class IommufdCtx extends OpenFile {
 
   /** Some device still waits, on one of this context's domains, for its heir. */
   get waiting(): boolean {
-    return this.kernel.iommu.groups.some((g) => g.held && this.hwptOf(g.domain) !== undefined);
+    const ours = (domain: IommuDomain) => this.hwptOf(domain) !== undefined;
+    return this.kernel.iommu.groups.some((group) => group.heldDomains.some(ours));
   }
 
   /**

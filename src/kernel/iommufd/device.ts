@@ -1,4 +1,5 @@
 import * as E from "../../uapi/errno.ts";
+import { IOMMU_HWPT_ALLOC_PASID } from "../../uapi/iommufd.ts";
 import type { OpenFile } from "../fs/vfs.ts";
 import type { IommuGroup } from "../iommu/core.ts";
 import type { PciDev } from "../pci/pci.ts";
@@ -7,15 +8,14 @@ import { HwptPaging, makeHwpt } from "./hwpt.ts";
 import { Ioas } from "./ioas.ts";
 import { IommufdObject, ObjectKind } from "./objects.ts";
 
-/** IOVAs that are interrupts on x86 and never memory: 0xfee00000-0xfeefffff. */
-const MSI_START = 0xfee00000n;
-const MSI_LAST = 0xfeefffffn;
+/** The slot of requests that carry no PASID. */
+const NO_PASID = 0;
 
 /** A device bound to an iommufd. VFIO holds one user of it, so DESTROY answers EBUSY. */
 export class IommufdDevice extends IommufdObject {
   readonly kind = ObjectKind.device;
+  /** What requests without a PASID go by. */
   hwpt: HwptPaging | undefined;
-  /** HWPTs by PASID. */
   readonly #pasids = new Map<number, HwptPaging>();
 
   /** `file`: the open device file that bound it. */
@@ -30,30 +30,52 @@ export class IommufdDevice extends IommufdObject {
 
   override destroy(): void {}
 
+  /** HWPTs by PASID, ascending. */
+  get pasids(): [pasid: number, hwpt: HwptPaging][] {
+    return [...this.#pasids].sort(([a], [b]) => a - b);
+  }
+
   /**
    * Attaches to an IOAS (an automatic HWPT is found or made) or to a HWPT; while attached it is a
    * replace. The HWPT's id, or: ENOENT, EINVAL for another kind, what the driver says, EADDRINUSE
-   * where the device's reserved IOVAs are mapped.
+   * where the device's reserved IOVAs are mapped, ENODEV for a HWPT with a fault queue where the
+   * device cannot make page requests.
    */
   attach(ptId: number): number {
+    return this.#attachTo(NO_PASID, ptId);
+  }
+
+  /**
+   * The same for the requests that carry a PASID: 1 up to the width that GET_HW_INFO tells, EINVAL
+   * for others. EOPNOTSUPP for a device without PASIDs; EINVAL unless this HWPT, and the one the
+   * device has without a PASID, were made with IOMMU_HWPT_ALLOC_PASID. An automatic HWPT is.
+   */
+  attachPasid(pasid: number, ptId: number): number {
+    if (this.group.ops.hwInfo(this.dev).maxPasidLog2 === 0) return -E.EOPNOTSUPP;
+    if (pasid === NO_PASID) return -E.EINVAL;
+    return this.#attachTo(pasid, ptId);
+  }
+
+  #attachTo(pasid: number, ptId: number): number {
     const target = this.ctx.objects.get(ptId);
     if (target === undefined) return -E.ENOENT;
     if (target instanceof HwptPaging) {
-      const rc = this.#attachHwpt(target);
+      const rc = this.#attachHwpt(pasid, target);
       return rc < 0 ? rc : target.id;
     }
     if (!(target instanceof Ioas)) return -E.EINVAL;
     for (const hwpt of target.hwpts) {
       if (!hwpt.auto) continue;
-      const rc = this.#attachHwpt(hwpt);
+      const rc = this.#attachHwpt(pasid, hwpt);
       if (rc === 0) return hwpt.id;
-      // Not compatible with this device's IOMMU: try the next one.
+      // Not compatible with this device's IOMMU, or with PASIDs: try the next one.
       if (rc !== -E.EINVAL) return rc;
     }
     if (this.ctx.immutable) return -E.EBUSY;
-    const hwpt = makeHwpt(this.ctx, target, this, true);
+    const flags = pasid === NO_PASID ? 0 : IOMMU_HWPT_ALLOC_PASID;
+    const hwpt = makeHwpt(this.ctx, target, this, { auto: true, flags });
     if (typeof hwpt === "number") return hwpt;
-    const rc = this.#attachHwpt(hwpt);
+    const rc = this.#attachHwpt(pasid, hwpt);
     if (rc < 0) {
       this.ctx.objects.remove(hwpt.id);
       return rc;
@@ -61,84 +83,104 @@ export class IommufdDevice extends IommufdObject {
     return hwpt.id;
   }
 
-  #attachHwpt(hwpt: HwptPaging): number {
-    if (this.hwpt === hwpt) return 0;
+  #attachHwpt(pasid: number, hwpt: HwptPaging): number {
+    const old = this.#hwptAt(pasid);
+    if (old === hwpt) return 0;
     if (this.ctx.frozen) return -E.EBUSY;
-    const old = this.hwpt;
-    if (old?.ioas !== hwpt.ioas) {
-      const rc = hwpt.ioas.iopt.space.reserve(MSI_START, MSI_LAST, this);
+    if (hwpt.fault !== undefined && !this.dev.pageRequests) return -E.ENODEV;
+    if (!this.#fitsPasids(pasid, hwpt)) return -E.EINVAL;
+    // Only requests without a PASID can be interrupts, or what else the regions are reserved for.
+    const reserves = pasid === NO_PASID && old?.ioas !== hwpt.ioas;
+    if (reserves) {
+      const rc = this.#reserve(hwpt.ioas);
       if (rc < 0) return rc;
     }
-    const rc = this.group.attach(hwpt.domain);
+    const rc = this.#setDomain(pasid, hwpt, old !== undefined);
     if (rc < 0) {
-      if (old?.ioas !== hwpt.ioas) hwpt.ioas.iopt.space.release(this);
+      if (reserves) hwpt.ioas.iopt.space.release(this);
       return rc;
     }
     hwpt.users++;
-    this.hwpt = hwpt;
-    if (old !== undefined) this.#drop(old, old.ioas !== hwpt.ioas);
+    if (pasid === NO_PASID) this.hwpt = hwpt;
+    else this.#pasids.set(pasid, hwpt);
+    if (old !== undefined) {
+      if (reserves) old.ioas.iopt.space.release(this);
+      this.#letGo(old);
+    }
     return 0;
   }
 
-  /**
-   * Takes over a held device: it is attached already, to the HWPT whose user it has been since the
-   * context was picked up.
-   */
-  inherit(hwpt: HwptPaging): void {
-    this.hwpt = hwpt;
-    hwpt.ioas.iopt.space.reserve(MSI_START, MSI_LAST, this);
+  #hwptAt(pasid: number): HwptPaging | undefined {
+    return pasid === NO_PASID ? this.hwpt : this.#pasids.get(pasid);
   }
 
-  /** Back to the blocking domain. Harmless when nothing is attached. */
+  /** With a PASID in use every HWPT of the device must have been made for that. */
+  #fitsPasids(pasid: number, hwpt: HwptPaging): boolean {
+    if (pasid === NO_PASID) return hwpt.forPasids || this.#pasids.size === 0;
+    return hwpt.forPasids && (this.hwpt?.forPasids ?? true);
+  }
+
+  #setDomain(pasid: number, { domain }: HwptPaging, replace: boolean): number {
+    if (pasid === NO_PASID) return this.group.attach(domain);
+    return replace ? this.group.replacePasid(pasid, domain) : this.group.attachPasid(pasid, domain);
+  }
+
+  /**
+   * Takes the IOVAs that mean something else to this device out of use (FACTS 1.4). EADDRINUSE
+   * where one is mapped; EINVAL for a driver that has both kinds of window for interrupts.
+   */
+  #reserve({ iopt }: Ioas): number {
+    const regions = this.group.ops.reservedRegions(this.dev)
+      .filter(({ kind }) => kind !== "direct-relaxable");
+    let rc = 0;
+    for (const { start, last } of regions) {
+      rc = iopt.space.reserve(start, last, this);
+      if (rc < 0) break;
+    }
+    const has = (wanted: string) => regions.some(({ kind }) => kind === wanted);
+    if (rc === 0 && has("msi") && has("sw-msi")) rc = -E.EINVAL;
+    if (rc < 0) iopt.space.release(this);
+    return rc;
+  }
+
+  /**
+   * Takes over a held device: it is attached already, without and with PASIDs, to HWPTs whose user
+   * it has been since the context was picked up.
+   */
+  inherit(): void {
+    this.hwpt = this.ctx.hwptOf(this.group.domain);
+    if (this.hwpt !== undefined) this.#reserve(this.hwpt.ioas);
+    for (const [pasid, domain] of this.group.pasids) {
+      const hwpt = this.ctx.hwptOf(domain);
+      if (hwpt !== undefined) this.#pasids.set(pasid, hwpt);
+    }
+  }
+
+  /** Back to the blocking domain; PASIDs stay. Harmless when nothing is attached. */
   detach(): void {
     const hwpt = this.hwpt;
     if (hwpt === undefined) return;
     this.group.detach();
     this.hwpt = undefined;
-    this.#drop(hwpt, true);
+    hwpt.ioas.iopt.space.release(this);
+    this.#letGo(hwpt);
   }
 
-  /**
-   * A page table for one PASID of the device; a second one replaces it. The HWPT's id, or the errno
-   * of {@link attach}; EOPNOTSUPP where device or IOMMU has no PASIDs, EINVAL for one too large.
-   */
-  attachPasid(pasid: number, ptId: number): number {
-    const target = this.ctx.objects.get(ptId);
-    if (target === undefined) return -E.ENOENT;
-    if (this.ctx.frozen) return -E.EBUSY;
-    const found = target instanceof Ioas ? target.hwpts.find((h) => h.auto) : target;
-    const hwpt = found ?? makeHwpt(this.ctx, target as Ioas, this, true);
-    if (typeof hwpt === "number") return hwpt;
-    if (!(hwpt instanceof HwptPaging)) return -E.EINVAL;
-    const old = this.#pasids.get(pasid);
-    const rc = old === undefined
-      ? this.group.attachPasid(pasid, hwpt.domain)
-      : this.group.replacePasid(pasid, hwpt.domain);
-    if (rc < 0) {
-      if (found === undefined) this.ctx.objects.remove(hwpt.id);
-      return rc;
-    }
-    hwpt.users++;
-    this.#pasids.set(pasid, hwpt);
-    if (old !== undefined) this.#drop(old, false);
-    return hwpt.id;
-  }
-
-  /** Harmless where the PASID has none. */
+  /** Requests with this PASID lead nowhere from here on. Harmless when nothing is attached. */
   detachPasid(pasid: number): void {
     const hwpt = this.#pasids.get(pasid);
     if (hwpt === undefined) return;
     this.group.detachPasid(pasid);
     this.#pasids.delete(pasid);
-    this.#drop(hwpt, false);
+    this.#letGo(hwpt);
   }
 
-  detachAllPasids(): void {
-    for (const pasid of [...this.#pasids.keys()]) this.detachPasid(pasid);
+  detachAll(): void {
+    for (const [pasid] of this.pasids) this.detachPasid(pasid);
+    this.detach();
   }
 
-  #drop(hwpt: HwptPaging, releaseReserved: boolean): void {
-    if (releaseReserved) hwpt.ioas.iopt.space.release(this);
+  #letGo(hwpt: HwptPaging): void {
     hwpt.users--;
     if (hwpt.auto && hwpt.users === 1) this.ctx.objects.remove(hwpt.id);
   }
@@ -146,7 +188,7 @@ export class IommufdDevice extends IommufdObject {
 
 /**
  * Binds a device: its group's DMA is claimed for the context. ENODEV without a group; EPERM and
- * EBUSY from {@link IommuGroup.claim}. The heir of a held device is the context that has the HWPT
+ * EBUSY from {@link IommuGroup.claim}. The heir of a held device is the context that has every HWPT
  * it runs on; it gets the device under the object id it had, attached as it was.
  */
 export function bindDevice(
@@ -156,11 +198,11 @@ export function bindDevice(
 ): IommufdDevice | number {
   const group = dev.group;
   if (group === undefined) return -E.ENODEV;
-  const inherited = group.held ? ctx.hwptOf(group.domain) : undefined;
-  const rc = group.claim(ctx, () => inherited !== undefined);
+  const { held } = group;
+  const rc = group.claim(ctx, (domain) => ctx.hwptOf(domain) !== undefined);
   if (rc < 0) return rc;
   const idev = new IommufdDevice(ctx, dev, group, file);
-  if (inherited !== undefined) idev.inherit(inherited);
+  if (held) idev.inherit();
   const id = ctx.kernel.iommufd.takeReservedId(ctx, dev);
   if (id === undefined) ctx.objects.add(idev);
   else ctx.objects.addAt(id, idev);
@@ -171,8 +213,7 @@ export function bindDevice(
 
 /** Undoes {@link bindDevice}. */
 export function unbindDevice(idev: IommufdDevice): void {
-  idev.detachAllPasids();
-  idev.detach();
+  idev.detachAll();
   idev.users--;
   idev.ctx.objects.remove(idev.id);
   idev.group.release();

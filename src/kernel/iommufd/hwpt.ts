@@ -3,22 +3,58 @@ import * as U from "../../uapi/iommufd.ts";
 import type { PagingDomain } from "../iommu/domain.ts";
 import type { IommufdCtx } from "./ctx.ts";
 import type { IommufdDevice } from "./device.ts";
+import type { FaultQueue } from "./fault.ts";
 import { Ioas } from "./ioas.ts";
 import type { Ucmd } from "./ioctls.ts";
+import { nestedAlloc } from "./nesting.ts";
 import { IommufdObject, ObjectKind } from "./objects.ts";
+
+export interface HwptOptions {
+  readonly auto: boolean;
+  readonly flags: number;
+}
 
 /** A hardware page table made from an IOAS: one iommu_domain that mirrors its areas. */
 export class HwptPaging extends IommufdObject {
   readonly kind = ObjectKind.hwptPaging;
 
-  /** `auto`: made by an attach, shared between devices, gone with the last of them. */
-  constructor(readonly ioas: Ioas, readonly domain: PagingDomain, readonly auto: boolean) {
+  /** Made by an attach, shared between devices, gone with the last of them. */
+  readonly auto: boolean;
+  /** IOMMU_HWPT_ALLOC_*, as it was made with. */
+  readonly flags: number;
+  #fault: FaultQueue | undefined;
+
+  constructor(readonly ioas: Ioas, readonly domain: PagingDomain, options: HwptOptions) {
     super();
+    this.auto = options.auto;
+    this.flags = options.flags;
     ioas.users++;
     ioas.hwpts.push(this);
   }
 
+  get forPasids(): boolean {
+    return (this.flags & U.IOMMU_HWPT_ALLOC_PASID) !== 0;
+  }
+
+  get nestParent(): boolean {
+    return (this.flags & U.IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0;
+  }
+
+  /** Where page requests of attached devices go. */
+  get fault(): FaultQueue | undefined {
+    return this.#fault;
+  }
+
+  reportTo(queue: FaultQueue): void {
+    queue.users++;
+    this.#fault = queue;
+  }
+
   override destroy(): void {
+    if (this.#fault !== undefined) {
+      this.#fault.refuseAll(this);
+      this.#fault.users--;
+    }
     this.ioas.hwpts.splice(this.ioas.hwpts.indexOf(this), 1);
     this.ioas.iopt.removeDomain(this.domain);
     this.domain.free();
@@ -35,10 +71,12 @@ export function makeHwpt(
   ctx: IommufdCtx,
   ioas: Ioas,
   idev: IommufdDevice,
-  auto: boolean,
+  options: HwptOptions,
 ): HwptPaging | number {
   const id = ctx.persistentId === 0 ? 0 : ctx.kernel.iommufd.allocDomainId();
-  const domain = idev.group.ops.allocPaging(idev.dev, { persistentId: id });
+  // The fault queue is iommufd's own business.
+  const flags = options.flags & ~U.IOMMU_HWPT_FAULT_ID_VALID;
+  const domain = idev.group.ops.allocPaging(idev.dev, { persistentId: id, flags });
   if (typeof domain === "number") {
     if (id !== 0) ctx.kernel.iommufd.freeDomainId(id);
     return domain;
@@ -50,10 +88,13 @@ export function makeHwpt(
     domain.free();
     return rc;
   }
-  return ctx.objects.add(new HwptPaging(ioas, domain, auto));
+  return ctx.objects.add(new HwptPaging(ioas, domain, options));
 }
 
-/** IOMMU_HWPT_ALLOC, paging only; the order of checks is FACTS 1.3. */
+const FLAGS = U.IOMMU_HWPT_ALLOC_NEST_PARENT | U.IOMMU_HWPT_ALLOC_DIRTY_TRACKING |
+  U.IOMMU_HWPT_FAULT_ID_VALID | U.IOMMU_HWPT_ALLOC_PASID;
+
+/** IOMMU_HWPT_ALLOC; the order of checks is FACTS 1.3. */
 export function hwptAlloc({ ctx, payload }: Ucmd): number {
   const cmd = U.iommu_hwpt_alloc.decode(payload);
   if (cmd.rsvd !== 0 || cmd.rsvd2 !== 0) return -E.EOPNOTSUPP;
@@ -61,15 +102,33 @@ export function hwptAlloc({ ctx, payload }: Ucmd): number {
   const idev = ctx.objects.get(cmd.dev_id, ObjectKind.device) as IommufdDevice | undefined;
   if (idev === undefined) return -E.ENOENT;
   const target = ctx.objects.get(cmd.pt_id);
-  if (!(target instanceof Ioas)) {
-    // A HWPT as parent means nesting, which needs user data no driver here takes.
-    return target instanceof HwptPaging ? -E.EOPNOTSUPP : -E.EINVAL;
-  }
-  if (cmd.flags !== 0 || cmd.data_type !== U.IOMMU_HWPT_DATA_NONE) return -E.EOPNOTSUPP;
+  if (target instanceof HwptPaging) return nestedAlloc(ctx, target, cmd);
+  if (!(target instanceof Ioas)) return -E.EINVAL;
+  const refused = refusedFlags(ctx, cmd.flags);
+  // No driver here takes user data for tables of its own.
+  if (refused || cmd.data_type !== U.IOMMU_HWPT_DATA_NONE) return -E.EOPNOTSUPP;
   if (ctx.immutable) return -E.EBUSY;
-  const hwpt = makeHwpt(ctx, target, idev, false);
+  const hwpt = makeHwpt(ctx, target, idev, { auto: false, flags: cmd.flags });
   if (typeof hwpt === "number") return hwpt;
+  if (cmd.flags & U.IOMMU_HWPT_FAULT_ID_VALID) {
+    const fault = ctx.objects.get(cmd.fault_id, ObjectKind.fault) as FaultQueue | undefined;
+    if (fault === undefined) {
+      ctx.objects.remove(hwpt.id);
+      return -E.ENOENT;
+    }
+    hwpt.reportTo(fault);
+  }
   cmd.out_hwpt_id = hwpt.id;
   U.iommu_hwpt_alloc.update(payload, cmd);
   return 0;
+}
+
+/**
+ * Flags that do not go whatever the driver says: unknown ones; page requests of a nesting parent;
+ * and page requests in a persistent context, since who would answer them across a kexec is unknown.
+ */
+function refusedFlags(ctx: IommufdCtx, flags: number): boolean {
+  if ((flags & ~FLAGS) !== 0) return true;
+  if ((flags & U.IOMMU_HWPT_FAULT_ID_VALID) === 0) return false;
+  return (flags & U.IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0 || ctx.persistentId !== 0;
 }

@@ -13,6 +13,8 @@ import { incomingIommufds, recountPins, rehydrate } from "./restore.ts";
 export class IommufdModule {
   /** Persistent iommufds by id (seed line 148). */
   readonly persistent = new Map<number, IommufdCtx>();
+  /** Kinds of objects this kernel has told in its log that it does not have. */
+  readonly refused = new Set<string>();
   /** Ids the previous kernel handed over; nobody else may get one of them. */
   readonly #pending = new Set<number>();
   readonly #domainIds = new Set<number>();

@@ -7,6 +7,7 @@ export const enum ObjectKind {
   hwptPaging = 2,
   ioas = 4,
   access = 5,
+  fault = 6,
 }
 
 /** Something with an id in an iommufd. */

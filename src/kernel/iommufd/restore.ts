@@ -5,6 +5,7 @@ import { IOMMU_WRITE } from "../../uapi/iommufd.ts";
 import type { Kernel } from "../kernel.ts";
 import type { Guestmemfs } from "../fs/guestmemfs/guestmemfs.ts";
 import { readBigInt, readNumber } from "../kho/abi.ts";
+import type { IommuDomain } from "../iommu/domain.ts";
 import { IommufdCtx } from "./ctx.ts";
 import { HwptPaging } from "./hwpt.ts";
 import { Ioas } from "./ioas.ts";
@@ -56,19 +57,47 @@ export function rehydrate(kernel: Kernel, id: number): IommufdCtx | number {
     const domain = kernel.iommu.restoredDomain(readNumber(fdt, node, "domain") ?? 0);
     if (!(ioas instanceof Ioas)) return -EINVAL;
     if (domain === undefined) return -ENODEV;
-    const auto = readNumber(fdt, node, "auto") === 1;
-    const hwpt = ctx.objects.addAt(Number(fdt.name(node)), new HwptPaging(ioas, domain, auto));
-    // A device that waits is a user of the HWPT it runs on, until its heir takes the place.
-    hwpt.users += kernel.iommu.groups.filter((g) => g.held && g.domain === domain).length;
+    const options = {
+      auto: readNumber(fdt, node, "auto") === 1,
+      flags: readNumber(fdt, node, "flags") ?? 0,
+    };
+    const hwpt = ctx.objects.addAt(Number(fdt.name(node)), new HwptPaging(ioas, domain, options));
+    // A device that waits is a user of the HWPTs it runs on, until its heir takes the place.
+    const held = kernel.iommu.groups.flatMap((group) => group.heldDomains);
+    hwpt.users += held.filter((d) => d === domain).length;
     const rc = ioas.iopt.adoptDomain(domain);
     if (rc < 0) return rc;
   }
   for (const node of nodes(fdt, fdt.subnode(root, "devices"))) {
     const sid = (readNumber(fdt, node, "bus") ?? 0) << 8 | (readNumber(fdt, node, "devfn") ?? 0);
+    if (!isWhereItWas(kernel, ctx, fdt, node, sid)) return -EINVAL;
     kernel.iommufd.reserveDeviceId(ctx, sid, Number(fdt.name(node)));
   }
   kernel.dmesg.info(`iommufd: persistent iommufd ${id} picked up`);
   return ctx;
+}
+
+/**
+ * What a waiting device's requests go by is what was written down of it, each PASID's as well. (A
+ * device that waits no more has been taken and let go by an earlier heir.)
+ */
+function isWhereItWas(
+  kernel: Kernel,
+  ctx: IommufdCtx,
+  fdt: Fdt,
+  node: number,
+  sid: number,
+): boolean {
+  const group = kernel.iommu.groups.find((g) => g.dev.sid === sid);
+  if (group === undefined || !group.held) return true;
+  const idOf = (domain: IommuDomain) => ctx.hwptOf(domain)?.id ?? 0;
+  const pasids = nodes(fdt, fdt.subnode(node, "pasids"));
+  return idOf(group.domain) === (readNumber(fdt, node, "hwpt-id") ?? 0) &&
+    pasids.length === group.pasids.size &&
+    pasids.every((n) => {
+      const domain = group.pasids.get(Number(fdt.name(n)));
+      return domain !== undefined && idOf(domain) === readNumber(fdt, n, "hwpt-id");
+    });
 }
 
 function restoreArea(

@@ -73,6 +73,7 @@ function serialiseIommufd(fdt: FdtWriter, ctx: IommufdCtx): number {
     err |= fdt.propU32("ioas-id", hwpt.ioas.id);
     err |= fdt.propU64("domain", hwpt.domain.persistentId);
     err |= fdt.propU32("auto", hwpt.auto ? 1 : 0);
+    err |= fdt.propU32("flags", hwpt.flags);
     err |= fdt.endNode();
   }
   err |= fdt.endNode();
@@ -84,6 +85,13 @@ function serialiseIommufd(fdt: FdtWriter, ctx: IommufdCtx): number {
     err |= fdt.propU8("bus", idev.dev.bus);
     err |= fdt.propU8("devfn", idev.dev.devfn);
     err |= fdt.propU32("hwpt-id", idev.hwpt?.id ?? 0);
+    err |= fdt.beginNode("pasids");
+    for (const [pasid, hwpt] of idev.pasids) {
+      err |= fdt.beginNode(String(pasid));
+      err |= fdt.propU32("hwpt-id", hwpt.id);
+      err |= fdt.endNode();
+    }
+    err |= fdt.endNode();
     err |= fdt.endNode();
   }
   err |= fdt.endNode();

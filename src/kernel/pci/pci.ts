@@ -60,10 +60,24 @@ export class PciDev {
     this.write(this.#pasidCap + R.PCI_PASID_CTRL, 2, R.PCI_PASID_CTRL_ENABLE);
   }
 
-  /** The PASID capability: the only extended one there is. -1: the device has none. */
+  /** True when the device can ask for a page that is not there, and wait (PRI). */
+  get pageRequests(): boolean {
+    return this.#extendedCap(R.PCI_EXT_CAP_ID_PRI) >= 0;
+  }
+
   get #pasidCap(): number {
-    const header = this.read(R.PCI_CFG_SPACE_SIZE, 4);
-    return (header & 0xffff) === R.PCI_EXT_CAP_ID_PASID ? R.PCI_CFG_SPACE_SIZE : -1;
+    return this.#extendedCap(R.PCI_EXT_CAP_ID_PASID);
+  }
+
+  /** Offset of an extended capability, -1: the device does not have it. */
+  #extendedCap(id: number): number {
+    for (let at = R.PCI_CFG_SPACE_SIZE; at >= R.PCI_CFG_SPACE_SIZE;) {
+      const header = this.read(at, 4);
+      if (header === 0) return -1;
+      if ((header & 0xffff) === id) return at;
+      at = header >>> 20;
+    }
+    return -1;
   }
 
   get busMaster(): boolean {

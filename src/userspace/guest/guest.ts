@@ -63,6 +63,7 @@ export class Guest {
       const driver = new GuestNicDriver(cpu, state);
       driver.start({
         bar: place.nic.bar,
+        pasid: place.nic.pasid,
         ringGpa: ring,
         ringEntries,
         bufferGpa: buffers,

@@ -10,6 +10,8 @@ export interface GuestNic {
   readonly ringEntries?: number;
   /** At least 2048, a multiple of 4; 2048 unless told. */
   readonly bufferBytes?: number;
+  /** The card puts this PASID into its requests; none unless told. */
+  readonly pasid?: number | undefined;
 }
 
 /** An NVMe controller assigned to the guest. */

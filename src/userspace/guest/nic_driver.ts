@@ -13,6 +13,8 @@ export interface NicDriverOptions {
   readonly bufferBytes: number;
   /** DMA address of guest-physical 0; 0 unless told. */
   readonly iovaBase?: number;
+  /** What the card puts into its requests; none unless told. */
+  readonly pasid?: number | undefined;
 }
 
 export interface NicCounters {
@@ -76,7 +78,7 @@ export class GuestNicDriver {
 
   /** Resets the card, gives it all buffers but one and enables receive. */
   start(options: NicDriverOptions): void {
-    const { bar, ringGpa, ringEntries, bufferGpa, bufferBytes, iovaBase = 0 } = options;
+    const { bar, ringGpa, ringEntries, bufferGpa, bufferBytes, iovaBase = 0, pasid } = options;
     if (ringEntries % 8 !== 0 || ringEntries < 8 || ringEntries > 65536) {
       throw new RangeError(`NIC ring of ${ringEntries} entries: 8..65536, a multiple of 8`);
     }
@@ -103,6 +105,7 @@ export class GuestNicDriver {
     cpu.store32(bar + N.E1000_RDLEN, ringEntries * N.RX_DESC_BYTES);
     cpu.store32(bar + N.E1000_RDH, 0);
     cpu.store32(bar + N.E1000_RDT, ringEntries - 1);
+    if (pasid !== undefined) cpu.store32(bar + N.NIC_RXPASID, N.NIC_RXPASID_VALID | pasid);
     cpu.store32(bar + N.E1000_RCTL, N.E1000_RCTL_EN);
   }
 

@@ -5,6 +5,8 @@ export interface VmDevice {
   readonly model: "nic" | "nvme";
   /** Descriptors of a NIC's receive ring. */
   readonly ringEntries: number;
+  /** The PASID under which the guest is to use the device; undefined: none. */
+  readonly pasid: number | undefined;
 }
 
 /** What a VMM is started with. */
@@ -21,6 +23,12 @@ export interface VmConfig {
 
 /** Where the guests' memory files are. */
 export const MEMORY_DIR = "/mnt/guestmemfs";
+/**
+ * Where guest RAM begins, which is its IOVA as well: at 0 as in a PC, or, where the IOMMU keeps
+ * IOVAs down there for itself (the SMMU's window for interrupts at 128 MiB), at 1 GiB as on QEMU's
+ * virt board. It ends below the BAR windows.
+ */
+export const RAM_BASES = [0, 0x40000000] as const;
 /** Guest-physical address of the first BAR window; each device gets 1 MiB. */
 export const BAR_WINDOW = 0xc0000000;
 export const BAR_STRIDE = 0x100000;
@@ -47,5 +55,9 @@ export interface SavedState {
   readonly ioas: number;
   /** HWPT each device was attached to. */
   readonly hwpts: readonly number[];
+  /** HWPT of each device's PASID; 0 where it has none. */
+  readonly pasidHwpts: readonly number[];
   readonly memory: number;
+  /** Guest-physical address and IOVA of the first byte of RAM. */
+  readonly ramBase: number;
 }

@@ -1,4 +1,6 @@
 import { PAGE_SIZE } from "../../base/units.ts";
+import { EADDRINUSE } from "../../uapi/errno.ts";
+import { IOMMU_HWPT_ALLOC_PASID } from "../../uapi/iommufd.ts";
 import { KVM_CREATE_VCPU, KVM_CREATE_VM } from "../../uapi/kvm.ts";
 import { PCI_COMMAND, PCI_COMMAND_MASTER, PCI_COMMAND_MEMORY } from "../../uapi/pci_regs.ts";
 import {
@@ -10,17 +12,69 @@ import {
   type VcpuMemory,
 } from "../../uapi/sys.ts";
 import * as V from "../../uapi/vfio.ts";
-import { CallFailed, kvmSlot, must, vfioBind, vfioRegion } from "../calls.ts";
-import { BAR_STRIDE, BAR_WINDOW, type VmConfig, type VmDevice } from "./config.ts";
+import {
+  CallFailed,
+  hwptAlloc,
+  kvmSlot,
+  must,
+  usableIovas,
+  vfioAttach,
+  vfioBind,
+  vfioRegion,
+} from "../calls.ts";
+import { BAR_STRIDE, BAR_WINDOW, RAM_BASES, type VmConfig, type VmDevice } from "./config.ts";
+
+/** A device of the guest that is open and bound. */
+export interface OpenDevice {
+  readonly device: VmDevice;
+  readonly cdev: number;
+  /** Its object id in the iommufd. */
+  readonly id: number;
+}
 
 /** Opens the device's cdev, which sysfs names, and binds it to the iommufd. */
-export function openDevice(sys: Sys, device: VmDevice, iommufd: number): number {
+export function openDevice(sys: Sys, device: VmDevice, iommufd: number): OpenDevice {
   const dir = `/sys/bus/pci/devices/${device.name}/vfio-dev`;
   const names = sys.readdir(dir);
   if (typeof names === "number") throw new CallFailed(dir, -names);
   const cdev = must(names[0], sys.open(`/dev/vfio/devices/${names[0]}`, O_RDWR));
-  vfioBind(sys, cdev, iommufd);
-  return cdev;
+  return { device, cdev, id: vfioBind(sys, cdev, iommufd) };
+}
+
+/** The HWPTs devices are attached to, without a PASID and with theirs (0: none). */
+export interface Attached {
+  readonly hwpts: readonly number[];
+  readonly pasidHwpts: readonly number[];
+}
+
+/**
+ * Attaches devices to an IOAS. One with a PASID gets two HWPTs of its own, since with PASIDs every
+ * HWPT of a device has to be made for them; the others share automatic ones.
+ */
+export function attachDevices(
+  sys: Sys,
+  iommufd: number,
+  ioas: number,
+  devices: readonly OpenDevice[],
+): Attached {
+  const tagged = (id: number) => hwptAlloc(sys, iommufd, id, ioas, IOMMU_HWPT_ALLOC_PASID);
+  const hwpts = devices.map(({ device, cdev, id }) =>
+    vfioAttach(sys, cdev, device.pasid === undefined ? ioas : tagged(id))
+  );
+  const pasidHwpts = devices.map(({ device: { pasid }, cdev, id }) =>
+    pasid === undefined ? 0 : vfioAttach(sys, cdev, tagged(id), pasid)
+  );
+  return { hwpts, pasidHwpts };
+}
+
+/** Attaches devices to what they were attached to before: a held one has never left it. */
+export function attachAgain(sys: Sys, devices: readonly OpenDevice[], saved: Attached): Attached {
+  return {
+    hwpts: devices.map(({ cdev }, i) => vfioAttach(sys, cdev, saved.hwpts[i])),
+    pasidHwpts: devices.map(({ device: { pasid }, cdev }, i) =>
+      pasid === undefined ? 0 : vfioAttach(sys, cdev, saved.pasidHwpts[i], pasid)
+    ),
+  };
 }
 
 /** Turns on memory decoding and bus mastering: from here on the device may do DMA. */
@@ -37,16 +91,31 @@ export function barOf(index: number): number {
   return BAR_WINDOW + index * BAR_STRIDE;
 }
 
-/** Makes the VM: RAM at 0, the devices' registers in their windows. */
+/**
+ * The first of {@link RAM_BASES} from which on the guest's RAM meets no IOVA that is reserved.
+ * EADDRINUSE where there is none.
+ */
+export function placeRam(sys: Sys, iommufd: number, ioas: number, bytes: number): number {
+  const ranges = usableIovas(sys, iommufd, ioas);
+  const base = RAM_BASES.find((at) =>
+    at + bytes <= BAR_WINDOW &&
+    ranges.some(({ start, last }) => start <= at && at + bytes - 1 <= last)
+  );
+  if (base === undefined) throw new CallFailed("find room for guest RAM", EADDRINUSE);
+  return base;
+}
+
+/** Makes the VM: RAM at its base, the devices' registers in their windows. */
 export function makeVm(
   sys: Sys,
   config: VmConfig,
   ram: number,
+  ramBase: number,
   cdevs: readonly number[],
 ): VcpuMemory {
   const kvm = must("/dev/kvm", sys.open("/dev/kvm", O_RDWR));
   const vm = must("KVM_CREATE_VM", sys.ioctlValue(kvm, KVM_CREATE_VM, 0));
-  kvmSlot(sys, vm, 0, 0, config.memory, ram);
+  kvmSlot(sys, vm, 0, ramBase, config.memory, ram);
   cdevs.forEach((cdev, i) => {
     const bar = vfioRegion(sys, cdev, V.VFIO_PCI_BAR0_REGION_INDEX);
     const size = Math.ceil(bar.size / PAGE_SIZE) * PAGE_SIZE;

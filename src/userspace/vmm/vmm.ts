@@ -17,11 +17,20 @@ import {
   ioasUnmapAll,
   must,
   setPersistent,
-  vfioAttach,
 } from "../calls.ts";
 import { Guest } from "../guest/guest.ts";
 import { MEMORY_DIR, type SavedState, SLICE, type VmConfig, type VmStatus } from "./config.ts";
-import { barOf, enableBusMaster, makeVm, openDevice } from "./hardware.ts";
+import {
+  attachAgain,
+  attachDevices,
+  type Attached,
+  barOf,
+  enableBusMaster,
+  makeVm,
+  type OpenDevice,
+  openDevice,
+  placeRam,
+} from "./hardware.ts";
 import { createStateFile, loadState, removeStateFile, saveState } from "./state_file.ts";
 
 /** Sees each guest as it runs: what a console attached to it would show. */
@@ -69,15 +78,13 @@ function start(sys: Sys, config: VmConfig): RunningVm {
     : must("memfd_create", sys.memfdCreate(config.name));
   must("ftruncate guest memory", sys.ftruncate(file, config.memory));
   const ram = mapRam(sys, config, file);
-  const cdevs = config.devices.map((device) => openDevice(sys, device, iommufd));
+  const devices = config.devices.map((device) => openDevice(sys, device, iommufd));
+  const cdevs = devices.map(({ cdev }) => cdev);
   const ioas = ioasAlloc(sys, iommufd);
-  if (persistentId > 0) {
-    must("map guest memory", ioasMapFile(sys, iommufd, ioas, file, config.memory, 0));
-  } else must("map guest memory", ioasMap(sys, iommufd, ioas, ram, config.memory, 0));
-  const hwpts = persistentId > 0
-    ? attachPersistent(sys, cdevs, ioas)
-    : cdevs.map((cdev) => vfioAttach(sys, cdev, ioas));
-  if (hwpts === undefined) {
+  const attached = persistentId > 0
+    ? attachPersistent(sys, iommufd, ioas, devices)
+    : attachDevices(sys, iommufd, ioas, devices);
+  if (attached === undefined) {
     // Everything goes back: the file's pins with the iommufd, the devices to nobody.
     for (const fd of [...cdevs, iommufd]) sys.close(fd);
     must("munmap guest memory", sys.munmap(ram, config.memory));
@@ -85,21 +92,28 @@ function start(sys: Sys, config: VmConfig): RunningVm {
     must("unlink guest memory", sys.unlink(`${MEMORY_DIR}/${config.name}`));
     return start(sys, { ...config, persistent: false });
   }
-  const cpu = makeVm(sys, config, ram, cdevs);
+  // Only an address space with the devices on it knows which IOVAs are not for memory.
+  const ramBase = placeRam(sys, iommufd, ioas, config.memory);
+  const rc = persistentId > 0
+    ? ioasMapFile(sys, iommufd, ioas, file, config.memory, ramBase)
+    : ioasMap(sys, iommufd, ioas, ram, config.memory, ramBase);
+  must("map guest memory", rc);
+  const cpu = makeVm(sys, config, ram, ramBase, cdevs);
   for (const cdev of cdevs) enableBusMaster(sys, cdev);
   const nics = config.devices.flatMap((d, i) =>
-    d.model === "nic" ? [{ bar: barOf(i), ringEntries: d.ringEntries }] : []
+    d.model === "nic" ? [{ bar: barOf(i), ringEntries: d.ringEntries, pasid: d.pasid }] : []
   );
   const nvmes = config.devices.flatMap((d, i) => d.model === "nvme" ? [{ bar: barOf(i) }] : []);
   const guest = Guest.boot(cpu, {
     id: config.guestId,
-    ramBase: 0,
+    ramBase,
     ramBytes: config.memory,
     nics,
     nvmes,
   });
   const { name, memory } = config;
-  return { guest, iommufd, state: { version: 1, name, persistentId, ioas, hwpts, memory } };
+  const state = { version: 1, name, persistentId, ioas, ...attached, memory, ramBase } as const;
+  return { guest, iommufd, state };
 }
 
 /**
@@ -108,11 +122,12 @@ function start(sys: Sys, config: VmConfig): RunningVm {
  */
 function attachPersistent(
   sys: Sys,
-  cdevs: readonly number[],
+  iommufd: number,
   ioas: number,
-): number[] | undefined {
+  devices: readonly OpenDevice[],
+): Attached | undefined {
   try {
-    return cdevs.map((cdev) => vfioAttach(sys, cdev, ioas));
+    return attachDevices(sys, iommufd, ioas, devices);
   } catch (error) {
     if (!(error instanceof CallFailed) || error.errno !== EOPNOTSUPP) throw error;
     sys.log(`the IOMMU cannot persist (${error.message}): going on without`);
@@ -135,10 +150,10 @@ function restore(sys: Sys, config: VmConfig, saved: SavedState): RunningVm {
   if (typeof text === "number") throw new CallFailed(`read ${path}`, -text);
   const iommufd = Number(new TextDecoder().decode(text));
   sys.close(handle);
-  const cdevs = config.devices.map((device) => openDevice(sys, device, iommufd));
-  const hwpts = cdevs.map((cdev, i) => vfioAttach(sys, cdev, saved.hwpts[i]));
-  const cpu = makeVm(sys, config, ram, cdevs);
-  return { guest: Guest.attach(cpu, 0), iommufd, state: { ...saved, hwpts } };
+  const devices = config.devices.map((device) => openDevice(sys, device, iommufd));
+  const attached = attachAgain(sys, devices, saved);
+  const cpu = makeVm(sys, config, ram, saved.ramBase, devices.map(({ cdev }) => cdev));
+  return { guest: Guest.attach(cpu, saved.ramBase), iommufd, state: { ...saved, ...attached } };
 }
 
 /** The main loop: runs the guest, slice by slice, and does what the monitor socket says. */

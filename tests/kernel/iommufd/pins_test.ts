@@ -206,7 +206,7 @@ Deno.test("HWPT_ALLOC looks at its request in order (FACTS 1.3)", () => {
     rule("a device that is an IOAS", "ENOENT", { dev_id: ioas }),
     rule("no such page table", "EINVAL", { pt_id: 77 }),
     rule("a page table that is a device", "EINVAL", { pt_id: dev }),
-    rule("nesting on a HWPT", "EOPNOTSUPP", { pt_id: hwpt }),
+    rule("nesting without data", "EOPNOTSUPP", { pt_id: hwpt, data_type: 0, data_len: 0 }),
     rule("unknown flag", "EOPNOTSUPP", { flags: 0x10 }),
     rule("nest parent", "EOPNOTSUPP", { flags: U.IOMMU_HWPT_ALLOC_NEST_PARENT }),
     rule("dirty tracking", "EOPNOTSUPP", { flags: U.IOMMU_HWPT_ALLOC_DIRTY_TRACKING }),

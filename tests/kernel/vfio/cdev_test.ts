@@ -166,7 +166,7 @@ Deno.test("ATTACH and DETACH look at their requests in order (FACTS 2.2)", () =>
   const before = bench.fingerprint;
   const attach = (r: AttachRequest) =>
     bench.ioctl(cdev, V.VFIO_DEVICE_ATTACH_IOMMUFD_PT, V.vfio_device_attach_iommufd_pt, r).rc;
-  checkOrder(rules, { argsz: 12, flags: 0, pt_id: ioas }, attach);
+  checkOrder(rules, { argsz: 16, flags: 0, pt_id: ioas }, attach);
   assert.equal(bench.fingerprint, before);
   assert.equal(attach({ argsz: 12, flags: 0, pt_id: ioas }), "ok");
   const detach = (argsz: number, flags = 0) =>

@@ -94,7 +94,15 @@ Deno.test("a 2 MiB leaf 0x40000083 covers 512 pages with one IOTLB entry", () =>
   assert.equal(bench.dma(0x7ff000n), 0x401ff);
   assert.equal(bench.unit.walks, 1);
   assert.deepEqual([...bench.unit.iotlb.entries()], [
-    { did: 5, page: 0x600, pfn: 0x40000, size: 0x200000, read: true, write: true, writeWalks: false },
+    {
+      did: 5,
+      page: 0x600,
+      pfn: 0x40000,
+      size: 0x200000,
+      read: true,
+      write: true,
+      writeWalks: false,
+    },
   ]);
 });
 

@@ -1,0 +1,153 @@
+import * as E from "../../uapi/errno.ts";
+import * as U from "../../uapi/iommufd.ts";
+import { OpenFile } from "../fs/vfs.ts";
+import type { Task } from "../process/task.ts";
+import type { IommufdCtx } from "./ctx.ts";
+import type { HwptPaging } from "./hwpt.ts";
+import type { Ucmd } from "./ioctls.ts";
+import { IommufdObject, ObjectKind } from "./objects.ts";
+
+/** One page a device asked for. */
+export interface PageRequest {
+  /** IOMMU_PGFAULT_PERM_*: what it wants to do there. */
+  readonly perm: number;
+  /** IOVA. */
+  readonly addr: bigint;
+}
+
+/** Page requests that are answered together: a page request group of PCI. */
+export interface FaultGroup {
+  /** What the device was attached to when it asked. */
+  readonly hwpt: HwptPaging;
+  /** Object id of the device. */
+  readonly devId: number;
+  /** Undefined: requests without a PASID. */
+  readonly pasid: number | undefined;
+  readonly grpid: number;
+  readonly requests: readonly PageRequest[];
+  /** Takes the answer, IOMMUFD_PAGE_RESP_*, once. */
+  readonly respond: (code: number) => void;
+}
+
+/**
+ * A queue of page requests (FACTS 1.2, fault_alloc). A program reads them, makes the pages present
+ * and answers each group by its cookie. An attached HWPT's requests end up here.
+ */
+export class FaultQueue extends IommufdObject {
+  readonly kind = ObjectKind.fault;
+  #unread: FaultGroup[] = [];
+  /** Read and not answered yet, by cookie. */
+  readonly #read = new Map<number, FaultGroup>();
+
+  /** The kernel's side: a device asks for pages. */
+  report(group: FaultGroup): void {
+    this.#unread.push(group);
+  }
+
+  /** Records of as many whole groups as fit into `length` bytes, oldest first. */
+  take(length: number): Uint8Array {
+    const { size } = U.iommu_hwpt_pgfault;
+    const records: Uint8Array[] = [];
+    for (let group = this.#unread[0]; group !== undefined; group = this.#unread[0]) {
+      if ((records.length + group.requests.length) * size > length) break;
+      this.#unread.shift();
+      const cookie = this.#freeCookie();
+      this.#read.set(cookie, group);
+      for (const index of group.requests.keys()) records.push(record(group, index, cookie));
+    }
+    const bytes = new Uint8Array(records.length * size);
+    records.forEach((r, i) => bytes.set(r, i * size));
+    return bytes;
+  }
+
+  #freeCookie(): number {
+    let cookie = 1;
+    while (this.#read.has(cookie)) cookie++;
+    return cookie;
+  }
+
+  /** EINVAL for a cookie nothing waits under. */
+  respond(cookie: number, code: number): number {
+    const group = this.#read.get(cookie);
+    if (group === undefined) return -E.EINVAL;
+    this.#read.delete(cookie);
+    group.respond(code);
+    return 0;
+  }
+
+  /** The HWPT goes away: nobody can make pages present in it any more. */
+  refuseAll(hwpt: HwptPaging): void {
+    for (const group of this.#unread) if (group.hwpt === hwpt) refuse(group);
+    this.#unread = this.#unread.filter((group) => group.hwpt !== hwpt);
+    for (const [cookie, group] of [...this.#read]) {
+      if (group.hwpt === hwpt) this.respond(cookie, U.IOMMUFD_PAGE_RESP_INVALID);
+    }
+  }
+
+  /** Every HWPT has gone before, and with it every request. */
+  override destroy(): void {}
+}
+
+function refuse(group: FaultGroup): void {
+  group.respond(U.IOMMUFD_PAGE_RESP_INVALID);
+}
+
+function record(group: FaultGroup, index: number, cookie: number): Uint8Array {
+  const { devId, pasid, grpid, requests } = group;
+  const last = index === requests.length - 1 ? U.IOMMU_PGFAULT_FLAGS_LAST_PAGE : 0;
+  return U.iommu_hwpt_pgfault.encode({
+    flags: (pasid === undefined ? 0 : U.IOMMU_PGFAULT_FLAGS_PASID_VALID) | last,
+    dev_id: devId,
+    pasid: pasid ?? 0,
+    grpid,
+    perm: requests[index].perm,
+    addr: requests[index].addr,
+    cookie,
+  });
+}
+
+/** The descriptor of a fault queue. It is a user of the queue, and keeps the iommufd open. */
+export class FaultFile extends OpenFile {
+  constructor(readonly ctx: IommufdCtx, readonly queue: FaultQueue) {
+    super();
+    ctx.get();
+    queue.users++;
+  }
+
+  /** 0 bytes when nothing waits, or `length` is too short for the first group. */
+  override read(_task: Task, length: number): Uint8Array | number {
+    return length % U.iommu_hwpt_pgfault.size === 0 ? this.queue.take(length) : -E.EINVAL;
+  }
+
+  /**
+   * Answers, one after the other. EINVAL for half an answer, another code than SUCCESS and INVALID,
+   * a cookie nothing waits under; those before it stand, and their bytes are the result then.
+   */
+  override write(_task: Task, bytes: Uint8Array): number {
+    const { size } = U.iommu_hwpt_page_response;
+    if (bytes.length % size !== 0) return -E.EINVAL;
+    for (let done = 0; done < bytes.length; done += size) {
+      const { cookie, code } = U.iommu_hwpt_page_response.decode(bytes.subarray(done));
+      const rc = code > U.IOMMUFD_PAGE_RESP_INVALID ? -E.EINVAL : this.queue.respond(cookie, code);
+      if (rc < 0) return done > 0 ? done : rc;
+    }
+    return bytes.length;
+  }
+
+  protected override release(): void {
+    this.queue.users--;
+    this.ctx.put();
+  }
+}
+
+/** IOMMU_FAULT_QUEUE_ALLOC: flags must be 0, EOPNOTSUPP. */
+export function faultQueueAlloc({ task, ctx, payload }: Ucmd): number {
+  const cmd = U.iommu_fault_queue_alloc.decode(payload);
+  if (cmd.flags !== 0) return -E.EOPNOTSUPP;
+  if (ctx.immutable) return -E.EBUSY;
+  const queue = ctx.objects.add(new FaultQueue());
+  cmd.out_fault_id = queue.id;
+  cmd.out_fault_fd = task.installFd(new FaultFile(ctx, queue));
+  U.iommu_fault_queue_alloc.update(payload, cmd);
+  return 0;
+}

@@ -1,0 +1,93 @@
+import * as E from "../../uapi/errno.ts";
+import * as U from "../../uapi/iommufd.ts";
+import type { IommufdCtx } from "./ctx.ts";
+import { HwptPaging } from "./hwpt.ts";
+import type { Ucmd } from "./ioctls.ts";
+import { ObjectKind } from "./objects.ts";
+
+/**
+ * Nested translation and everything about virtual IOMMUs ends here: arguments are checked as far
+ * as that goes without one (FACTS 1.3), then the answer is EOPNOTSUPP, and once for each kind of
+ * object the log says so. No such object ever exists, so ids of them are of something else.
+ */
+function refuse({ kernel }: IommufdCtx, what: string): number {
+  const { refused } = kernel.iommufd;
+  if (!refused.has(what)) {
+    refused.add(what);
+    kernel.dmesg.info(`iommufd: ${what}: this kernel has no nested translation`);
+  }
+  return -E.EOPNOTSUPP;
+}
+
+/**
+ * HWPT_ALLOC on top of a HWPT. EOPNOTSUPP for flags that do not go with it and without user data;
+ * EINVAL for a parent that is automatic or was not made with NEST_PARENT.
+ */
+export function nestedAlloc(
+  ctx: IommufdCtx,
+  parent: HwptPaging,
+  cmd: { readonly flags: number; readonly data_len: number },
+): number {
+  const known = U.IOMMU_HWPT_FAULT_ID_VALID | U.IOMMU_HWPT_ALLOC_PASID;
+  if ((cmd.flags & ~known) !== 0 || cmd.data_len === 0) return -E.EOPNOTSUPP;
+  if (parent.auto || !parent.nestParent) return -E.EINVAL;
+  return refuse(ctx, "nested HWPT");
+}
+
+/**
+ * IOMMU_HWPT_INVALIDATE: what a guest invalidates in tables of its own. EOPNOTSUPP for reserved
+ * bits; EINVAL for entries without length or place, or an object that has no such tables; ENOENT.
+ * `entry_num` comes back as the number handled, also on error.
+ */
+export function hwptInvalidate({ ctx, payload }: Ucmd): number {
+  const cmd = U.iommu_hwpt_invalidate.decode(payload);
+  const nowhere = cmd.data_uptr === 0n || cmd.entry_len === 0;
+  const rc = cmd.rsvd !== 0
+    ? -E.EOPNOTSUPP
+    : cmd.entry_num !== 0 && nowhere
+    ? -E.EINVAL
+    : ctx.objects.get(cmd.hwpt_id) === undefined
+    ? -E.ENOENT
+    : -E.EINVAL;
+  cmd.entry_num = 0;
+  U.iommu_hwpt_invalidate.update(payload, cmd);
+  return rc;
+}
+
+/**
+ * IOMMU_VIOMMU_ALLOC. EOPNOTSUPP for flags and the default type; ENOENT for device or HWPT; EINVAL
+ * for a HWPT that was not made with NEST_PARENT.
+ */
+export function viommuAlloc({ ctx, payload }: Ucmd): number {
+  const cmd = U.iommu_viommu_alloc.decode(payload);
+  if (cmd.flags !== 0 || cmd.type === U.IOMMU_VIOMMU_TYPE_DEFAULT) return -E.EOPNOTSUPP;
+  if (ctx.objects.get(cmd.dev_id, ObjectKind.device) === undefined) return -E.ENOENT;
+  const hwpt = ctx.objects.get(cmd.hwpt_id, ObjectKind.hwptPaging);
+  if (!(hwpt instanceof HwptPaging)) return -E.ENOENT;
+  if (!hwpt.nestParent) return -E.EINVAL;
+  return refuse(ctx, "vIOMMU");
+}
+
+/** IOMMU_VDEVICE_ALLOC: its vIOMMU cannot be there, ENOENT. */
+export function vdeviceAlloc(_ucmd: Ucmd): number {
+  return -E.ENOENT;
+}
+
+/** The default type of an event queue and of a hardware queue: none. */
+const TYPE_DEFAULT = 0;
+
+/** IOMMU_VEVENTQ_ALLOC: EOPNOTSUPP for flags, reserved bits, no type; EINVAL without room; ENOENT. */
+export function veventqAlloc({ payload }: Ucmd): number {
+  const cmd = U.iommu_veventq_alloc.decode(payload);
+  if (cmd.flags !== 0 || cmd.rsvd !== 0 || cmd.type === TYPE_DEFAULT) return -E.EOPNOTSUPP;
+  return cmd.veventq_depth === 0 ? -E.EINVAL : -E.ENOENT;
+}
+
+/** IOMMU_HW_QUEUE_ALLOC: EOPNOTSUPP for flags and no type; EINVAL, EOVERFLOW for its range; ENOENT. */
+export function hwQueueAlloc({ payload }: Ucmd): number {
+  const cmd = U.iommu_hw_queue_alloc.decode(payload);
+  if (cmd.flags !== 0 || cmd.type === TYPE_DEFAULT) return -E.EOPNOTSUPP;
+  if (cmd.length === 0n) return -E.EINVAL;
+  if (cmd.nesting_parent_iova + cmd.length - 1n > U.U64_MAX) return -E.EOVERFLOW;
+  return -E.ENOENT;
+}
