@@ -19,7 +19,7 @@ import type { Kernel } from "./kernel.ts";
 import { KvmVcpuFile } from "./kvm.ts";
 import { AnonBacking } from "./process/address_space.ts";
 import type { Task } from "./process/task.ts";
-import { CAP_SETUID, CAP_SYS_RESOURCE } from "./process/user.ts";
+import { CAP_SETUID, CAP_SYS_RESOURCE } from "../uapi/capability.ts";
 import { copyFromUser, copyToUser } from "./process/user_copy.ts";
 
 /** The system calls, for one task: arguments in, value or negative errno out. */

@@ -21,7 +21,8 @@ function collect() {
     }
     for (const [name, value] of Object.entries(module)) {
       if (typeof value !== "number" || !/^(IOMMU|VFIO|KVM)_[A-Z0-9_]+$/.test(name)) continue;
-      if (value < 0x3b00 || (value > 0x3bff && value < 0xae00)) continue;
+      const base = name.startsWith("KVM") ? 0xae00 : 0x3b00;
+      if (value < base || value > base + 0xff) continue;
       found.set(name, { number: value, struct: structs.get(structName(name)) });
     }
   }
@@ -95,6 +96,9 @@ const VERBS: Readonly<Record<string, Perform>> = {
   read,
   write,
   mmap,
+  setuid: ({ sys, number }) => sys.setuid(number("setuid")),
+  drop_capability: ({ sys, number }) => sys.dropCapability(number("drop_capability")),
+  setrlimit: ({ sys, number }) => sys.setMemlock(number("soft"), number("hard", number("soft"))),
   munmap: ({ sys, number }) => sys.munmap(number("munmap"), number("length")),
   ioctl: ({ sys, call, names, number }) => ioctl(sys, call, names, number("fd")),
   kexec_file_load: ({ sys, call, text }) =>

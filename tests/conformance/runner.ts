@@ -44,7 +44,7 @@ export interface Shown {
 }
 
 /** Verbs that are no system call of a process: steps of whoever plays the vector. */
-const STEPS = ["kexec", "reboot", "exit", "fault", "dmesg", "has", "lacks"];
+const STEPS = ["kexec", "reboot", "exit", "fault", "dmesg", "has", "lacks", "pass"];
 
 /** The verb of a call: `ioctl`, `open` … */
 export function verbOf(call: Call): string {
@@ -151,6 +151,11 @@ class Player {
       case "exit":
         stage.exit(value);
         return [];
+      case "pass": {
+        const fd = stage.pass(as, Number(evaluate(call.pass, this.#names)), String(call.to));
+        this.#names.set(String(call.save), BigInt(fd));
+        return [];
+      }
       case "fault":
         stage.arm(value, Number(call.nth ?? 1));
         return [];

@@ -70,6 +70,13 @@ export class Stage {
     this.#processes.delete(name);
   }
 
+  /** Hands a descriptor to another process, as over a socket (SCM_RIGHTS); its number there. */
+  pass(from: string, fd: number, to: string): number {
+    const file = (this.process(from) as Syscalls).task.file(fd);
+    assert.ok(file !== undefined, `${from} has no descriptor ${fd}`);
+    return (this.process(to) as Syscalls).task.installFd(file.get());
+  }
+
   /** reboot(LINUX_REBOOT_CMD_KEXEC), and what follows, up to the next kernel's first process. */
   reboot(as: string, command: number): number {
     const before = this.platform.kernel;

@@ -1,4 +1,5 @@
 import { parseSize } from "../../src/operations/values.ts";
+import * as C from "../../src/uapi/capability.ts";
 import * as I from "../../src/uapi/iommufd.ts";
 import * as V from "../../src/uapi/vfio.ts";
 
@@ -7,7 +8,7 @@ export type Names = Map<string, bigint>;
 
 /** A constant of the kernel's headers by its name: `IOMMU_IOAS_MAP_READABLE`. */
 export function constant(name: string): bigint | undefined {
-  const value = (I as Record<string, unknown>)[name] ?? (V as Record<string, unknown>)[name];
+  const value = ([C, I, V] as Record<string, unknown>[]).find((m) => name in m)?.[name];
   return typeof value === "number" || typeof value === "bigint" ? BigInt(value) : undefined;
 }
 

@@ -1,7 +1,8 @@
 import { PAGE_SIZE } from "../../base/units.ts";
 import { ENOMEM } from "../../uapi/errno.ts";
 import type { Task } from "../process/task.ts";
-import { CAP_IPC_LOCK, type User } from "../process/user.ts";
+import { CAP_IPC_LOCK } from "../../uapi/capability.ts";
+import type { User } from "../process/user.ts";
 
 /** What pinned pages count as (FACTS 1.4, accounting modes). */
 export type AccountMode = "none" | "user" | "mm";

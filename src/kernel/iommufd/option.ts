@@ -1,6 +1,6 @@
 import * as E from "../../uapi/errno.ts";
 import * as U from "../../uapi/iommufd.ts";
-import { CAP_SYS_RESOURCE } from "../process/user.ts";
+import { CAP_SYS_RESOURCE } from "../../uapi/capability.ts";
 import { getIoas } from "./ioas.ts";
 import type { Ucmd } from "./ioctls.ts";
 

@@ -1,11 +1,3 @@
-/** Capabilities this kernel asks for, by their numbers. */
-export const CAP_SETUID = 7;
-export const CAP_IPC_LOCK = 14;
-export const CAP_SYS_RAWIO = 17;
-export const CAP_SYS_ADMIN = 21;
-export const CAP_SYS_BOOT = 22;
-export const CAP_SYS_RESOURCE = 24;
-
 /** RLIMIT_MEMLOCK of a process unless it says otherwise: 8 MiB. */
 export const DEFAULT_MEMLOCK = 8 * 1024 * 1024;
 
