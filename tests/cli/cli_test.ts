@@ -56,7 +56,7 @@ const USAGE: [args: string[], says: RegExp][] = [
   [["--sed", "4"], /unknown option '--sed'\n\(Did you mean --seed\?\)/],
   [["--seed", "x"], /expected a whole number from 0 to 4294967295/],
   [["--report", "xml"], /Allowed choices are text, json/],
-  [["--kernel", "rfc"], /Allowed choices are rfc-v1, mainline/],
+  [["--kernel", "rfc"], /Allowed choices are rfc-v1.*, mainline/],
   [["scenario"], /there is no command "scenario", did you mean scenarios\?/],
   [["tour"], /did you mean --scenario tour\?/],
   [["kho"], /missing required argument 'file'/],

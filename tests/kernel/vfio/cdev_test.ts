@@ -158,7 +158,7 @@ Deno.test("ATTACH and DETACH look at their requests in order (FACTS 2.2)", () =>
   const { cdev, dev } = bench.bound(ctx);
   const rules = rulesOf<AttachRequest>(
     ["argsz too small", "EINVAL", { argsz: 11 }],
-    ["a PASID in a structure without one", "EINVAL", { flags: 1 }],
+    ["a PASID in a structure without one", "EINVAL", { argsz: 12, flags: 1 }],
     ["unknown flag", "EINVAL", { flags: 2 }],
     ["no such page table", "ENOENT", { pt_id: 77 }],
     ["a page table that is a device", "EINVAL", { pt_id: dev }],
