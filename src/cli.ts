@@ -2,11 +2,12 @@ import { Command, CommanderError, InvalidArgumentError, Option } from "commander
 import { prepareDump } from "./cli/dump.ts";
 import { readScenario } from "./cli/files.ts";
 import { printKho } from "./cli/kho.ts";
-import { IMAGES } from "./kernel/image.ts";
+import { imageWith } from "./kernel/image.ts";
 import { BUILTIN } from "./scenario/builtin.ts";
 import { didYouMean, UsageError } from "./scenario/errors.ts";
 import { EXIT } from "./scenario/judge.ts";
-import { loadScenario } from "./scenario/load.ts";
+import { imageComplaint } from "./scenario/image_name.ts";
+import { type LoadedScenario, loadScenario } from "./scenario/load.ts";
 import { jsonReport, textReport } from "./scenario/report.ts";
 import { firstUpdate, prepare, type Run, runScenario, steps } from "./scenario/run.ts";
 
@@ -23,6 +24,7 @@ interface Options {
   readonly report: "text" | "json";
   readonly seed: number;
   readonly kernel?: string;
+  readonly defect?: readonly string[];
   readonly dump?: string;
   readonly color: typeof COLORS[number];
 }
@@ -33,6 +35,30 @@ function seed(text: string): number {
     throw new InvalidArgumentError("expected a whole number from 0 to 4294967295");
   }
   return value;
+}
+
+function image(name: string): string {
+  const wrong = imageComplaint(name);
+  if (wrong !== undefined) throw new UsageError(`--kernel ${name}: ${wrong}`);
+  return name;
+}
+
+function defects(text: string): string[] {
+  const ids = text.split(",").map((id) => id.trim());
+  if (ids.some((id) => id === "")) {
+    throw new UsageError(`--defect ${text}: expected ids with commas between, such as D55,D57`);
+  }
+  return ids;
+}
+
+/** The image to run: `--kernel` or the scenario's, with what `--defect` adds. */
+function chosenImage(options: Options, loaded: LoadedScenario): string | undefined {
+  if (options.defect === undefined) return options.kernel;
+  const { kernel } = loaded.scenario;
+  const name = imageWith(options.kernel ?? kernel.image, options.defect);
+  const wrong = imageComplaint(name);
+  if (wrong !== undefined) throw new UsageError(`--defect ${options.defect.join(",")}: ${wrong}`);
+  return name;
 }
 
 /** The command line of the program. */
@@ -48,10 +74,8 @@ function commandLine(exit: (code: number) => void): Command {
       new Option("--report <form>", "form of the report").choices(["text", "json"]).default("text"),
     )
     .option("--seed <n>", "seed of everything that is open", seed, 1)
-    .addOption(
-      new Option("--kernel <image>", "kernel image, instead of the scenario's")
-        .choices(IMAGES.map((i) => i.name)),
-    )
+    .option("--kernel <image>", "kernel image, instead of the scenario's", image)
+    .option("--defect <ids>", "defects the kernel is to have besides: D55,D57", defects)
     .option("--dump <dir>", "write kho-N.dtb, vmcore-N and state-N.json at each kexec")
     .addOption(new Option("--color <depth>", "colours").choices([...COLORS]).default("auto"))
     .addHelpText(
@@ -95,7 +119,7 @@ async function start(options: Options): Promise<number> {
   const { text, file } = readScenario(options.scenario ?? "tour");
   const loaded = loadScenario(text, file);
   const dump = options.dump === undefined ? undefined : prepareDump(options.dump);
-  const run = prepare(loaded, options.seed, options.kernel);
+  const run = prepare(loaded, options.seed, chosenImage(options, loaded));
   current = run;
   if (dump !== undefined) run.platform.onJump = dump;
   const interactive = options.scenario === undefined && Deno.stdin.isTerminal() &&

@@ -4,6 +4,7 @@ import type { Machine } from "../machine/machine.ts";
 import { EINVAL } from "../uapi/errno.ts";
 import type { Program } from "../uapi/sys.ts";
 import { boot } from "./boot.ts";
+import type { DefectId } from "./defects/catalogue.ts";
 import { Dmesg, type LogLine } from "./dmesg.ts";
 import type { Guestmemfs } from "./fs/guestmemfs/guestmemfs.ts";
 import { Vfs } from "./fs/vfs.ts";
@@ -110,6 +111,11 @@ export class Kernel {
   /** Nanoseconds since this kernel took over. */
   get uptime(): number {
     return this.queue.now - this.#bootedAt;
+  }
+
+  /** This kernel's code is as it was posted where the defect is (see defects/catalogue.ts). */
+  has(id: DefectId): boolean {
+    return this.image.defects.has(id);
   }
 
   /** Value of a command-line parameter, the last one's; undefined when it is not there. */

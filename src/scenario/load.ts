@@ -1,12 +1,13 @@
 import type { z } from "zod";
 import { formatSize } from "../base/units.ts";
-import { IMAGES } from "../kernel/image.ts";
+import { IMAGES, imageWith } from "../kernel/image.ts";
 import { findProfile, PROFILES } from "../machine/profile.ts";
 import { OPERATIONS } from "../operations/table.ts";
 import type { Names } from "../operations/types.ts";
 import { layOut } from "../userspace/guest/layout.ts";
 import { BAR_WINDOW, RAM_BASES } from "../userspace/vmm/config.ts";
 import { didYouMean, UsageError } from "./errors.ts";
+import { imageComplaint } from "./image_name.ts";
 import { NIC_PASID_BITS, type Scenario, scenarioSchema } from "./schema.ts";
 import { parseYaml, type YamlDocument } from "./yaml.ts";
 
@@ -23,10 +24,25 @@ export function loadScenario(text: string, file: string): LoadedScenario {
   const result = scenarioSchema.safeParse(document.value);
   if (!result.success) throw explain(first(result.error.issues), document, file, []);
   const scenario = result.data;
+  addDefects(scenario, document, file);
   checkMachine(scenario, document, file);
   const args = scenario.steps.map((_, i) => stepArguments(scenario, i, document, file));
   checkExpectations(scenario, document, file);
   return { scenario, args, file };
+}
+
+/** `defects` becomes part of the images' names: an image is what it does. */
+function addDefects({ kernel }: Scenario, document: YamlDocument, file: string): void {
+  kernel.defects.forEach((id, i) => {
+    for (const name of [kernel.image, kernel.next ?? kernel.image]) {
+      const wrong = imageComplaint(imageWith(name, [id]));
+      if (wrong !== undefined) {
+        throw new UsageError(wrong, file, document.placeOf(["kernel", "defects", i]));
+      }
+    }
+  });
+  kernel.image = imageWith(kernel.image, kernel.defects);
+  if (kernel.next !== undefined) kernel.next = imageWith(kernel.next, kernel.defects);
 }
 
 /** A misspelt key explains the missing one: it is named first. */
@@ -81,7 +97,9 @@ function explain(
     const wanted = own ?? `expected ${expectedType(issue.expected)}`;
     return new UsageError(`${text}, ${wanted}`, file, place);
   }
-  return new UsageError(`${name}: found ${at}, ${issue.message}`, file, place);
+  // An image's name explains itself.
+  const said = path[0] === "kernel" ? issue.message : `${name}: found ${at}, ${issue.message}`;
+  return new UsageError(said, file, place);
 }
 
 function expectedType(type: string): string {
@@ -291,6 +309,11 @@ function stepArguments(
   for (const [argument, kind] of Object.entries(operation.refers ?? {})) {
     const value = result.data[argument];
     if (typeof value !== "string" || known[kind].includes(value)) continue;
+    const wrong = kind === "images" ? imageComplaint(value) : undefined;
+    if (kind === "images" && wrong === undefined) continue;
+    if (wrong !== undefined) {
+      throw new UsageError(wrong, file, document.placeOf([...prefix, argument]));
+    }
     const thing = { vms: "VM", devices: "device", images: "kernel image" }[kind];
     throw new UsageError(
       `there is no ${thing} ${quote(value)}${didYouMean(value, known[kind])}`,

@@ -4,7 +4,7 @@ import { INVARIANT_IDS } from "../health/invariants.ts";
 import { OPERATIONS } from "../operations/table.ts";
 import { duration, pages, size, sizeOf } from "../operations/values.ts";
 import { MiB, TiB } from "../base/units.ts";
-import { IMAGES } from "../kernel/image.ts";
+import { imageComplaint } from "./image_name.ts";
 import { PROFILES } from "../machine/profile.ts";
 import { parseBdf } from "../uapi/pci_regs.ts";
 
@@ -66,6 +66,12 @@ const machine = z.strictObject({
   vms: z.array(vm).default([]),
 });
 
+/** An image's name, with defects or without: `rfc-v1`, `rfc-v1+D55`, `rfc-v1-posted-D77`. */
+const image = z.string().superRefine((name, ctx) => {
+  const message = imageComplaint(name);
+  if (message !== undefined) ctx.addIssue({ code: "custom", message });
+});
+
 const step = z.strictObject({
   id: id.optional(),
   do: z.enum([...OPERATIONS.keys()] as [string, ...string[]]),
@@ -96,9 +102,10 @@ export const scenarioSchema = z.strictObject({
   tags: z.array(z.string()).default([]),
   machine: machine.prefault({}),
   kernel: z.strictObject({
-    image: z.enum(names(IMAGES)).default("rfc-v1"),
-    next: z.enum(names(IMAGES)).describe("image a live update boots; the same when left out")
-      .optional(),
+    image: image.default("rfc-v1"),
+    next: image.describe("image a live update boots; the same when left out").optional(),
+    defects: z.array(z.string()).default([])
+      .describe("defects of the posted series that the image is to have besides"),
   }).prefault({}),
   steps: z.array(step).min(1),
   expect: z.strictObject({

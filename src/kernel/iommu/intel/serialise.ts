@@ -63,10 +63,16 @@ function tablesLeadingTo(unit: IntelUnit, domains: readonly DmarDomain[]): numbe
   return [...unit.contexts.tables(), ...[...devices].flatMap((sid) => unit.contexts.tablesOf(sid))];
 }
 
+/** The table pages that are handed over: all of them, but for what the posted walk leaves out. */
+function listedTables({ kernel, table }: DmarDomain): number[] {
+  const all = table.tables();
+  return kernel.has("D55") ? all.filter((pfn) => pfn !== table.pgd) : all;
+}
+
 /** One domain: the seed's properties (lines 1478-1524), then what adopting it needs besides. */
 function serialiseDomain(fdt: FdtWriter, domain: DmarDomain): number {
   let err = fdt.beginNode(String(domain.persistentId));
-  err |= memProperty(fdt, memOfPages(domain.table.tables()));
+  err |= memProperty(fdt, memOfPages(listedTables(domain)));
   err |= fdt.propU64("persistent_id", domain.persistentId);
   err |= fdt.propU64("pgd", domain.table.pgd * PAGE_SIZE);
   err |= fdt.propI32("agaw", domain.agaw);

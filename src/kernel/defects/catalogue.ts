@@ -1,0 +1,17 @@
+import { TABLE_DEFECTS } from "./tables.ts";
+import type { Defect } from "./types.ts";
+
+/** Every known fault of the posted series, by patch. */
+const ALL = [...TABLE_DEFECTS] as const;
+
+/** Ids the kernel may ask for. */
+export type DefectId = (typeof ALL)[number]["id"];
+
+export const DEFECTS: readonly Defect[] = ALL;
+
+/** The ones that are switches: they can show. */
+export const SWITCHES: readonly Defect[] = DEFECTS.filter((d) => d.notShown === undefined);
+
+export function findDefect(id: string): Defect | undefined {
+  return DEFECTS.find((d) => d.id === id);
+}
