@@ -5,6 +5,7 @@ import type { Kernel } from "../kernel.ts";
 import type { Task } from "../process/task.ts";
 import type { IommuDomain } from "../iommu/domain.ts";
 import { HwptPaging } from "./hwpt.ts";
+import type { Ioas } from "./ioas.ts";
 import { IOCTLS } from "./ioctls.ts";
 import { ObjectTable } from "./objects.ts";
 
@@ -15,6 +16,8 @@ export class IommufdCtx extends OpenFile {
   persistentId = 0;
   /** Pins count against the process, not the user (OPTION_RLIMIT_MODE). */
   chargesProcess = false;
+  /** Stands for a VFIO container, see vfio_ioas.ts: it may have been destroyed since. */
+  compatIoas: Ioas | undefined;
   /** A dump stands: what was written into it must not change. */
   frozen = false;
   /** What the dump keeps open: this file and those of its devices. */
