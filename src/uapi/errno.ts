@@ -18,6 +18,7 @@ export const EINVAL = 22;
 export const ENOTTY = 25;
 export const EFBIG = 27;
 export const ENOSPC = 28;
+export const ESPIPE = 29;
 export const EROFS = 30;
 export const EDEADLOCK = 35;
 export const ENAMETOOLONG = 36;
@@ -47,6 +48,7 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   [ENOTTY, "ENOTTY"],
   [EFBIG, "EFBIG"],
   [ENOSPC, "ENOSPC"],
+  [ESPIPE, "ESPIPE"],
   [EROFS, "EROFS"],
   [EDEADLOCK, "EDEADLOCK"],
   [ENAMETOOLONG, "ENAMETOOLONG"],

@@ -20,8 +20,8 @@ export function ioasChangeProcess({ task, ctx, payload }: Ucmd): number {
   if ([...all].some((pages) => pages.source.kind !== "file")) return -E.EINVAL;
   const moved: [IoptPages, Account][] = [];
   for (const pages of all) {
-    if (pages.account === undefined || pages.account.task === task) continue;
-    const account = Account.of(task, ctx.chargesProcess);
+    const account = pages.account?.movedTo(task);
+    if (account === undefined) continue;
     const rc = account.charge(pages.pinned);
     if (rc < 0) {
       for (const [done, charged] of moved) charged.uncharge(done.pinned);

@@ -6,7 +6,7 @@ import type { Task } from "../process/task.ts";
 import type { IommuDomain } from "../iommu/domain.ts";
 import { HwptPaging } from "./hwpt.ts";
 import type { Ioas } from "./ioas.ts";
-import { IOCTLS } from "./ioctls.ts";
+import { IOCTLS, type Ucmd } from "./ioctls.ts";
 import { ObjectTable } from "./objects.ts";
 
 /** One open /dev/iommu. Devices bound to it hold it beyond the life of the descriptor. */
@@ -37,9 +37,12 @@ export class IommufdCtx extends OpenFile {
     if (size > payload.length) return -EFAULT;
     // A newer program may know more fields; it must not use them.
     if (payload.subarray(row.struct.size, size).some((byte) => byte !== 0)) return -E2BIG;
-    const rc = row.run({ task, ctx: this, payload: payload.subarray(0, size) });
-    // What was done stays done: a program that cannot take the reply has to find out by itself.
-    return rc >= 0 && fails(this.kernel.chooser, "copyToUser") ? -EFAULT : rc;
+    const ucmd: Ucmd = { task, ctx: this, payload: payload.subarray(0, size) };
+    const rc = row.run(ucmd);
+    if (rc < 0 || !fails(this.kernel.chooser, "copyToUser")) return rc;
+    // Nobody would know the id of a new object. Whatever else was done stays done.
+    ucmd.abort?.();
+    return -EFAULT;
   }
 
   /** The HWPT that stands for a domain. */

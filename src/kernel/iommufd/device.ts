@@ -105,7 +105,7 @@ export class IommufdDevice extends IommufdObject {
     else this.#pasids.set(pasid, hwpt);
     if (old !== undefined) {
       if (reserves) old.ioas.iopt.space.release(this);
-      this.#letGo(old);
+      this.#letGo(pasid, old);
     }
     return 0;
   }
@@ -163,7 +163,7 @@ export class IommufdDevice extends IommufdObject {
     this.group.detach();
     this.hwpt = undefined;
     hwpt.ioas.iopt.space.release(this);
-    this.#letGo(hwpt);
+    this.#letGo(NO_PASID, hwpt);
   }
 
   /** Requests with this PASID lead nowhere from here on. Harmless when nothing is attached. */
@@ -172,7 +172,7 @@ export class IommufdDevice extends IommufdObject {
     if (hwpt === undefined) return;
     this.group.detachPasid(pasid);
     this.#pasids.delete(pasid);
-    this.#letGo(hwpt);
+    this.#letGo(pasid, hwpt);
   }
 
   detachAll(): void {
@@ -180,7 +180,8 @@ export class IommufdDevice extends IommufdObject {
     this.detach();
   }
 
-  #letGo(hwpt: HwptPaging): void {
+  #letGo(pasid: number, hwpt: HwptPaging): void {
+    hwpt.fault?.refuse(hwpt, this.id, pasid === NO_PASID ? undefined : pasid);
     hwpt.users--;
     if (hwpt.auto && hwpt.users === 1) this.ctx.objects.remove(hwpt.id);
   }

@@ -30,11 +30,14 @@ export function getIoas(ctx: IommufdCtx, id: number): Ioas | undefined {
 }
 
 /** IOMMU_IOAS_ALLOC: flags must be 0, EOPNOTSUPP. */
-export function ioasAlloc({ ctx, payload }: Ucmd): number {
+export function ioasAlloc(ucmd: Ucmd): number {
+  const { ctx, payload } = ucmd;
   const cmd = U.iommu_ioas_alloc.decode(payload);
   if (cmd.flags !== 0) return -E.EOPNOTSUPP;
   if (ctx.immutable) return -E.EBUSY;
-  cmd.out_ioas_id = ctx.objects.add(new Ioas()).id;
+  const { id } = ctx.objects.add(new Ioas());
+  ucmd.abort = () => ctx.objects.remove(id);
+  cmd.out_ioas_id = id;
   U.iommu_ioas_alloc.update(payload, cmd);
   return 0;
 }
@@ -142,18 +145,20 @@ export function ioasUnmap({ ctx, payload }: Ucmd): number {
   const ioas = getIoas(ctx, cmd.ioas_id);
   if (ioas === undefined) return -E.ENOENT;
   if (ctx.immutable) return -E.EBUSY;
-  if (cmd.iova === 0n && cmd.length === U.U64_MAX) {
-    const bytes = ioas.iopt.unmapAll();
-    if (typeof bytes === "number") return bytes;
-    cmd.length = bytes;
-  } else {
-    if (cmd.iova === U.U64_MAX || cmd.length === U.U64_MAX) return -E.EOVERFLOW;
-    if (cmd.length === 0n) return -E.EINVAL;
-    if (cmd.iova + cmd.length - 1n > U.U64_MAX) return -E.EOVERFLOW;
-    const bytes = ioas.iopt.unmap(cmd.iova, cmd.iova + cmd.length - 1n);
-    if (typeof bytes === "number") return bytes;
-    cmd.length = bytes;
+  const bytes = unmapRange(ioas.iopt, cmd.iova, cmd.length);
+  if (bytes === -E.EDEADLOCK) {
+    ctx.kernel.dmesg.warn("WARNING: iommufd: an access does not let go of what is to be unmapped");
   }
+  if (typeof bytes === "number") return bytes;
+  cmd.length = bytes;
   U.iommu_ioas_unmap.update(payload, cmd);
   return 0;
+}
+
+function unmapRange(iopt: IoPageTable, iova: bigint, length: bigint): bigint | number {
+  if (iova === 0n && length === U.U64_MAX) return iopt.unmapAll();
+  if (iova === U.U64_MAX || length === U.U64_MAX) return -E.EOVERFLOW;
+  if (length === 0n) return -E.EINVAL;
+  const last = iova + length - 1n;
+  return last > U.U64_MAX ? -E.EOVERFLOW : iopt.unmap(iova, last);
 }
