@@ -72,6 +72,12 @@ export class IommufdDevice extends IommufdObject {
       if (rc !== -E.EINVAL) return rc;
     }
     if (this.ctx.immutable) return -E.EBUSY;
+    if (pasid === NO_PASID && this.hwpt === undefined) {
+      // A first attach reserves before the new tables are filled, a replace after (FACTS 1.5).
+      const rc = this.#reserve(target);
+      if (rc < 0) return rc;
+      target.iopt.space.release(this);
+    }
     const flags = pasid === NO_PASID ? 0 : IOMMU_HWPT_ALLOC_PASID;
     const hwpt = makeHwpt(this.ctx, target, this, { auto: true, flags });
     if (typeof hwpt === "number") return hwpt;
