@@ -2,7 +2,7 @@ import { formatTime } from "../base/units.ts";
 import type { InvariantState } from "../health/health.ts";
 import { PREMISES } from "../health/invariants.ts";
 import { type DeviceView, snapshot } from "../platform/snapshot.ts";
-import { errnoName } from "../uapi/errno.ts";
+import { answer } from "../operations/timeline.ts";
 import type { Run } from "./run.ts";
 
 export type Verdict = "holds" | "violated" | "vacuous";
@@ -25,12 +25,13 @@ export const EXIT: Record<Verdict, number> = { holds: 0, violated: 1, vacuous: 3
 
 /** Judges a run against what its scenario expects. The worst finding is the verdict. */
 export function judge(run: Run): Judgement {
-  const { invariants, devices } = snapshot(run.platform);
+  const { invariants, devices, hash } = snapshot(run.platform);
   const findings = [
     ...judgeSteps(run),
     ...judgeInvariants(run, invariants),
     ...judgeDevices(run, devices),
     ...judgeUpdate(run),
+    ...judgeHash(run, hash),
   ];
   const verdict = findings.some((f) => f.verdict === "violated")
     ? "violated"
@@ -46,20 +47,21 @@ const holds = (text: string): Finding => ({ verdict: "holds", text });
 function judgeSteps(run: Run): Finding[] {
   const findings: Finding[] = [];
   for (const step of run.steps) {
-    const got = step.outcome === undefined
-      ? "never answered"
-      : step.outcome.errno === 0
-      ? "0"
-      : errnoName(step.outcome.errno);
+    const got = step.outcome === undefined ? "never answered" : answer(step.outcome);
     const detail = step.outcome?.detail ? ` (${step.outcome.detail})` : "";
     const name = `step ${step.index + 1} ${step.name}`;
+    // A run that stops at a time may do so in the middle of something.
+    const open = step.outcome === undefined && step.expected === "any" &&
+      run.loaded.scenario.until !== undefined;
+    if (open) continue;
     if (!step.ok) findings.push(broken(`${name}: ${got}${detail}, expected ${step.expected}`));
     else if (step.expected !== "0" && step.expected !== "any") {
       findings.push(holds(`${name}: ${got} as expected`));
     }
   }
-  const left = run.loaded.scenario.steps.length - run.steps.length;
-  if (left > 0) findings.push(broken(`${left} steps were not reached`));
+  const { steps, until } = run.loaded.scenario;
+  const left = steps.length - run.steps.length;
+  if (left > 0 && until === undefined) findings.push(broken(`${left} steps were not reached`));
   return findings;
 }
 
@@ -134,4 +136,13 @@ function judgeUpdate(run: Run): Finding[] {
     findings.push(longest >= expect.min_pause ? holds(text) : { verdict: "vacuous", text });
   }
   return findings;
+}
+
+function judgeHash({ loaded }: Run, hash: string): Finding[] {
+  const wanted = loaded.scenario.expect.hash;
+  if (wanted === undefined) return [];
+  if (hash === wanted) return [holds(`event hash ${hash}, as it was`)];
+  return [broken(
+    `event hash ${hash}, expected ${wanted}: another seed or another version of hitless`,
+  )];
 }
