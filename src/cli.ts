@@ -1,8 +1,10 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { prepareDump } from "./cli/dump.ts";
-import { readScenario } from "./cli/files.ts";
+import { defectsJson, explainDefect, listDefects, runDefects } from "./cli/defects.ts";
+import { openScenario } from "./cli/files.ts";
 import { printKho } from "./cli/kho.ts";
 import { imageWith } from "./kernel/image.ts";
+import { findCauses } from "./scenario/causes.ts";
 import { BUILTIN } from "./scenario/builtin.ts";
 import { didYouMean, UsageError } from "./scenario/errors.ts";
 import { EXIT } from "./scenario/judge.ts";
@@ -69,6 +71,7 @@ function commandLine(exit: (code: number) => void): Command {
         "Without --scenario: a dashboard on the tour; without a terminal, the tour as a scripted run.",
     )
     .version(VERSION)
+    .enablePositionalOptions()
     .option("--scenario <name>", "run a built-in scenario, or FILE.yaml, and judge it")
     .addOption(
       new Option("--report <form>", "form of the report").choices(["text", "json"]).default("text"),
@@ -91,6 +94,28 @@ function commandLine(exit: (code: number) => void): Command {
   program.command("kho <file>").description("print a flattened device tree, KHO nodes explained")
     .action((file: string) => {
       print(printKho(file));
+      exit(0);
+    });
+  program.command("defects [ids...]")
+    .description("the faults of the posted series: all, or one with its story")
+    .addOption(
+      new Option("--report <form>", "form of the list").choices(["text", "json"]).default("text"),
+    )
+    .option("--run", "run each one's scenario with it and without it, and say what catches it")
+    .option("--seed <n>", "seed of everything that is open", seed, 1)
+    .action((ids: string[], options: { report: string; run?: boolean; seed: number }) => {
+      if (options.run) {
+        const { text, ok } = runDefects(ids, options.seed);
+        print(text);
+        return exit(ok ? 0 : 1);
+      }
+      print(
+        options.report === "json"
+          ? defectsJson()
+          : ids.length === 0
+          ? listDefects()
+          : ids.map(explainDefect).join("\n"),
+      );
       exit(0);
     });
   for (const command of [program, ...program.commands]) {
@@ -116,8 +141,7 @@ function listScenarios(): string {
 
 /** Dashboard or scripted run; the exit status. */
 async function start(options: Options): Promise<number> {
-  const { text, file } = readScenario(options.scenario ?? "tour");
-  const loaded = loadScenario(text, file);
+  const loaded = openScenario(options.scenario ?? "tour");
   const dump = options.dump === undefined ? undefined : prepareDump(options.dump);
   const interactive = options.scenario === undefined && Deno.stdin.isTerminal() &&
     Deno.stdout.isTerminal();
@@ -131,7 +155,8 @@ async function start(options: Options): Promise<number> {
     const { runDashboard } = await import("./dashboard/dashboard.ts");
     return await runDashboard(session, { look: { depth: options.color } });
   }
-  const finished = runScenario(run);
+  const judged = runScenario(run);
+  const finished = { ...judged, causes: findCauses(run, judged.judgement.invariants) };
   print(options.report === "json" ? jsonReport(finished) : textReport(finished));
   return EXIT[finished.judgement.verdict];
 }
@@ -154,7 +179,7 @@ function internalError(error: unknown, args: readonly string[]): string {
     `repeat with: deno run main.ts ${args.join(" ")}\n${what}`;
 }
 
-const COMMANDS = ["scenarios", "kho", "help"];
+const COMMANDS = ["scenarios", "kho", "defects", "help"];
 
 /** A first word that is neither a flag nor a command. */
 function checkCommand(args: readonly string[]): void {

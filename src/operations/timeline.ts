@@ -70,11 +70,15 @@ export class Timeline {
   /** Actions that have begun and not ended. */
   #open = 0;
 
-  /** `make`: the platform as it is before anything is done. `image`: what an update boots. */
+  /**
+   * `make`: the platform as it is before anything is done. `image`: what an update boots.
+   * `carryOn`: go on after an action that came to something else than was expected.
+   */
   constructor(
     readonly make: () => Platform,
     readonly image: string,
     plan: readonly Action[],
+    readonly options: { readonly carryOn?: boolean } = {},
   ) {
     this.platform = make();
     this.session = { platform: this.platform, image, descriptors: new Map() };
@@ -114,7 +118,7 @@ export class Timeline {
     return this.#plan[this.#timed[this.#begun]]?.at ?? Infinity;
   }
 
-  /** An action came to something else than was expected: nothing after it makes sense. */
+  /** An action came to something else than was expected: there is nothing to build the next on. */
   get failed(): boolean {
     return this.#failed;
   }
@@ -176,7 +180,7 @@ export class Timeline {
 
   /** The same plan from the start. */
   again(): Timeline {
-    return new Timeline(this.make, this.image, this.plan);
+    return new Timeline(this.make, this.image, this.plan, this.options);
   }
 
   #begin(): StepResult {
@@ -193,7 +197,7 @@ export class Timeline {
       if (action.at !== undefined) continue;
       const result = this.#resultOf(index);
       yield* this.#perform(result);
-      if (!result.ok) return;
+      if (this.#failed) return;
     }
   }
 
@@ -217,7 +221,7 @@ export class Timeline {
   *#perform(result: StepResult): Script {
     const { platform } = this;
     const { action } = result;
-    platform.note(`operator: ${action.do} ${argumentText(action.with)}`.trimEnd());
+    platform.note(`${action.do} ${argumentText(action.with)}`.trimEnd());
     const operation = OPERATIONS.get(action.do);
     if (operation === undefined) throw new Error(`no operation ${action.do}`);
     const outcome = yield* operation.run(this.session, action.args);
@@ -226,7 +230,7 @@ export class Timeline {
     result.endedAt = this.now;
     result.ok = action.expected === "any" || answer(outcome) === action.expected;
     platform.health.check(platform.kernel);
-    if (!result.ok) this.#failed = true;
+    if (!result.ok && !this.options.carryOn) this.#failed = true;
   }
 }
 

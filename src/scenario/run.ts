@@ -2,6 +2,7 @@ import { ms, second } from "../base/units.ts";
 import { type Action, type StepResult, Timeline } from "../operations/timeline.ts";
 import { Platform } from "../platform/platform.ts";
 import { judge, type Judgement } from "./judge.ts";
+import type { Causes } from "./causes.ts";
 import type { LoadedScenario } from "./load.ts";
 import { platformSpec } from "./platform_of.ts";
 
@@ -23,6 +24,8 @@ export interface Run {
 
 export interface FinishedRun extends Run {
   readonly judgement: Judgement;
+  /** Which defects broke what, where somebody found out. */
+  readonly causes?: Causes;
 }
 
 /**
@@ -38,7 +41,10 @@ export function prepare(
   const { scenario } = loaded;
   const spec = platformSpec(scenario, seed, image);
   const next = image ?? scenario.kernel.next ?? scenario.kernel.image;
-  const timeline = new Timeline(() => new Platform(spec), next, plan(loaded, end));
+  const timeline = new Timeline(() => new Platform(spec), next, plan(loaded, end), {
+    // Things going wrong may be what the run is for.
+    carryOn: scenario.expect.caught !== undefined,
+  });
   const { platform, results: steps } = timeline;
   return { loaded, seed, image: next, timeline, platform, steps };
 }

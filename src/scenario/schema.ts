@@ -117,6 +117,11 @@ export const scenarioSchema = z.strictObject({
   expect: z.strictObject({
     invariants: z.array(invariant).describe("must hold, and must have been exercised").default([]),
     violated: z.array(invariant).describe("must be found violated").default([]),
+    caught: z.strictObject({
+      by: z.array(invariant).default([]),
+      answers: z.boolean().describe("a step's wrong answer counts as well").default(false),
+    }).describe("something must go wrong, and be seen in one of these ways; all else may too")
+      .optional(),
     devices: z.record(id, deviceExpectation).default({}),
     min_pause: duration.describe("shortest guest pause that makes the run worth something")
       .optional(),
