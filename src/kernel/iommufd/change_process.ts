@@ -1,6 +1,6 @@
 import * as E from "../../uapi/errno.ts";
 import * as U from "../../uapi/iommufd.ts";
-import { Account } from "./accounting.ts";
+import type { Account } from "./accounting.ts";
 import { Ioas } from "./ioas.ts";
 import type { Ucmd } from "./ioctls.ts";
 import type { IoptPages } from "./pages.ts";
