@@ -49,7 +49,7 @@ export function prepare(loaded: LoadedScenario, seed: number, image?: string): R
 export function* steps(run: Run, end = Infinity): Script {
   const { loaded, platform } = run;
   const session: Session = { platform, image: run.image, descriptors: new Map() };
-  yield () => platform.kernel.ready;
+  yield () => platform.settled;
   for (const [index, step] of loaded.scenario.steps.entries()) {
     if (index >= end) return;
     const operation = OPERATIONS.get(step.do);
