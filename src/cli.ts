@@ -1,15 +1,17 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { prepareDump } from "./cli/dump.ts";
-import { readScenario } from "./cli/files.ts";
+import { defectsJson, explainDefect, listDefects, runDefects } from "./cli/defects.ts";
+import { openScenario } from "./cli/files.ts";
 import { printKho } from "./cli/kho.ts";
 import { imageWith } from "./kernel/image.ts";
+import { findCauses } from "./scenario/causes.ts";
 import { BUILTIN } from "./scenario/builtin.ts";
 import { didYouMean, UsageError } from "./scenario/errors.ts";
 import { EXIT } from "./scenario/judge.ts";
 import { imageComplaint } from "./scenario/image_name.ts";
 import { type LoadedScenario, loadScenario } from "./scenario/load.ts";
 import { jsonReport, textReport } from "./scenario/report.ts";
-import { firstUpdate, prepare, type Run, runScenario, steps } from "./scenario/run.ts";
+import { firstUpdate, prepare, type Run, runScenario } from "./scenario/run.ts";
 
 const VERSION = "0.1.0";
 /** Bad usage or a bad file; nothing was done. */
@@ -22,7 +24,7 @@ const COLORS = ["auto", "none", "16", "256", "truecolor"] as const;
 interface Options {
   readonly scenario?: string;
   readonly report: "text" | "json";
-  readonly seed: number;
+  readonly seed?: number;
   readonly kernel?: string;
   readonly defect?: readonly string[];
   readonly dump?: string;
@@ -69,11 +71,12 @@ function commandLine(exit: (code: number) => void): Command {
         "Without --scenario: a dashboard on the tour; without a terminal, the tour as a scripted run.",
     )
     .version(VERSION)
+    .enablePositionalOptions()
     .option("--scenario <name>", "run a built-in scenario, or FILE.yaml, and judge it")
     .addOption(
       new Option("--report <form>", "form of the report").choices(["text", "json"]).default("text"),
     )
-    .option("--seed <n>", "seed of everything that is open", seed, 1)
+    .option("--seed <n>", "seed of everything that is open (default: the scenario's)", seed)
     .option("--kernel <image>", "kernel image, instead of the scenario's", image)
     .option("--defect <ids>", "defects the kernel is to have besides: D55,D57", defects)
     .option("--dump <dir>", "write kho-N.dtb, vmcore-N and state-N.json at each kexec")
@@ -91,6 +94,28 @@ function commandLine(exit: (code: number) => void): Command {
   program.command("kho <file>").description("print a flattened device tree, KHO nodes explained")
     .action((file: string) => {
       print(printKho(file));
+      exit(0);
+    });
+  program.command("defects [ids...]")
+    .description("the faults of the posted series: all, or one with its story")
+    .addOption(
+      new Option("--report <form>", "form of the list").choices(["text", "json"]).default("text"),
+    )
+    .option("--run", "run each one's scenario with it and without it, and say what catches it")
+    .option("--seed <n>", "seed of everything that is open", seed, 1)
+    .action((ids: string[], options: { report: string; run?: boolean; seed: number }) => {
+      if (options.run) {
+        const { text, ok } = runDefects(ids, options.seed);
+        print(text);
+        return exit(ok ? 0 : 1);
+      }
+      print(
+        options.report === "json"
+          ? defectsJson()
+          : ids.length === 0
+          ? listDefects()
+          : ids.map(explainDefect).join("\n"),
+      );
       exit(0);
     });
   for (const command of [program, ...program.commands]) {
@@ -116,22 +141,22 @@ function listScenarios(): string {
 
 /** Dashboard or scripted run; the exit status. */
 async function start(options: Options): Promise<number> {
-  const { text, file } = readScenario(options.scenario ?? "tour");
-  const loaded = loadScenario(text, file);
+  const loaded = openScenario(options.scenario ?? "tour");
   const dump = options.dump === undefined ? undefined : prepareDump(options.dump);
-  const run = prepare(loaded, options.seed, chosenImage(options, loaded));
-  current = run;
-  if (dump !== undefined) run.platform.onJump = dump;
   const interactive = options.scenario === undefined && Deno.stdin.isTerminal() &&
     Deno.stdout.isTerminal();
+  const end = interactive ? firstUpdate(loaded) : Infinity;
+  const run = prepare(loaded, options.seed, chosenImage(options, loaded), end);
+  current = run;
+  if (dump !== undefined) run.platform.onJump = dump;
   if (interactive) {
-    run.platform.run(steps(run, firstUpdate(loaded)));
     const session = { platform: run.platform, title: loaded.scenario.name, image: run.image };
     // Scripted runs do without the terminal code: it is loaded when there is a terminal.
     const { runDashboard } = await import("./dashboard/dashboard.ts");
     return await runDashboard(session, { look: { depth: options.color } });
   }
-  const finished = runScenario(run);
+  const judged = runScenario(run);
+  const finished = { ...judged, causes: findCauses(run, judged.judgement.invariants) };
   print(options.report === "json" ? jsonReport(finished) : textReport(finished));
   return EXIT[finished.judgement.verdict];
 }
@@ -154,7 +179,7 @@ function internalError(error: unknown, args: readonly string[]): string {
     `repeat with: deno run main.ts ${args.join(" ")}\n${what}`;
 }
 
-const COMMANDS = ["scenarios", "kho", "help"];
+const COMMANDS = ["scenarios", "kho", "defects", "help"];
 
 /** A first word that is neither a flag nor a command. */
 function checkCommand(args: readonly string[]): void {

@@ -131,3 +131,20 @@ Deno.test("a truncated or hostile blob exits 2 with the offset", async () => {
   assert.match(err, /offset 0x[0-9a-f]+: /);
   await Deno.remove(file);
 });
+
+Deno.test("defects lists the catalogue, for people and programs, and tells one's story", async () => {
+  const list = await hitless([], ["defects"]);
+  assert.equal(list.code, 0, list.err);
+  assert.match(list.out, /^D55 +9 +1499 +tables-owned.*the pgd page is not in "mem"$/m);
+  const json = JSON.parse((await hitless([], ["defects", "--report", "json"])).out);
+  const d55 = json.defects.find((d: { id: string }) => d.id === "D55");
+  assert.deepEqual([d55.patch, d55.seed_line, d55.scenario], [9, 1499, "persisted-iommufd"]);
+  const one = await hitless([], ["defects", "d55"]);
+  assert.match(one.out, /--scenario persisted-iommufd --defect D55/);
+  const run = await hitless([], ["defects", "--run", "D55"]);
+  assert.equal(run.code, 0, run.out);
+  assert.match(run.out, /^D55 +violated +no-dma-fault +[\d.]+ ms +holds$/m);
+  const wrong = await hitless([], ["defects", "D5"]);
+  assert.equal(wrong.code, 2);
+  assert.match(wrong.err, /there is no defect "D5", did you mean D5\d\?/);
+});
