@@ -159,6 +159,11 @@ export class Kernel {
     return word?.slice(name.length + 1);
   }
 
+  /** A switch on the command line, as the kernel reads one: `1`, `y` or `on`. */
+  isSet(name: string): boolean {
+    return /^(1|y|on)$/i.test(this.parameter(name) ?? "");
+  }
+
   console(text: string): void {
     this.machine.hash.mixAt(this.queue.now, text.length);
     this.machine.hash.mixText(text);
