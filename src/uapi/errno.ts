@@ -1,6 +1,7 @@
 /** Linux errno numbers (include/uapi/asm-generic/errno*.h). Syscalls answer their negatives. */
 export const EPERM = 1;
 export const ENOENT = 2;
+export const EINTR = 4;
 export const EIO = 5;
 export const E2BIG = 7;
 export const EBADF = 9;
@@ -31,6 +32,7 @@ export const EADDRINUSE = 98;
 const NAMES: ReadonlyMap<number, string> = new Map([
   [EPERM, "EPERM"],
   [ENOENT, "ENOENT"],
+  [EINTR, "EINTR"],
   [EIO, "EIO"],
   [E2BIG, "E2BIG"],
   [EBADF, "EBADF"],

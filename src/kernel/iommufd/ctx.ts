@@ -78,7 +78,7 @@ export class IommufdCtx extends OpenFile {
     }
     const leaked = this.objects.destroyAll();
     if (leaked.length > 0) {
-      this.kernel.dmesg.warn(`WARNING: iommufd: ${leaked.length} objects left at close`);
+      this.kernel.dmesg.splat(`WARNING: iommufd: ${leaked.length} objects left at close`);
     }
     this.kernel.iommufd.forget(this);
   }

@@ -193,9 +193,13 @@ export class IommufdDevice extends IommufdObject {
   }
 }
 
+/** Module parameter: a device may be bound although others could send its interrupts. */
+const UNSAFE = "iommufd.allow_unsafe_interrupts";
+
 /**
- * Binds a device: its group's DMA is claimed for the context. ENODEV without a group; EPERM and
- * EBUSY from {@link IommuGroup.claim}. The heir of a held device is the context that has every HWPT
+ * Binds a device: its group's DMA is claimed for the context. EINVAL for an IOMMU whose accesses are
+ * not coherent; ENODEV without a group; EPERM where the platform does not isolate interrupts, unless
+ * {@link UNSAFE} is set; then what {@link IommuGroup.claim} answers (FACTS 1.5). The heir of a held device is the context that has every HWPT
  * it runs on; it gets the device under the object id it had, attached as it was.
  */
 export function bindDevice(
@@ -205,6 +209,14 @@ export function bindDevice(
 ): IommufdDevice | number {
   const group = dev.group;
   if (group === undefined) return -E.ENODEV;
+  if (!group.ops.capable(dev, "cache-coherency")) return -E.EINVAL;
+  if (!group.ops.capable(dev, "isolated-msi") && !ctx.kernel.isSet(UNSAFE)) {
+    ctx.kernel.dmesg.warn(
+      `iommufd ${dev.name}: MSI interrupts are not secure, they cannot be isolated by the ` +
+        `platform; ${UNSAFE} would override this`,
+    );
+    return -E.EPERM;
+  }
   const { held } = group;
   const rc = group.claim(ctx, (domain) => ctx.hwptOf(domain) !== undefined);
   if (rc < 0) return rc;
