@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { DEVICE_OPERATIONS } from "./devices.ts";
+import { FAULT_OPERATIONS } from "./faults.ts";
 import { FILE_OPERATIONS } from "./files.ts";
 import { IOMMUFD_OPERATIONS } from "./iommufd.ts";
 import { OK, type Operation, operation } from "./types.ts";
@@ -36,5 +38,7 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     ...UPDATE_OPERATIONS,
     ...FILE_OPERATIONS,
     ...IOMMUFD_OPERATIONS,
+    ...DEVICE_OPERATIONS,
+    ...FAULT_OPERATIONS,
   ].map((o) => [o.name, o]),
 );

@@ -40,6 +40,9 @@ interface RunningVm {
   readonly guest: Guest;
   readonly iommufd: number;
   readonly state: SavedState;
+  /** Guest memory: its file, and where it is mapped. */
+  readonly file: number;
+  readonly ram: number;
 }
 
 /**
@@ -94,10 +97,9 @@ function start(sys: Sys, config: VmConfig): RunningVm {
   }
   // Only an address space with the devices on it knows which IOVAs are not for memory.
   const ramBase = placeRam(sys, iommufd, ioas, config.memory);
-  const rc = persistentId > 0
-    ? ioasMapFile(sys, iommufd, ioas, file, config.memory, ramBase)
-    : ioasMap(sys, iommufd, ioas, ram, config.memory, ramBase);
-  must("map guest memory", rc);
+  const { name, memory } = config;
+  const state = { version: 1, name, persistentId, ioas, ...attached, memory, ramBase } as const;
+  must("map guest memory", mapGuest(sys, { iommufd, state, file, ram }));
   const cpu = makeVm(sys, config, ram, ramBase, cdevs);
   for (const cdev of cdevs) enableBusMaster(sys, cdev);
   const nics = config.devices.flatMap((d, i) =>
@@ -111,9 +113,15 @@ function start(sys: Sys, config: VmConfig): RunningVm {
     nics,
     nvmes,
   });
-  const { name, memory } = config;
-  const state = { version: 1, name, persistentId, ioas, ...attached, memory, ramBase } as const;
-  return { guest, iommufd, state };
+  return { guest, iommufd, state, file, ram };
+}
+
+/** Maps guest memory for the devices, by its file where it is to persist. 0 or a negative errno. */
+function mapGuest(sys: Sys, { iommufd, state, file, ram }: Omit<RunningVm, "guest">): number {
+  const { persistentId, ioas, memory, ramBase } = state;
+  return persistentId > 0
+    ? ioasMapFile(sys, iommufd, ioas, file, memory, ramBase)
+    : ioasMap(sys, iommufd, ioas, ram, memory, ramBase);
 }
 
 /**
@@ -153,7 +161,8 @@ function restore(sys: Sys, config: VmConfig, saved: SavedState): RunningVm {
   const devices = config.devices.map((device) => openDevice(sys, device, iommufd));
   const attached = attachAgain(sys, devices, saved);
   const cpu = makeVm(sys, config, ram, saved.ramBase, devices.map(({ cdev }) => cdev));
-  return { guest: Guest.attach(cpu, saved.ramBase), iommufd, state: { ...saved, ...attached } };
+  const guest = Guest.attach(cpu, saved.ramBase);
+  return { guest, iommufd, state: { ...saved, ...attached }, file, ram };
 }
 
 /** The main loop: runs the guest, slice by slice, and does what the monitor socket says. */
@@ -201,6 +210,17 @@ function* serve(
             running = false;
             sys.notify("unmapped");
           }
+          break;
+        case "map":
+          if (mapGuest(sys, vm) < 0) sys.notify("refused");
+          else {
+            running = true;
+            sys.notify("running");
+          }
+          break;
+        case "crash":
+          // Through a null pointer, as programs do.
+          sys.load32(0);
           break;
         case "quit":
           return 0;

@@ -1,0 +1,7 @@
+import type { Snapshot } from "../platform/snapshot.ts";
+
+/** Why nothing can make system calls now; null when a kernel is up. */
+export function whenUp(s: Snapshot): string | null {
+  if (s.ready && !s.rebooting) return null;
+  return s.ready ? `boot ${s.boot} shuts down` : `boot ${s.boot} is not up yet`;
+}
