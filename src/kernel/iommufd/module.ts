@@ -9,7 +9,7 @@ import { IommufdCtx } from "./ctx.ts";
 import { iommufdNotify } from "./serialise.ts";
 import { incomingIommufds, recountPins, rehydrate } from "./restore.ts";
 
-/** /dev/iommu and the persistent iommufds of this boot. */
+/** /dev/iommu, /dev/vfio/vfio and the persistent iommufds of this boot. */
 export class IommufdModule {
   /** Persistent iommufds by id (seed line 148). */
   readonly persistent = new Map<number, IommufdCtx>();
@@ -39,6 +39,7 @@ export class IommufdModule {
     const { vfs, kho } = this.kernel;
     const open: FsFile = { kind: "file", open: () => this.opened(new IommufdCtx(this.kernel)) };
     vfs.mkdirs("/dev").add("iommu", open);
+    vfs.mkdirs("/dev/vfio").add("vfio", { kind: "file", open: () => this.#openContainer() });
     if (this.kernel.image.handover === "none") return;
     kho.register("iommufd", (command, fdt) => iommufdNotify(this, command, fdt));
     const ids = incomingIommufds(this.kernel);
@@ -49,6 +50,13 @@ export class IommufdModule {
       parent.dir(String(id)).add("iommufd", sysfsFile({ show: (task) => this.#show(id, task) }));
     }
     this.kernel.dmesg.info(`iommufd: ${ids.length} persistent iommufds to be picked up`);
+  }
+
+  /** /dev/vfio/vfio: pins count against the process, as they did for VFIO's own containers. */
+  #openContainer(): IommufdCtx {
+    const ctx = this.opened(new IommufdCtx(this.kernel));
+    ctx.chargesProcess = true;
+    return ctx;
   }
 
   /** The file system came over with the pins of everybody who used it; see {@link recountPins}. */
