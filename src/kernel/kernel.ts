@@ -62,6 +62,8 @@ export class Kernel {
   readonly intel: IntelDriver | undefined;
   readonly vfio: VfioPciDriver;
   readonly scheduler: Scheduler;
+  /** Tasks of shells, those that have nothing open any more included. */
+  readonly shells: Task[] = [];
   /** Memory set aside for guests, bytes. */
   guestRange: { readonly base: number; readonly size: number } | undefined;
   guestmemfs: Guestmemfs | undefined;
@@ -132,7 +134,9 @@ export class Kernel {
 
   /** A shell: system calls of a task of its own that runs no program. */
   shell(): Syscalls {
-    return new Syscalls(this, this.scheduler.newTask("sh"));
+    const task = this.scheduler.newTask("sh");
+    this.shells.push(task);
+    return new Syscalls(this, task);
   }
 
   spawn(comm: string, program: Program): Task {
