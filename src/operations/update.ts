@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { formatTime } from "../base/units.ts";
-import { EAGAIN, EBUSY, EINVAL, ENOENT } from "../uapi/errno.ts";
+import { EAGAIN, EBUSY, EINVAL, EIO, ENOENT } from "../uapi/errno.ts";
 import { KEXEC_FILE_UNLOAD, LINUX_REBOOT_CMD_KEXEC, O_WRONLY } from "../uapi/sys.ts";
 import { requestAbort } from "../platform/live_update.ts";
 import type { Platform } from "../platform/platform.ts";
@@ -137,7 +137,9 @@ export const UPDATE_OPERATIONS = [
       const before = platform.kernel;
       const rc = platform.shell().reboot(LINUX_REBOOT_CMD_KEXEC);
       if (rc < 0) return answered(rc);
-      yield () => platform.kernel !== before && platform.kernel.ready;
+      yield () => before.panicked !== undefined || (platform.kernel !== before && platform.settled);
+      const panic = before.panicked ?? platform.kernel.panicked;
+      if (panic !== undefined) return { errno: EIO, detail: `kernel panic: ${panic}` };
       platform.booted();
       return OK;
     },

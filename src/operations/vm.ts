@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { EBUSY, ENODEV } from "../uapi/errno.ts";
+import { EBUSY, EIO, ENODEV } from "../uapi/errno.ts";
 import type { Script } from "../platform/director.ts";
 import type { Snapshot } from "../platform/snapshot.ts";
 import { whenUp } from "./when.ts";
@@ -44,7 +44,8 @@ export const VM_OPERATIONS = [
     refers,
     unavailable: someVmIsOff,
     *run({ platform }, { vm: id }) {
-      yield () => platform.kernel.ready;
+      yield () => platform.settled;
+      if (platform.kernel.panicked !== undefined) return { errno: EIO, detail: "no kernel runs" };
       const vms = platform.spec.vms.filter((v) =>
         (id === undefined || v.id === id) && !platform.runs(v.id)
       );

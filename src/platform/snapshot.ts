@@ -74,6 +74,8 @@ export interface Snapshot {
   readonly boot: number;
   /** The kernel is up and runs programs. */
   readonly ready: boolean;
+  /** What the kernel died of; "" while it has not. */
+  readonly panicked: string;
   /** reboot(2) was called: the kernel is about to go. */
   readonly rebooting: boolean;
   /** The kernel has KHO; a dump stands; the image that is loaded to be booted next, "" for none. */
@@ -109,6 +111,7 @@ export function snapshot(platform: Platform): Snapshot {
     version: kernel.image.version,
     boot: platform.boots,
     ready: kernel.ready,
+    panicked: kernel.panicked ?? "",
     rebooting: kernel.rebooting,
     hasKho: kernel.image.kho && kernel.kho.enabled,
     khoActive: kernel.kho.active,

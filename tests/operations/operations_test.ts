@@ -189,6 +189,15 @@ Deno.test("an unplugged device answers no more; after a kexec nobody knows it; p
   assert.equal(nic().health, "healthy");
 });
 
+Deno.test("a VM whose device was pulled out does not hang at its start", () => {
+  const hand = new Hand();
+  hand.do("vm.kill", { vm: "vm0" });
+  hand.do("device.unplug", { device: "nic0" });
+  hand.do("vm.start");
+  hand.timeline.runFor(50 * ms);
+  assert.notEqual(hand.snapshot.devices[0].health, "healthy");
+});
+
 Deno.test("fault.arm: the point fires once, at the visit that was asked for", () => {
   const hand = new Hand();
   assert.equal(hand.do("fault.arm", { point: "kho_blob_full" }), "0");

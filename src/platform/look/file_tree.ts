@@ -38,8 +38,14 @@ function directory(
     if (node?.kind === "dir") {
       const detail = node === memory ? usage(memory) : "";
       const shut = !OPEN.includes(at) && !/^\/sys\/kernel\/iommufd_persisted\//.test(at);
-      out.branch(depth, at, depth === 0 ? `/${name}/` : `${name}/`, detail, () =>
-        directory(out, node, at, depth + 1, memory), { shut, path: at });
+      out.branch(
+        depth,
+        at,
+        depth === 0 ? `/${name}/` : `${name}/`,
+        detail,
+        () => directory(out, node, at, depth + 1, memory),
+        { shut, path: at },
+      );
     } else if (node !== undefined) {
       const m = /^\/sys\/kernel\/iommufd_persisted\/(\d+)\/iommufd$/.exec(at);
       out.leaf(
@@ -90,11 +96,18 @@ function programs(out: TreeLines, { kernel }: Platform): void {
   out.branch(0, "/proc", "/proc/", `${tasks.length} programs`, () => {
     for (const task of tasks) {
       const key = `/proc/${task.pid}`;
-      out.branch(1, key, `${task.pid}/`, [task.comm, task.status].filter((w) => w !== "").join(", "), () => {
-        for (const [fd, file] of task.fds) {
-          out.leaf(2, `${key}/${fd}`, `fd ${fd}`, fileName(file));
-        }
-      }, { shut: true });
+      out.branch(
+        1,
+        key,
+        `${task.pid}/`,
+        [task.comm, task.status].filter((w) => w !== "").join(", "),
+        () => {
+          for (const [fd, file] of task.fds) {
+            out.leaf(2, `${key}/${fd}`, `fd ${fd}`, fileName(file));
+          }
+        },
+        { shut: true },
+      );
     }
   }, { shut: true });
 }
