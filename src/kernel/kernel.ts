@@ -8,6 +8,7 @@ import type { DefectId } from "./defects/catalogue.ts";
 import { Dmesg, type LogLine } from "./dmesg.ts";
 import type { Guestmemfs } from "./fs/guestmemfs/guestmemfs.ts";
 import { Vfs } from "./fs/vfs.ts";
+import { type Design, designOf } from "./handover/design.ts";
 import type { KernelImage } from "./image.ts";
 import { AmdDriver } from "./iommu/amd/driver.ts";
 import { SmmuDriver } from "./iommu/arm/driver.ts";
@@ -61,6 +62,8 @@ export class Kernel {
   /** The same, where it is VT-d's: the only one with persistence. */
   readonly intel: IntelDriver | undefined;
   readonly vfio: VfioPciDriver;
+  /** How this kernel hands DMA over. */
+  readonly design: Design;
   readonly scheduler: Scheduler;
   /** Memory set aside for guests, bytes. */
   guestRange: { readonly base: number; readonly size: number } | undefined;
@@ -84,6 +87,7 @@ export class Kernel {
     this.queue = machine.queue;
     this.chooser = machine.chooser;
     this.#bootedAt = machine.queue.now;
+    this.design = designOf(image.handover);
     this.dmesg = new Dmesg(number, machine.queue, machine.hash, (line) => out.log(line));
     this.pages = new PageAllocator(machine.memory, machine.chooser);
     this.userPages = new UserPages(this.pages);

@@ -59,7 +59,7 @@ function mapPreamble(
   if (rc < 0) return rc;
   const ioas = getIoas(ctx, cmd.ioas_id);
   if (ioas === undefined) return -E.ENOENT;
-  return ctx.immutable ? -E.EBUSY : ioas;
+  return ctx.mapsRefused || ioas;
 }
 
 export function iommuProt(flags: number): number {
@@ -89,13 +89,15 @@ function mapSource(
   return 0;
 }
 
-/** IOMMU_IOAS_MAP: memory of the caller by address. */
+/** IOMMU_IOAS_MAP: memory of the caller by address. EINVAL where only files can persist. */
 export function ioasMap(ucmd: Ucmd): number {
   const { task, ctx, payload } = ucmd;
   const cmd = U.iommu_ioas_map.decode(payload);
   if (cmd.rsvd !== 0) return -E.EOPNOTSUPP;
   const ioas = mapPreamble(ctx, cmd);
   if (typeof ioas === "number") return ioas;
+  // An address means nothing to the next kernel: what is to persist comes by its file.
+  if (ctx.persistentId !== 0 && ctx.kernel.design.mapsFiles) return -E.EINVAL;
   const source = ctx.persistentId !== 0
     ? persistentSource(task, cmd.user_va, cmd.length)
     : new UserSource(task.mm, Number(cmd.user_va - cmd.user_va % PAGE), ctx.kernel.userPages);
@@ -141,7 +143,7 @@ export function ioasUnmap({ ctx, payload }: Ucmd): number {
   const cmd = U.iommu_ioas_unmap.decode(payload);
   const ioas = getIoas(ctx, cmd.ioas_id);
   if (ioas === undefined) return -E.ENOENT;
-  if (ctx.immutable) return -E.EBUSY;
+  if (ctx.mapsRefused !== 0) return ctx.mapsRefused;
   if (cmd.iova === 0n && cmd.length === U.U64_MAX) {
     const bytes = ioas.iopt.unmapAll();
     if (typeof bytes === "number") return bytes;

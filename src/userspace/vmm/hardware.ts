@@ -5,6 +5,7 @@ import { KVM_CREATE_VCPU, KVM_CREATE_VM } from "../../uapi/kvm.ts";
 import { PCI_COMMAND, PCI_COMMAND_MASTER, PCI_COMMAND_MEMORY } from "../../uapi/pci_regs.ts";
 import {
   MAP_SHARED,
+  O_RDONLY,
   O_RDWR,
   PROT_READ,
   PROT_WRITE,
@@ -38,7 +39,25 @@ export function openDevice(sys: Sys, device: VmDevice, iommufd: number): OpenDev
   const names = sys.readdir(dir);
   if (typeof names === "number") throw new CallFailed(dir, -names);
   const cdev = must(names[0], sys.open(`/dev/vfio/devices/${names[0]}`, O_RDWR));
+  return bindDevice(sys, device, cdev, iommufd);
+}
+
+export function bindDevice(
+  sys: Sys,
+  device: VmDevice,
+  cdev: number,
+  iommufd: number,
+): OpenDevice {
   return { device, cdev, id: vfioBind(sys, cdev, iommufd) };
+}
+
+/** Reads a handle in sysfs: a descriptor of what stands behind it. */
+export function takeHandle(sys: Sys, path: string): number {
+  const handle = must(path, sys.open(path, O_RDONLY));
+  const text = sys.read(handle, 16);
+  sys.close(handle);
+  if (typeof text === "number") throw new CallFailed(`read ${path}`, -text);
+  return Number(new TextDecoder().decode(text));
 }
 
 /** The HWPTs devices are attached to, without a PASID and with theirs (0: none). */

@@ -22,7 +22,10 @@ export interface Attachment {
 export class DmarDomain extends PagingDomain {
   readonly table: DmarPageTable;
   readonly lastPage: number;
+  /** The domain that goes by this one's DID now, and takes its place device by device. */
+  heir: DmarDomain | undefined;
   readonly #attachments = new Map<number, Attachment>();
+  #did: number;
   /** What every leaf has beside its permissions: SNP once coherency is enforced. */
   #leafBits = 0;
   #noting = false;
@@ -31,11 +34,12 @@ export class DmarDomain extends PagingDomain {
     readonly kernel: Kernel,
     readonly unit: IntelUnit,
     readonly agaw: number,
-    readonly did: number,
+    did: number,
     pgd: number,
     dirty: boolean,
   ) {
     super();
+    this.#did = did;
     const width = Math.min(agawToWidth(agaw), unit.cap.mgaw);
     this.lastPage = 2 ** (width - 12) - 1;
     this.table = new DmarPageTable(
@@ -46,6 +50,18 @@ export class DmarDomain extends PagingDomain {
       pgd,
     );
     if (dirty) this.dirty = this.#dirtyTracking();
+  }
+
+  get did(): number {
+    return this.#did;
+  }
+
+  /** Goes by the DID of the domain whose place it takes; its own is given back. */
+  takeDid(from: DmarDomain): void {
+    this.unit.freeDid(this.#did);
+    this.#did = from.did;
+    this.unit.shareDid(this.#did);
+    from.heir = this;
   }
 
   /** Who is attached, by source id and PASID. */

@@ -16,6 +16,7 @@ import type { IommuDomain, PagingDomain } from "../domain.ts";
 import { IOMMU_NO_PASID } from "./contexts.ts";
 import { DmarDomain, IntelBlockingDomain } from "./domain.ts";
 import { reportFaults } from "./faults.ts";
+import { takePlace } from "./replace.ts";
 import { adoptUnit, restoreDomains } from "./restore.ts";
 import { intelNotify } from "./serialise.ts";
 import { IntelUnit } from "./unit.ts";
@@ -46,7 +47,7 @@ export class IntelDriver implements IommuDriver {
           `cap ${hex8(unit.read(V.DMAR_CAP_REG + 4))}${hex8(unit.read(V.DMAR_CAP_REG))}`,
       );
     }
-    if (kernel.image.handover !== "none") {
+    if (kernel.design.persists) {
       kernel.kho.register("intel-iommu", (command, fdt) => intelNotify(this, command, fdt));
     }
     for (const unit of this.units) this.#initUnit(unit);
@@ -65,7 +66,7 @@ export class IntelDriver implements IommuDriver {
    * for physical addresses. Where nothing usable came over, an empty root blocks everything first.
    */
   #initUnit(unit: IntelUnit): void {
-    const { dmesg, machine, image } = this.kernel;
+    const { dmesg, machine, design } = this.kernel;
     machine.onFault(unit.index, () => reportFaults(unit));
     if (!unit.startQueue()) {
       dmesg.err(`DMAR: ${unit.name}: no memory for an invalidation queue`);
@@ -73,14 +74,14 @@ export class IntelDriver implements IommuDriver {
       return;
     }
     if (unit.translationEnabled) {
-      if (image.handover !== "none" && adoptUnit(this, unit)) {
+      if (design.persists && adoptUnit(this, unit)) {
         // Whatever is cached was walked under another kernel: from here on it is these tables.
         unit.flushAll();
         dmesg.info(`DMAR: ${unit.name}: adopted, translation stays on`);
         unit.write(V.DMAR_FECTL_REG, 0);
         return;
       }
-      if (image.handover === "none") {
+      if (!design.persists) {
         dmesg.warn(`DMAR: Translation was enabled for ${unit.name} but we are not in kdump mode`);
         unit.disableTranslation();
       } else {
@@ -173,17 +174,29 @@ export class IntelDriver implements IommuDriver {
   #put(unit: IntelUnit, dev: PciDev, pasid: number, domain: DmarDomain | undefined): number {
     const requester = { sid: dev.sid, pasid };
     const domains = this.#domainsOf(dev.sid);
-    domains.get(pasid)?.detached(requester);
+    const old = domains.get(pasid);
+    const swapped = domain !== undefined && old?.inherited === true &&
+      takePlace(old, domain, requester);
+    old?.detached(requester);
     domains.delete(pasid);
-    if (domain === undefined) {
-      unit.contexts.clear(dev.sid, pasid);
-      return 0;
+    if (domain === undefined) unit.contexts.clear(dev.sid, pasid);
+    else {
+      if (!swapped && !unit.contexts.set(dev.sid, pasid, domain.target)) return -ENOMEM;
+      if (pasid !== IOMMU_NO_PASID) dev.enablePasid();
+      domain.attached(requester);
+      domains.set(pasid, domain);
     }
-    if (!unit.contexts.set(dev.sid, pasid, domain.target)) return -ENOMEM;
-    if (pasid !== IOMMU_NO_PASID) dev.enablePasid();
-    domain.attached(requester);
-    domains.set(pasid, domain);
+    if (old?.inherited === true) this.#left(old, dev, domain !== undefined && !swapped);
     return 0;
+  }
+
+  /** A requester has left the previous kernel's tables: with the last one they are freed. */
+  #left(old: DmarDomain, dev: PciDev, disturbed: boolean): void {
+    const { dmesg } = this.kernel;
+    if (disturbed) dmesg.warn(`DMAR: ${dev.name}: another DID, its entry was gone for a moment`);
+    if (old.attachments.length > 0) return;
+    dmesg.info(`DMAR: ${old.unit.name}: tables of the previous kernel are freed, did ${old.did}`);
+    old.free();
   }
 
   #domainsOf(sid: number): Map<number, DmarDomain> {
@@ -242,7 +255,7 @@ export class IntelDriver implements IommuDriver {
   shutdown(): void {
     for (const unit of this.units) {
       unit.write(V.DMAR_PMEN_REG, 0);
-      if (!this.kernel.kexec.carriesDump || this.kernel.image.handover === "none") {
+      if (!this.kernel.kexec.carriesDump || !this.kernel.design.persists) {
         unit.disableTranslation();
       }
     }

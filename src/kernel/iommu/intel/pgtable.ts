@@ -2,11 +2,20 @@ import type { Memory } from "../../../machine/memory.ts";
 import { FrameUse } from "../../mm/frames.ts";
 import type { PageAllocator } from "../../mm/page_alloc.ts";
 import { EEXIST, ENOMEM } from "../../../uapi/errno.ts";
+import type { Radix, RadixFormat } from "../compare.ts";
 
 /** Bits of a second-level entry (FACTS 3.2). */
 export const DMA_PTE_READ = 1;
 export const DMA_PTE_WRITE = 2;
 export const DMA_PTE_LARGE = 1 << 7;
+
+/** Second-level entries, for comparing tables. */
+const FORMAT: RadixFormat = {
+  present: DMA_PTE_READ | DMA_PTE_WRITE,
+  permission: DMA_PTE_READ | DMA_PTE_WRITE,
+  high: 0xfffff,
+  leadsOn: (low, level) => level > 1 && (low & DMA_PTE_LARGE) === 0,
+};
 
 /** Pages an entry of `level` spans: 1, 512, 512^2, … */
 export function levelPages(level: number): number {
@@ -186,6 +195,10 @@ export class DmarPageTable {
       table = pfn;
     }
     return -1;
+  }
+
+  get radix(): Radix {
+    return { format: FORMAT, root: this.pgd, rootPages: 1, levels: this.levels };
   }
 
   /** Every table, the top one first. */
