@@ -21,6 +21,13 @@ export function parseDuration(text: string): number | undefined {
   return quantity(text, TIMES);
 }
 
+/** Nanoseconds as {@link parseDuration} reads them back, exactly: `812.5ms`, `1043ns`. */
+export function durationText(ns: number): string {
+  const unit = ns >= second ? "s" : ns >= ms ? "ms" : ns >= us ? "us" : "ns";
+  const text = String(ns / TIMES[unit]);
+  return parseDuration(text + unit) === ns ? text + unit : `${ns}ns`;
+}
+
 const SIZE = "expected a size such as 64MiB (B, KiB, MiB, GiB, TiB)";
 
 /** A size in bytes, written with a unit. */

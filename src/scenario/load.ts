@@ -16,6 +16,8 @@ export interface LoadedScenario {
   readonly scenario: Scenario;
   readonly args: readonly Record<string, unknown>[];
   readonly file: string;
+  /** The document as it was written. */
+  readonly raw: Readonly<Record<string, unknown>>;
 }
 
 /** Reads a scenario. Whatever is wrong with it is a {@link UsageError} with its place. */
@@ -28,7 +30,7 @@ export function loadScenario(text: string, file: string): LoadedScenario {
   checkMachine(scenario, document, file);
   const args = scenario.steps.map((_, i) => stepArguments(scenario, i, document, file));
   checkExpectations(scenario, document, file);
-  return { scenario, args, file };
+  return { scenario, args, file, raw: document.value as Record<string, unknown> };
 }
 
 /** `defects` becomes part of the images' names: an image is what it does. */

@@ -1,8 +1,8 @@
 import { formatTime } from "../base/units.ts";
 import type { Violation } from "../health/invariants.ts";
+import { answer } from "../operations/timeline.ts";
 import { PHASES } from "../platform/live_update.ts";
 import { snapshot } from "../platform/snapshot.ts";
-import { errnoName } from "../uapi/errno.ts";
 import { iommuFaultText } from "../uapi/iommu_faults.ts";
 import { causeKey } from "./causes.ts";
 import type { FinishedRun } from "./run.ts";
@@ -129,11 +129,7 @@ export function jsonReport(run: FinishedRun): string {
       name: s.name,
       started_ns: s.startedAt,
       ended_ns: s.endedAt,
-      errno: s.outcome === undefined
-        ? null
-        : s.outcome.errno === 0
-        ? "0"
-        : errnoName(s.outcome.errno),
+      errno: s.outcome === undefined ? null : answer(s.outcome),
       expected: s.expected,
       ok: s.ok,
     })),

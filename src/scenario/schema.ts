@@ -74,6 +74,9 @@ const image = z.string().superRefine((name, ctx) => {
 
 const step = z.strictObject({
   id: id.optional(),
+  at: duration.describe(
+    "virtual time it begins at, beside the others; when left out: after the one before",
+  ).optional(),
   do: z.enum([...OPERATIONS.keys()] as [string, ...string[]]),
   with: z.record(z.string(), z.unknown()).default({}),
   expect: z.strictObject({
@@ -107,7 +110,10 @@ export const scenarioSchema = z.strictObject({
     defects: z.array(z.string()).default([])
       .describe("defects of the posted series that the image is to have besides"),
   }).prefault({}),
+  seed: z.number().int().min(0).max(0xffffffff)
+    .describe("of everything that is open; --seed goes before").default(1),
   steps: z.array(step).min(1),
+  until: duration.describe("virtual time to stop at, whatever is going on then").optional(),
   expect: z.strictObject({
     invariants: z.array(invariant).describe("must hold, and must have been exercised").default([]),
     violated: z.array(invariant).describe("must be found violated").default([]),
@@ -119,6 +125,8 @@ export const scenarioSchema = z.strictObject({
     devices: z.record(id, deviceExpectation).default({}),
     min_pause: duration.describe("shortest guest pause that makes the run worth something")
       .optional(),
+    hash: z.string().regex(/^[0-9a-f]{16}$/, "expected 16 hexadecimal digits")
+      .describe("event hash at the end: the very same run").optional(),
     update: z.enum(["done", "aborted", "failed"]).describe("outcome of the last update")
       .optional(),
   }).prefault({}),

@@ -1,11 +1,10 @@
 import { loadScenario } from "../../src/scenario/load.ts";
 import { BUILTIN } from "../../src/scenario/builtin.ts";
-import { prepare, steps } from "../../src/scenario/run.ts";
+import { prepare } from "../../src/scenario/run.ts";
 import { runDashboard } from "../../src/dashboard/dashboard.ts";
 
 /** The dashboard over a platform that breaks while it is on screen. */
-const run = prepare(loadScenario(BUILTIN.get("tour") ?? "", "tour"), 1);
-run.platform.run(steps(run, 1));
+const run = prepare(loadScenario(BUILTIN.get("tour") ?? "", "tour"), 1, undefined, 1);
 const runFor = run.platform.runFor.bind(run.platform);
 run.platform.runFor = (ns) => {
   runFor(ns);

@@ -65,7 +65,7 @@ const WRONG: [what: string, from: string | RegExp, to: string, expected: string]
     "name: x",
     "name: x\nzzzzzz: 1",
     '3:1: unknown key "zzzzzz", expected one of version, name, description, tags, machine, ' +
-    "kernel, steps, expect",
+    "kernel, seed, steps, until, expect",
   ],
   [
     "a size that is no multiple of a block",

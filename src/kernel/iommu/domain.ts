@@ -1,3 +1,5 @@
+import { PAGE_SIZE } from "../../base/units.ts";
+
 /**
  * IOMMU domains as the core sees them. Addresses are page numbers (IOVA >> 12, exact below 2^53),
  * so that every IOVA of a 57-bit space fits a number; frames are int32.
@@ -47,6 +49,8 @@ export abstract class PagingDomain extends IommuDomain {
   abstract readonly pgd: number;
   /** Last page number the tables reach. */
   abstract readonly lastPage: number;
+  /** Sizes of pages the tables can have, in bytes, joined by or. */
+  readonly pageSizes: number = PAGE_SIZE;
   /** Maps `count` frames from `pfn` at page `page`. 0, ENOMEM, or EEXIST over a live mapping. */
   abstract map(page: number, pfn: number, count: number, prot: number): number;
   /** Unmaps and flushes; pages that were mapped. */
@@ -58,6 +62,11 @@ export abstract class PagingDomain extends IommuDomain {
    * no way to enforce it; a machine whose devices are coherent anyway does not mind.
    */
   enforceCacheCoherency(): boolean {
+    return false;
+  }
+
+  /** Every access through it snoops. */
+  get coherent(): boolean {
     return false;
   }
 

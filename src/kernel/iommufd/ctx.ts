@@ -1,16 +1,17 @@
-import { E2BIG, EAGAIN, EBUSY, EFAULT, EINVAL, ENOTTY } from "../../uapi/errno.ts";
+import { E2BIG, EAGAIN, EBUSY, EFAULT, EINVAL } from "../../uapi/errno.ts";
 import { fails } from "../fault_points.ts";
 import { OpenFile } from "../fs/vfs.ts";
 import type { Kernel } from "../kernel.ts";
 import type { Task } from "../process/task.ts";
 import { type IommuDomain, PagingDomain } from "../iommu/domain.ts";
 import { IommufdDevice } from "./device.ts";
+import { containerIoctl, containerValue } from "../vfio/container.ts";
 import { HwptPaging } from "./hwpt.ts";
 import type { Ioas } from "./ioas.ts";
 import { IOCTLS } from "./ioctls.ts";
 import { ObjectTable } from "./objects.ts";
 
-/** One open /dev/iommu. Devices bound to it hold it beyond the life of the descriptor. */
+/** One open /dev/iommu, or /dev/vfio/vfio, which is the same thing. Devices bound to it hold it beyond the life of the descriptor. */
 export class IommufdCtx extends OpenFile {
   readonly objects = new ObjectTable();
   /** 0: not persistent (seed line 128). */
@@ -28,10 +29,10 @@ export class IommufdCtx extends OpenFile {
     super();
   }
 
-  /** The envelope of every iommufd ioctl, FACTS 1.1 steps 2 to 6. */
+  /** FACTS 1.1: step 1, a container's calls; 2 to 6, the envelope of every other one. */
   override ioctl(task: Task, command: number, payload: Uint8Array): number {
     const row = IOCTLS.get(command);
-    if (row === undefined) return -ENOTTY;
+    if (row === undefined) return containerIoctl({ task, ctx: this, payload }, command);
     if (payload.length < 4 || fails(this.kernel.chooser, "copyFromUser")) return -EFAULT;
     const size = new DataView(payload.buffer, payload.byteOffset).getUint32(0, true);
     if (size < row.minSize) return -EINVAL;
@@ -41,6 +42,10 @@ export class IommufdCtx extends OpenFile {
     const rc = row.run({ task, ctx: this, payload: payload.subarray(0, size) });
     // What was done stays done: a program that cannot take the reply has to find out by itself.
     return rc >= 0 && fails(this.kernel.chooser, "copyToUser") ? -EFAULT : rc;
+  }
+
+  override ioctlValue(_task: Task, command: number, value: number): number {
+    return IOCTLS.has(command) ? -EFAULT : containerValue(this, command, value);
   }
 
   /** The HWPT that stands for a domain. */

@@ -18,12 +18,12 @@ export class IommufdDevice extends IommufdObject {
   hwpt: HwptPaging | undefined;
   readonly #pasids = new Map<number, HwptPaging>();
 
-  /** `file`: the open device file that bound it. */
+  /** `file`: the open device file that bound it, or another one when that is closed. */
   constructor(
     readonly ctx: IommufdCtx,
     readonly dev: PciDev,
     readonly group: IommuGroup,
-    readonly file: OpenFile,
+    public file: OpenFile,
   ) {
     super();
   }

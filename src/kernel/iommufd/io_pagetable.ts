@@ -58,6 +58,17 @@ export class IoPageTable {
     return 0;
   }
 
+  /** Sizes of pages that every domain can have; without one, all there are. */
+  get pageSizes(): bigint {
+    const sizes = this.domains.reduce((all, d) => all & BigInt(d.pageSizes), U64_MAX - PAGE + 1n);
+    return sizes > this.alignment ? sizes : this.alignment;
+  }
+
+  /** Bytes that are mapped. */
+  get mapped(): bigint {
+    return this.areas.items.reduce((sum, a) => sum + (a.last - a.start + 1n), 0n);
+  }
+
   /**
    * Maps pieces one behind the other. `fixed`: at `iova`, else somewhere free. The IOVA, or
    * an errno; the order of checks is FACTS 1.3, IOAS_MAP 5 to 10. On failure nothing is left mapped.
@@ -149,6 +160,23 @@ export class IoPageTable {
       bytes += area.last - area.start + 1n;
     }
     return bytes === 0n ? -E.ENOENT : bytes;
+  }
+
+  /**
+   * Cuts the area that `iova` is in behind it, if it goes on there. Only VFIO's first type 1 may:
+   * with it nothing is mapped by superpages. EBUSY: the area is going away; EINVAL: the cut would
+   * leave no whole pages, an access holds some, or there may be superpages.
+   */
+  cut(iova: bigint): number {
+    const area = this.areas.first(iova, iova), at = iova + 1n;
+    if (area === undefined || area.last === iova) return 0;
+    if (area.preventAccess) return -E.EBUSY;
+    const byte = BigInt(area.pageOffset) + (at - area.start);
+    if (at % this.alignment !== 0n || byte % this.alignment !== 0n) return -E.EINVAL;
+    if (area.accesses > 0 || (area.storage !== undefined && this.#largePages)) return -E.EINVAL;
+    this.areas.remove(area);
+    for (const part of area.split(at)) this.areas.insert(part);
+    return 0;
   }
 
   /** Nothing there is fine here. Bytes unmapped, or EDEADLOCK. */

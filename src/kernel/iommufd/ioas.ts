@@ -67,9 +67,12 @@ export function iommuProt(flags: number): number {
     (flags & U.IOMMU_IOAS_MAP_WRITEABLE ? U.IOMMU_WRITE : 0);
 }
 
+/** Who maps, and through which file. */
+type Caller = Pick<Ucmd, "task" | "ctx">;
+
 /** Steps 5 to 10: the mapping itself. `source` is released again when it fails. */
 function mapSource(
-  { task, ctx }: Ucmd,
+  { task, ctx }: Caller,
   ioas: Ioas,
   source: PageSource,
   cmd: { flags: number; length: bigint; iova: bigint },
@@ -89,21 +92,32 @@ function mapSource(
   return 0;
 }
 
-/** IOMMU_IOAS_MAP: memory of the caller by address. EINVAL where only files can persist. */
-export function ioasMap(ucmd: Ucmd): number {
-  const { task, ctx, payload } = ucmd;
-  const cmd = U.iommu_ioas_map.decode(payload);
-  if (cmd.rsvd !== 0) return -E.EOPNOTSUPP;
-  const ioas = mapPreamble(ctx, cmd);
-  if (typeof ioas === "number") return ioas;
+/**
+ * Maps memory of the caller by address, steps 5 to 10; `cmd.iova` is where it went. Before them
+ * stands what a persistent context may not map, EFAULT.
+ */
+export function mapUser(
+  caller: Caller,
+  ioas: Ioas,
+  cmd: { flags: number; user_va: bigint; length: bigint; iova: bigint },
+): number {
+  const { task, ctx } = caller;
   // An address means nothing to the next kernel: what is to persist comes by its file.
   if (ctx.persistentId !== 0 && ctx.kernel.design.mapsFiles) return -E.EINVAL;
   const source = ctx.persistentId !== 0
     ? persistentSource(task, cmd.user_va, cmd.length)
     : new UserSource(task.mm, Number(cmd.user_va - cmd.user_va % PAGE), ctx.kernel.userPages);
-  if (typeof source === "number") return source;
-  const rc = mapSource(ucmd, ioas, source, cmd, cmd.user_va);
-  if (rc === 0) U.iommu_ioas_map.update(payload, cmd);
+  return typeof source === "number" ? source : mapSource(caller, ioas, source, cmd, cmd.user_va);
+}
+
+/** IOMMU_IOAS_MAP: memory of the caller by address. */
+export function ioasMap(ucmd: Ucmd): number {
+  const cmd = U.iommu_ioas_map.decode(ucmd.payload);
+  if (cmd.rsvd !== 0) return -E.EOPNOTSUPP;
+  const ioas = mapPreamble(ucmd.ctx, cmd);
+  if (typeof ioas === "number") return ioas;
+  const rc = mapUser(ucmd, ioas, cmd);
+  if (rc === 0) U.iommu_ioas_map.update(ucmd.payload, cmd);
   return rc;
 }
 
@@ -138,24 +152,24 @@ export function ioasMapFile(ucmd: Ucmd): number {
   return rc;
 }
 
+/** Bytes unmapped. EINVAL for an empty range, EOVERFLOW beyond the last IOVA; then what unmap answers. */
+export function unmapRange(iopt: IoPageTable, iova: bigint, length: bigint): bigint | number {
+  if (length === 0n) return -E.EINVAL;
+  if (iova + length - 1n > U.U64_MAX) return -E.EOVERFLOW;
+  return iopt.unmap(iova, iova + length - 1n);
+}
+
 /** IOMMU_IOAS_UNMAP: iova 0 with length U64_MAX is everything (FACTS 1.3). */
 export function ioasUnmap({ ctx, payload }: Ucmd): number {
   const cmd = U.iommu_ioas_unmap.decode(payload);
   const ioas = getIoas(ctx, cmd.ioas_id);
   if (ioas === undefined) return -E.ENOENT;
   if (ctx.mapsRefused !== 0) return ctx.mapsRefused;
-  if (cmd.iova === 0n && cmd.length === U.U64_MAX) {
-    const bytes = ioas.iopt.unmapAll();
-    if (typeof bytes === "number") return bytes;
-    cmd.length = bytes;
-  } else {
-    if (cmd.iova === U.U64_MAX || cmd.length === U.U64_MAX) return -E.EOVERFLOW;
-    if (cmd.length === 0n) return -E.EINVAL;
-    if (cmd.iova + cmd.length - 1n > U.U64_MAX) return -E.EOVERFLOW;
-    const bytes = ioas.iopt.unmap(cmd.iova, cmd.iova + cmd.length - 1n);
-    if (typeof bytes === "number") return bytes;
-    cmd.length = bytes;
-  }
+  const all = cmd.iova === 0n && cmd.length === U.U64_MAX;
+  if (!all && (cmd.iova === U.U64_MAX || cmd.length === U.U64_MAX)) return -E.EOVERFLOW;
+  const bytes = all ? ioas.iopt.unmapAll() : unmapRange(ioas.iopt, cmd.iova, cmd.length);
+  if (typeof bytes === "number") return bytes;
+  cmd.length = bytes;
   U.iommu_ioas_unmap.update(payload, cmd);
   return 0;
 }

@@ -11,7 +11,7 @@ import { PERSISTED_MOUNT } from "./persisted.ts";
 import { iommufdNotify } from "./serialise.ts";
 import { incomingIommufds, recountPins, rehydrate } from "./restore.ts";
 
-/** /dev/iommu and the persistent iommufds of this boot. */
+/** /dev/iommu, /dev/vfio/vfio and the persistent iommufds of this boot. */
 export class IommufdModule {
   /** Persistent iommufds by id (seed line 148). */
   readonly persistent = new Map<number, IommufdCtx>();
@@ -45,6 +45,7 @@ export class IommufdModule {
     const { vfs, kho } = this.kernel;
     const open: FsFile = { kind: "file", open: () => this.opened(new IommufdCtx(this.kernel)) };
     vfs.mkdirs("/dev").add("iommu", open);
+    vfs.mkdirs("/dev/vfio").add("vfio", { kind: "file", open: () => this.#openContainer() });
     if (!this.kernel.design.persists) return;
     if (this.kernel.design.fences) vfs.mkdirs(PERSISTED_MOUNT);
     kho.register("iommufd", (command, fdt) => iommufdNotify(this, command, fdt));
@@ -57,6 +58,13 @@ export class IommufdModule {
       this.#pending.add(id);
       parent.dir(String(id)).add("iommufd", sysfsFile({ show: (task) => this.#show(id, task) }));
     }
+  }
+
+  /** /dev/vfio/vfio: pins count against the process, as they did for VFIO's own containers. */
+  #openContainer(): IommufdCtx {
+    const ctx = this.opened(new IommufdCtx(this.kernel));
+    ctx.chargesProcess = true;
+    return ctx;
   }
 
   /** The file system came over with the pins of everybody who used it; see {@link recountPins}. */

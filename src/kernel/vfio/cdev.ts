@@ -40,7 +40,7 @@ export class VfioCdevFile extends VfioDeviceFile {
       return typeof cmd === "number" ? cmd : this.#refuseToken(task, cmd.token_uuid_ptr);
     }
     // Another file has the device: a cdev is opened by one at a time.
-    if (vdev.opens > 0) return -E.EINVAL;
+    if (vdev.isOpen) return -E.EINVAL;
     const rc = vdev.open(file, this);
     if (rc < 0) return rc;
     this.#bound = true;
@@ -100,7 +100,7 @@ export class VfioCdevFile extends VfioDeviceFile {
   protected override release(): void {
     if (!this.#bound) return;
     this.#bound = false;
-    this.vdev.close();
+    this.vdev.close(this);
     if (this.vdev.group !== undefined) this.vdev.group.cdevs--;
   }
 }

@@ -1,3 +1,4 @@
+import type { IommufdCtx } from "../iommufd/ctx.ts";
 import type { IommuGroup } from "../iommu/core.ts";
 import type { Kernel } from "../kernel.ts";
 import type { VfioPciDevice } from "./vfio_pci.ts";
@@ -8,10 +9,18 @@ export class VfioGroup {
   opened = false;
   /** Devices that are open by their cdevs. */
   cdevs = 0;
+  /** What its devices are to be bound to; it holds a reference. */
+  container: IommufdCtx | undefined;
 
   constructor(
     readonly kernel: Kernel,
     readonly iommu: IommuGroup,
     readonly devices: readonly VfioPciDevice[],
   ) {}
+
+  /** No container any more. A device that is open stays bound to the one it had. */
+  unsetContainer(): void {
+    this.container?.put();
+    this.container = undefined;
+  }
 }

@@ -1,15 +1,17 @@
 import { O_RDWR } from "../../uapi/sys.ts";
 import { EACCES, EBUSY } from "../../uapi/errno.ts";
 import type { Kernel } from "../kernel.ts";
+import type { IommuGroup } from "../iommu/core.ts";
 import type { PciDev, PciDriver } from "../pci/pci.ts";
 import { VfioCdevFile } from "./cdev.ts";
 import { VfioGroup } from "./group.ts";
+import { openGroup } from "./group_file.ts";
 import { VfioPciDevice } from "./vfio_pci.ts";
 
 /**
  * vfio-pci: takes the devices named by `vfio-pci.ids=vendor:device,…` on the command line, and
  * whatever the previous kernel left running, and gives each a character device
- * /dev/vfio/devices/vfioN (FACTS 2.2).
+ * /dev/vfio/devices/vfioN and a group file (FACTS 2.2).
  */
 export class VfioPciDriver implements PciDriver {
   readonly name = "vfio-pci";
@@ -27,7 +29,7 @@ export class VfioPciDriver implements PciDriver {
 
   probe(dev: PciDev): number {
     const vdev = new VfioPciDevice(this.kernel, dev);
-    if (dev.group !== undefined) vdev.group = new VfioGroup(this.kernel, dev.group, [vdev]);
+    if (dev.group !== undefined) this.#addGroup(vdev, dev.group);
     const index = this.devices.push(vdev) - 1;
     const name = `vfio${index}`;
     this.kernel.vfs.mkdirs("/dev/vfio/devices").add(name, {
@@ -53,5 +55,14 @@ export class VfioPciDriver implements PciDriver {
     if (owner === undefined || !this.kernel.design.fences) return;
     const handle = () => this.#fenced(dev) ? new VfioCdevFile(vdev) : -EBUSY;
     this.kernel.iommufd.heirs.handles.add(`${owner}/devices/${dev.name}`, handle);
+  }
+
+  /** The legacy way to the device: /dev/vfio/<number of its IOMMU group>. */
+  #addGroup(vdev: VfioPciDevice, iommu: IommuGroup): void {
+    const group = vdev.group = new VfioGroup(this.kernel, iommu, [vdev]);
+    this.kernel.vfs.mkdirs("/dev/vfio").add(String(iommu.id), {
+      kind: "file",
+      open: () => this.#fenced(vdev.dev) ? -EBUSY : openGroup(group),
+    });
   }
 }

@@ -21,8 +21,8 @@ interface Opened {
 
 /** One device in vfio-pci's hands: what opening and closing does to it (FACTS 2.4). */
 export class VfioPciDevice {
-  /** Files that have it open: bound, or from its group. */
-  opens = 0;
+  /** Files that have it open, in the order they did: one that is bound, or its group's. */
+  readonly #files: OpenFile[] = [];
   /** Whether the device can be reset, as the last open found out. */
   resetWorks = true;
   /** The legacy way to it; undefined where the IOMMU knows no group of it. */
@@ -30,6 +30,10 @@ export class VfioPciDevice {
   #opened: Opened | undefined;
 
   constructor(readonly kernel: Kernel, readonly dev: PciDev) {}
+
+  get isOpen(): boolean {
+    return this.#files.length > 0;
+  }
 
   #state(): Opened {
     if (this.#opened === undefined) throw new Error(`${this.dev.name} is not open`);
@@ -51,8 +55,8 @@ export class VfioPciDevice {
    * errno is that of {@link bindDevice}, or EAGAIN where the device cannot be locked for its reset.
    */
   open(ctx: IommufdCtx, file: OpenFile): number {
-    if (this.opens > 0) {
-      this.opens++;
+    if (this.isOpen) {
+      this.#files.push(file);
       return 0;
     }
     const handedOver = this.dev.group?.held ?? false;
@@ -66,7 +70,7 @@ export class VfioPciDevice {
     const irqs = new VfioIrqs(this.dev);
     const config = new VirtualConfig(this.dev, irqs);
     this.#opened = { idev, irqs, config, saved: saveState(this.dev) };
-    this.opens = 1;
+    this.#files.push(file);
     return 0;
   }
 
@@ -84,9 +88,13 @@ export class VfioPciDevice {
   }
 
   /** One file less. The last close silences the device first, then gives its group back. */
-  close(): void {
-    if (--this.opens > 0) return;
+  close(file: OpenFile): void {
+    this.#files.splice(this.#files.indexOf(file), 1);
     const { idev, irqs, saved } = this.#state();
+    if (this.isOpen) {
+      idev.file = this.#files[0];
+      return;
+    }
     if (idev.group.inheritedDomains.length > 0) {
       // Its heir never got to its tables: the device goes on as it came, for the next heir.
       irqs.release();

@@ -1,3 +1,4 @@
+import { GiB, MiB, PAGE_SIZE } from "../../../base/units.ts";
 import { EINVAL, ENOMEM, ENOSPC } from "../../../uapi/errno.ts";
 import {
   STE_S2_WALK_CACHED_WORD5,
@@ -24,6 +25,7 @@ export class SmmuBlockingDomain extends IommuDomain {
 export class SmmuDomain extends PagingDomain {
   readonly table: Stage2Table;
   readonly lastPage: number;
+  override readonly pageSizes = PAGE_SIZE | 2 * MiB | GiB;
 
   private constructor(
     readonly kernel: Kernel,

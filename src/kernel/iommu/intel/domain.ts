@@ -1,3 +1,4 @@
+import { GiB, MiB, PAGE_SIZE } from "../../../base/units.ts";
 import { EINVAL } from "../../../uapi/errno.ts";
 import { agawToLevels, agawToWidth, DMA_PTE_SNP } from "../../../uapi/vtd_regs.ts";
 import type { Kernel } from "../../kernel.ts";
@@ -24,6 +25,7 @@ export class DmarDomain extends PagingDomain {
   readonly lastPage: number;
   /** The domain that goes by this one's DID now, and takes its place device by device. */
   heir: DmarDomain | undefined;
+  override readonly pageSizes: number;
   readonly #attachments = new Map<number, Attachment>();
   #did: number;
   /** What every leaf has beside its permissions: SNP once coherency is enforced. */
@@ -42,6 +44,8 @@ export class DmarDomain extends PagingDomain {
     this.#did = did;
     const width = Math.min(agawToWidth(agaw), unit.cap.mgaw);
     this.lastPage = 2 ** (width - 12) - 1;
+    const { superpages } = unit.cap;
+    this.pageSizes = PAGE_SIZE | (superpages & 1 && 2 * MiB) | (superpages & 2 && GiB);
     this.table = new DmarPageTable(
       kernel.machine.memory,
       kernel.pages,
@@ -100,6 +104,10 @@ export class DmarDomain extends PagingDomain {
   override enforceCacheCoherency(): boolean {
     if (this.unit.snoopControl) this.#leafBits = DMA_PTE_SNP;
     return this.unit.snoopControl;
+  }
+
+  override get coherent(): boolean {
+    return this.#leafBits !== 0;
   }
 
   unmap(page: number, count: number): number {
