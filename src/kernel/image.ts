@@ -49,6 +49,15 @@ export const IMAGES: readonly KernelImage[] = [
     summary: "rfc-v1 on the next version of KHO: neither reads what the other hands over",
   },
   {
+    name: "redrive",
+    version: "6.13.0-redrive",
+    kho: true,
+    khoCompatible: "kho-v1",
+    handover: "redrive",
+    defects: NO_DEFECTS,
+    summary: "userspace makes everything anew; tables that compare equal are gone on with",
+  },
+  {
     name: "redrive-replace",
     version: "6.13.0-replace",
     kho: true,

@@ -4,6 +4,7 @@ import type { Machine } from "../machine/machine.ts";
 import { EINVAL } from "../uapi/errno.ts";
 import type { Program } from "../uapi/sys.ts";
 import { boot } from "./boot.ts";
+import { Costs } from "./costs.ts";
 import type { DefectId } from "./defects/catalogue.ts";
 import { Dmesg, type LogLine } from "./dmesg.ts";
 import type { Guestmemfs } from "./fs/guestmemfs/guestmemfs.ts";
@@ -48,6 +49,7 @@ export class Kernel {
   readonly queue: EventQueue;
   readonly chooser: Chooser;
   readonly dmesg: Dmesg;
+  readonly costs = new Costs();
   readonly memblock = new Memblock();
   readonly pages: PageAllocator;
   readonly userPages: UserPages;
@@ -89,7 +91,7 @@ export class Kernel {
     this.#bootedAt = machine.queue.now;
     this.design = designOf(image.handover);
     this.dmesg = new Dmesg(number, machine.queue, machine.hash, (line) => out.log(line));
-    this.pages = new PageAllocator(machine.memory, machine.chooser);
+    this.pages = new PageAllocator(machine.memory, machine.chooser, this.costs);
     this.userPages = new UserPages(this.pages);
     const { drhds, smmus, ivhds } = machine.firmware;
     this.intel = drhds.length > 0 ? new IntelDriver(this) : undefined;

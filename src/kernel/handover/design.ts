@@ -19,6 +19,11 @@ export interface Design {
    * an HWPT to put in their place.
    */
   readonly inherits: boolean;
+  /**
+   * The previous kernel's tables are compared with the heir's, and gone on with where they are
+   * equal; else the heir's take their place.
+   */
+  readonly validates: boolean;
   /** What can be persistent comes in by IOAS_MAP_FILE and no other way (seed lines 2295-2302). */
   readonly mapsFiles: boolean;
   /** Nobody but the heir opens a handed-over device; there is a way to give one up. */
@@ -32,6 +37,7 @@ const NOTHING: Design = {
   iommufd: "nothing",
   byDevice: false,
   inherits: false,
+  validates: false,
   mapsFiles: false,
   fences: false,
   coreBlocks: false,
@@ -42,6 +48,7 @@ const REDRIVE: Design = {
   iommufd: "devices",
   byDevice: true,
   inherits: true,
+  validates: false,
   mapsFiles: true,
   fences: true,
   coreBlocks: true,
@@ -51,7 +58,7 @@ const DESIGNS: Readonly<Record<Handover, Design>> = {
   "none": NOTHING,
   "serialise": { ...NOTHING, persists: true, iommufd: "objects" },
   "replay": { ...REDRIVE, iommufd: "calls" },
-  "redrive": REDRIVE,
+  "redrive": { ...REDRIVE, validates: true },
   "redrive-replace": REDRIVE,
 };
 

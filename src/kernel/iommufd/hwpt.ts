@@ -128,7 +128,9 @@ export function hwptAlloc({ ctx, payload }: Ucmd): number {
  * and page requests in a persistent context, since who would answer them across a kexec is unknown.
  */
 function refusedFlags(ctx: IommufdCtx, flags: number): boolean {
-  if ((flags & ~FLAGS) !== 0) return true;
+  const heir = ctx.persistentId !== 0 && ctx.kernel.design.inherits;
+  const known = FLAGS | (heir ? U.IOMMU_HWPT_ALLOC_REPLACE : 0);
+  if ((flags & ~known) !== 0) return true;
   if ((flags & U.IOMMU_HWPT_FAULT_ID_VALID) === 0) return false;
   return (flags & U.IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0 || ctx.persistentId !== 0;
 }

@@ -81,7 +81,8 @@ function mapSource(
   const writable = (cmd.flags & U.IOMMU_IOAS_MAP_WRITEABLE) !== 0;
   const npages = Number((start % PAGE + cmd.length + PAGE - 1n) / PAGE);
   const account = source.accounted ? Account.of(task, ctx.chargesProcess) : undefined;
-  const pages = new IoptPages(source, start - start % PAGE, npages, writable, account).get();
+  const { costs } = ctx.kernel;
+  const pages = new IoptPages(source, start - start % PAGE, npages, writable, account, costs).get();
   const fixed = (cmd.flags & U.IOMMU_IOAS_MAP_FIXED_IOVA) !== 0;
   const piece = { pages, startByte: Number(start % PAGE), length: cmd.length };
   const iova = ioas.iopt.map([piece], cmd.iova, iommuProt(cmd.flags), fixed);

@@ -68,17 +68,21 @@ export interface Attached {
 
 /**
  * Attaches devices to an IOAS. One with a PASID gets two HWPTs of its own, since with PASIDs every
- * HWPT of a device has to be made for them; the others share automatic ones.
+ * HWPT of a device has to be made for them; the others share automatic ones, unless `flags` asks for
+ * something that only a HWPT of one's own can be.
  */
 export function attachDevices(
   sys: Sys,
   iommufd: number,
   ioas: number,
   devices: readonly OpenDevice[],
+  flags = 0,
 ): Attached {
-  const tagged = (id: number) => hwptAlloc(sys, iommufd, id, ioas, IOMMU_HWPT_ALLOC_PASID);
+  const alloc = (id: number, more: number) => hwptAlloc(sys, iommufd, id, ioas, flags | more);
+  const tagged = (id: number) => alloc(id, IOMMU_HWPT_ALLOC_PASID);
+  const plain = (id: number) => flags === 0 ? ioas : alloc(id, 0);
   const hwpts = devices.map(({ device, cdev, id }) =>
-    vfioAttach(sys, cdev, device.pasid === undefined ? ioas : tagged(id))
+    vfioAttach(sys, cdev, device.pasid === undefined ? plain(id) : tagged(id))
   );
   const pasidHwpts = devices.map(({ device: { pasid }, cdev, id }) =>
     pasid === undefined ? 0 : vfioAttach(sys, cdev, tagged(id), pasid)

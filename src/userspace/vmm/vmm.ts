@@ -8,7 +8,8 @@ import {
   PROT_WRITE,
   type Sys,
 } from "../../uapi/sys.ts";
-import { EOPNOTSUPP, errnoName } from "../../uapi/errno.ts";
+import { EINVAL, EOPNOTSUPP, errnoName } from "../../uapi/errno.ts";
+import { IOMMU_HWPT_ALLOC_REPLACE } from "../../uapi/iommufd.ts";
 import {
   CallFailed,
   ioasAlloc,
@@ -190,13 +191,27 @@ function* remake(
   yield;
   const hwpts: number[] = [], pasidHwpts: number[] = [];
   for (const device of devices) {
-    const one = attachDevices(sys, iommufd, ioas, [device]);
+    const one = attachOrReplace(sys, iommufd, ioas, device);
     hwpts.push(...one.hwpts);
     pasidHwpts.push(...one.pasidHwpts);
     yield;
   }
   finishHandover(sys, saved.persistentId);
   return { ...saved, ioas, hwpts, pasidHwpts };
+}
+
+/**
+ * The kernel may be one that compares: it refuses to go on with tables that do not say what they
+ * should. Then they are replaced.
+ */
+function attachOrReplace(sys: Sys, iommufd: number, ioas: number, device: OpenDevice): Attached {
+  try {
+    return attachDevices(sys, iommufd, ioas, [device]);
+  } catch (error) {
+    if (!(error instanceof CallFailed) || error.errno !== EINVAL) throw error;
+    sys.log(`${device.device.name}: not as it was (${error.message}): new tables instead`);
+    return attachDevices(sys, iommufd, ioas, [device], IOMMU_HWPT_ALLOC_REPLACE);
+  }
 }
 
 /** Says that nothing of the previous kernel's is needed any more. */

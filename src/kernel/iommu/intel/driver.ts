@@ -6,6 +6,7 @@ import {
   IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
   IOMMU_HWPT_ALLOC_NEST_PARENT,
   IOMMU_HWPT_ALLOC_PASID,
+  IOMMU_HWPT_ALLOC_REPLACE,
 } from "../../../uapi/iommufd.ts";
 import * as V from "../../../uapi/vtd_regs.ts";
 import type { Kernel } from "../../kernel.ts";
@@ -16,7 +17,7 @@ import type { IommuDomain, PagingDomain } from "../domain.ts";
 import { IOMMU_NO_PASID } from "./contexts.ts";
 import { DmarDomain, IntelBlockingDomain } from "./domain.ts";
 import { reportFaults } from "./faults.ts";
-import { takePlace } from "./replace.ts";
+import { succeed, type Succession } from "./replace.ts";
 import { adoptUnit, restoreDomains } from "./restore.ts";
 import { intelNotify } from "./serialise.ts";
 import { IntelUnit } from "./unit.ts";
@@ -126,7 +127,8 @@ export class IntelDriver implements IommuDriver {
     const { persistentId = 0, flags = 0 } = options;
     const unit = this.unitOf(dev.sid);
     if (unit === undefined) return -EINVAL;
-    const known = IOMMU_HWPT_ALLOC_PASID | IOMMU_HWPT_ALLOC_DIRTY_TRACKING |
+    const known = IOMMU_HWPT_ALLOC_REPLACE | IOMMU_HWPT_ALLOC_PASID |
+      IOMMU_HWPT_ALLOC_DIRTY_TRACKING |
       IOMMU_HWPT_ALLOC_NEST_PARENT;
     if ((flags & ~known) !== 0) return -EOPNOTSUPP;
     const dirty = (flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING) !== 0;
@@ -140,6 +142,7 @@ export class IntelDriver implements IommuDriver {
       return -ENOMEM;
     }
     const domain = new DmarDomain(this.kernel, unit, unit.agaw, did, pgd, dirty);
+    domain.replaces = !this.kernel.design.validates || (flags & IOMMU_HWPT_ALLOC_REPLACE) !== 0;
     if (persistentId !== 0) {
       domain.persistentId = persistentId;
       this.persistent.set(persistentId, domain);
@@ -175,28 +178,31 @@ export class IntelDriver implements IommuDriver {
     const requester = { sid: dev.sid, pasid };
     const domains = this.#domainsOf(dev.sid);
     const old = domains.get(pasid);
-    const swapped = domain !== undefined && old?.inherited === true &&
-      takePlace(old, domain, requester);
+    const how = domain !== undefined && old?.inherited === true
+      ? succeed(old, domain, requester, dev.name)
+      : undefined;
+    if (typeof how === "number") return how;
     old?.detached(requester);
     domains.delete(pasid);
     if (domain === undefined) unit.contexts.clear(dev.sid, pasid);
     else {
-      if (!swapped && !unit.contexts.set(dev.sid, pasid, domain.target)) return -ENOMEM;
+      const inPlace = how === "adopted" || how === "swapped";
+      if (!inPlace && !unit.contexts.set(dev.sid, pasid, domain.target)) return -ENOMEM;
       if (pasid !== IOMMU_NO_PASID) dev.enablePasid();
       domain.attached(requester);
       domains.set(pasid, domain);
     }
-    if (old?.inherited === true) this.#left(old, dev, domain !== undefined && !swapped);
+    if (old?.inherited === true) this.#left(old, dev, how);
     return 0;
   }
 
   /** A requester has left the previous kernel's tables: with the last one they are freed. */
-  #left(old: DmarDomain, dev: PciDev, disturbed: boolean): void {
+  #left(old: DmarDomain, dev: PciDev, how: Succession | undefined): void {
     const { dmesg } = this.kernel;
-    if (disturbed) dmesg.warn(`DMAR: ${dev.name}: another DID, its entry was gone for a moment`);
-    if (old.attachments.length > 0) return;
-    dmesg.info(`DMAR: ${old.unit.name}: tables of the previous kernel are freed, did ${old.did}`);
-    old.free();
+    if (how === "other id") {
+      dmesg.warn(`DMAR: ${dev.name}: another DID, its entry was gone for a moment`);
+    } else if (how !== undefined) dmesg.info(`DMAR: ${dev.name}: ${how}, did ${old.did}`);
+    if (old.attachments.length === 0) old.free();
   }
 
   #domainsOf(sid: number): Map<number, DmarDomain> {

@@ -29,7 +29,7 @@ export function serialiseByDevice(fdt: FdtWriter, domains: readonly DmarDomain[]
   let err = fdt.beginNode("tables");
   domains.forEach((domain, index) => {
     err |= fdt.beginNode(String(index));
-    err |= memProperty(fdt, memOfPages(domain.table.tables()));
+    err |= memProperty(fdt, memOfPages(domain.pages));
     err |= fdt.propU64("pgd", domain.pgd * PAGE_SIZE);
     err |= fdt.propI32("agaw", domain.agaw);
     err |= fdt.propU32("did", domain.did);

@@ -37,6 +37,8 @@ export class DmarPageTable {
   pgd: number;
   /** Pages the last {@link map} put in place: all of them, or those before it failed. */
   mapped = 0;
+  /** Entries stored so far. */
+  written = 0;
 
   /** `levels`: agaw + 2. `superpages`: CAP.SLLPS bits, 1 = 2 MiB, 2 = 1 GiB. */
   constructor(
@@ -64,7 +66,9 @@ export class DmarPageTable {
       const index = indexAt(page, level);
       // As many entries as this table still holds.
       const entries = Math.min(512 - index, Math.floor(count / span));
-      const done = span * this.#fill(table, index, entries, pfn, span, level, prot);
+      const filled = this.#fill(table, index, entries, pfn, span, level, prot);
+      const done = span * filled;
+      this.written += filled;
       this.mapped += done;
       if (done < entries * span) return -EEXIST;
       page += done;
@@ -95,6 +99,7 @@ export class DmarPageTable {
         if (next < 0) return -ENOMEM;
         this.memory.store(table, word + 1, next >>> 20);
         this.memory.store(table, word, (next << 12) | DMA_PTE_READ | DMA_PTE_WRITE);
+        this.written++;
         table = next;
       } else {
         if (lo & DMA_PTE_LARGE) return -EEXIST;

@@ -1,6 +1,6 @@
 import { hex, PAGE_SIZE } from "../../../base/units.ts";
 import type { Fdt } from "../../../fdt/mod.ts";
-import { readMem, readNumber } from "../../kho/abi.ts";
+import { type KhoMem, readMem, readNumber } from "../../kho/abi.ts";
 import { FrameUse } from "../../mm/frames.ts";
 import { type Attachment, DmarDomain } from "./domain.ts";
 import type { IntelDriver } from "./driver.ts";
@@ -87,6 +87,10 @@ function attachmentsOf(fdt: Fdt, node: number): Attachment[] {
   }));
 }
 
+function framesOf({ address, length }: KhoMem): number[] {
+  return Array.from({ length: length / PAGE_SIZE }, (_, i) => address / PAGE_SIZE + i);
+}
+
 function restoreDomain(
   driver: IntelDriver,
   fdt: Fdt,
@@ -116,6 +120,7 @@ function restoreDomain(
   domain.persistentId = inherits ? driver.kernel.iommufd.allocDomainId() : id;
   domain.persistentOwner = owner;
   domain.inherited = inherits;
+  if (inherits) domain.handedOver = readMem(fdt, node).flatMap(framesOf);
   domain.enforceCacheCoherency();
   for (const attachment of attached) domain.attached(attachment);
   driver.kernel.dmesg.info(
