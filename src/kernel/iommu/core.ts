@@ -217,7 +217,8 @@ export class IommuGroup {
    */
   attachPasid(pasid: number, domain: PagingDomain): number {
     if (this.ops.attachPasid === undefined) return -E.EOPNOTSUPP;
-    if (this.#pasids.has(pasid)) return -E.EBUSY;
+    const there = this.#pasids.get(pasid);
+    if (there !== undefined && !there.inherited) return -E.EBUSY;
     return this.#setPasid(pasid, domain);
   }
 

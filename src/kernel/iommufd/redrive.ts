@@ -1,4 +1,5 @@
 import type { Fdt, FdtWriter } from "../../fdt/mod.ts";
+import { IOMMUFD_KHO } from "../../uapi/kho_abi.ts";
 import { readNumber } from "../kho/abi.ts";
 import type { IommufdCtx } from "./ctx.ts";
 import { Ioas } from "./ioas.ts";
@@ -9,7 +10,7 @@ import { IOMMUFD_COMPATIBLE } from "./serialise.ts";
  * there is one of this id, and which files its devices write to, so that nobody cuts or frees them
  * before they are mapped again. Devices are in the IOMMU driver's node.
  */
-export const REDRIVE_COMPATIBLE = "iommufd-v1";
+export const REDRIVE_COMPATIBLE = IOMMUFD_KHO.redriveCompatible;
 
 /** Files that areas of the context show, each once. */
 export function mappedFiles(ctx: IommufdCtx): number[] {

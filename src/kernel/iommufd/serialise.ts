@@ -29,11 +29,6 @@ export function iommufdNotify(
     }
     return NOTIFY_DONE;
   }
-  const unfit = all.flatMap((ctx) => cannotPersist(ctx) ?? [])[0];
-  if (unfit !== undefined) {
-    module.kernel.dmesg.err(`iommufd: ${unfit}`);
-    return NOTIFY_BAD;
-  }
   const objects = module.kernel.design.iommufd === "objects";
   let err = 0;
   err |= fdt.beginNode("iommufd");
@@ -61,17 +56,6 @@ export function iommufdNotify(
 function filesOf(ctx: IommufdCtx): number[] {
   const waits = ctx.kernel.iommufd.heirs.filesOf(ctx.persistentId);
   return [...new Set([...mappedFiles(ctx), ...waits])].sort((a, b) => a - b);
-}
-
-/**
- * Why a context cannot be handed over: with a nesting parent there may be tables of a guest's, and
- * no design here carries those (seed line 2150). Undefined when it can.
- */
-function cannotPersist(ctx: IommufdCtx): string | undefined {
-  const nesting = ctx.objects.all.find((o) => o instanceof HwptPaging && o.nestParent);
-  return nesting === undefined
-    ? undefined
-    : `persistent iommufd ${ctx.persistentId}: HWPT ${nesting.id} is a nesting parent, EOPNOTSUPP`;
 }
 
 /** A node of another tree, with everything under it. */

@@ -47,6 +47,8 @@ export type VmStatus =
   | "refused"
   | "paused"
   | "restored"
+  /** Its address space is all there again: nothing is left of the previous kernel's. */
+  | "whole"
   | "failed";
 
 /** What a VMM saves for the one that comes after it. */

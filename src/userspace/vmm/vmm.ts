@@ -222,14 +222,23 @@ function finishHandover(sys: Sys, id: number): void {
   sys.close(fd);
 }
 
-/** The next step of what is left; true when there is nothing more to do. */
-function advance(vm: RunningVm): boolean {
-  const step = vm.rest?.next();
-  if (step?.done === true) {
+/**
+ * The next step of what is left; true when there is nothing more to do. A step that fails leaves the
+ * devices on the previous kernel's tables: the guest runs, and nothing of its address space changes.
+ */
+function advance(sys: Sys, vm: RunningVm): boolean {
+  if (vm.rest === undefined) return true;
+  try {
+    const step = vm.rest.next();
+    if (step.done !== true) return false;
     vm.state = step.value;
-    vm.rest = undefined;
+    sys.notify("whole");
+  } catch (error) {
+    if (!(error instanceof CallFailed)) throw error;
+    sys.log(`staying on the tables of before: ${error.message}`);
   }
-  return vm.rest === undefined;
+  vm.rest = undefined;
+  return true;
 }
 
 /** The main loop: runs the guest, slice by slice, and does what the monitor socket says. */
@@ -243,7 +252,7 @@ function* serve(
   let stateAt = -1;
   for (;;) {
     // The guest goes first: what is left to do is not on its critical path.
-    if (running && !advance(vm)) {
+    if (running && !advance(sys, vm)) {
       vm.guest.step();
       yield SLICE;
       continue;
@@ -268,6 +277,7 @@ function* serve(
           break;
         case "resume":
           running = true;
+          if (vm.rest === undefined) sys.notify("whole");
           sys.notify("running");
           break;
         case "forget":

@@ -1,12 +1,13 @@
 import { PAGE_SIZE } from "../../../base/units.ts";
 import type { Fdt, FdtWriter } from "../../../fdt/mod.ts";
+import { INTEL_IOMMU_KHO } from "../../../uapi/kho_abi.ts";
 import { formatSbdf, parseBdf } from "../../../uapi/pci_regs.ts";
 import { memProperty, readNumber } from "../../kho/abi.ts";
 import type { Attachment, DmarDomain } from "./domain.ts";
 import { memOfPages } from "./serialise.ts";
 
 /** Version of /intel-iommu that goes by device. */
-export const KEYED_COMPATIBLE = "intel-iommu-v1";
+export const KEYED_COMPATIBLE = INTEL_IOMMU_KHO.keyedCompatible;
 
 /** `0000:3a:00.0`, or `0000:3a:00.0:5` for requests with PASID 5. */
 function keyOf({ sid, pasid }: Attachment): string {
