@@ -3,6 +3,7 @@ import * as E from "../uapi/errno.ts";
 import {
   LINUX_REBOOT_CMD_KEXEC,
   MAP_ANONYMOUS,
+  MAP_FIXED,
   MAP_SHARED,
   O_CREAT,
   O_EXCL,
@@ -135,17 +136,28 @@ export class Syscalls implements Sys {
     return this.task.installFd(new EventFd(count));
   }
 
-  mmap(length: number, prot: number, flags: number, fd: number, offset: number): number {
+  mmap(
+    length: number,
+    prot: number,
+    flags: number,
+    fd: number,
+    offset: number,
+    address = 0,
+  ): number {
     if (length <= 0 || offset < 0 || offset % PAGE_SIZE !== 0) return -E.EINVAL;
+    const fixed = (flags & MAP_FIXED) !== 0 ? address : undefined;
+    // The lowest page is kept free, so that NULL is nobody's memory (vm.mmap_min_addr).
+    if (fixed !== undefined && (fixed % PAGE_SIZE !== 0 || fixed < PAGE_SIZE)) return -E.EINVAL;
     const writable = (prot & PROT_WRITE) !== 0;
+    const { mm } = this.task;
     if (flags & MAP_ANONYMOUS) {
-      return this.task.mm.map(length, writable, new AnonBacking(this.kernel.userPages), 0);
+      return mm.map(length, writable, new AnonBacking(this.kernel.userPages), 0, fixed);
     }
     const file = this.task.file(fd);
     if (file === undefined) return -E.EBADF;
     const backing = file.mmap?.(offset, length, (flags & MAP_SHARED) !== 0) ?? -E.ENODEV;
     if (typeof backing === "number") return backing;
-    return this.task.mm.map(length, writable, backing, offset / PAGE_SIZE % 2 ** 28);
+    return mm.map(length, writable, backing, offset / PAGE_SIZE % 2 ** 28, fixed);
   }
 
   munmap(address: number, length: number): number {

@@ -13,6 +13,7 @@ export const PROT_READ = 1;
 export const PROT_WRITE = 2;
 export const MAP_SHARED = 1;
 export const MAP_PRIVATE = 2;
+export const MAP_FIXED = 0x10;
 export const MAP_ANONYMOUS = 0x20;
 
 export const LINUX_REBOOT_CMD_KEXEC = 0x45584543;
@@ -71,8 +72,18 @@ export interface Sys {
   memfdCreate(name: string): number;
   /** A new eventfd, as with EFD_NONBLOCK. `count`: what it starts at, below 2^32. */
   eventfd(count: number): number;
-  /** Address of the mapping, or a negative errno. `offset` and `length` in bytes. */
-  mmap(length: number, prot: number, flags: number, fd: number, offset: number): number;
+  /**
+   * Address of the mapping, or a negative errno. `offset` and `length` in bytes. `address`: where
+   * it must be, with MAP_FIXED; what was mapped there is not any more.
+   */
+  mmap(
+    length: number,
+    prot: number,
+    flags: number,
+    fd: number,
+    offset: number,
+    address?: number,
+  ): number;
   munmap(address: number, length: number): number;
   /** Changes the user; root loses every capability with it. EPERM for anybody but root. */
   setuid(uid: number): number;

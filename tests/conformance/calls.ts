@@ -151,8 +151,10 @@ export function perform(sys: Sys, verb: string, call: Call, names: Names): Answe
 function mmap({ sys, call, number }: Request): number {
   const prot = S.PROT_READ | (call.readonly === true ? 0 : S.PROT_WRITE);
   const shared = call.private === true ? S.MAP_PRIVATE : S.MAP_SHARED;
-  const flags = call.fd === undefined ? S.MAP_PRIVATE | S.MAP_ANONYMOUS : shared;
-  return sys.mmap(number("mmap"), prot, flags, number("fd", -1), number("offset"));
+  const kind = call.fd === undefined ? S.MAP_PRIVATE | S.MAP_ANONYMOUS : shared;
+  const flags = kind | (call.at === undefined ? 0 : S.MAP_FIXED);
+  const [length, fd, offset] = [number("mmap"), number("fd", -1), number("offset")];
+  return sys.mmap(length, prot, flags, fd, offset, number("at"));
 }
 
 const hexOf = (bytes: Uint8Array) =>

@@ -15,7 +15,9 @@ export interface Backing {
   pageAt(index: number): number;
   /** For `io`: physical byte address of the first register. */
   readonly io?: number;
-  /** The mapping goes away. */
+  /** Pages [index, index + count) are not mapped any more, others still are. */
+  drop?(index: number, count: number): void;
+  /** The last mapping of it goes away. */
   release?(): void;
 }
 
@@ -45,6 +47,13 @@ export class AnonBacking implements Backing {
     return pfn;
   }
 
+  drop(index: number, count: number): void {
+    for (let i = index; i < index + count; i++) {
+      const pfn = this.#pages.get(i);
+      if (pfn !== undefined && this.#pages.delete(i)) this.userPages.put(pfn);
+    }
+  }
+
   release(): void {
     for (const pfn of this.#pages.values()) this.userPages.put(pfn);
     this.#pages.clear();
@@ -57,6 +66,8 @@ const MMAP_BASE = 0x7f0000000000;
 export class AddressSpace {
   #vmas: Vma[] = [];
   #next = MMAP_BASE;
+  /** Mappings of each backing: one that was cut in the middle is two. */
+  readonly #uses = new Map<Backing, number>();
   /** Pages locked as VFIO's type 1 counts them, and pages under a long-term pin. */
   lockedVm = 0;
   pinnedVm = 0;
@@ -65,26 +76,59 @@ export class AddressSpace {
     return this.#vmas;
   }
 
-  /** Maps `length` bytes (rounded up to pages) somewhere free; the address. */
-  map(length: number, writable: boolean, backing: Backing, pgoff: number): number {
+  /**
+   * Maps `length` bytes (rounded up to pages) at `fixed`, in place of what is there, or somewhere
+   * free; the address.
+   */
+  map(length: number, writable: boolean, backing: Backing, pgoff: number, fixed?: number): number {
     const size = Math.ceil(length / PAGE_SIZE) * PAGE_SIZE;
-    const start = this.#next;
+    if (fixed !== undefined) this.unmap(fixed, size);
+    const start = fixed ?? this.#next;
     // A guard gap keeps neighbouring mappings from running into each other unnoticed.
-    this.#next += size + PAGE_SIZE;
+    this.#next = Math.max(this.#next, start + size + PAGE_SIZE);
     backing.file?.get();
-    this.#vmas.push({ start, end: start + size, writable, backing, pgoff });
+    this.#add({ start, end: start + size, writable, backing, pgoff });
     return start;
   }
 
-  /** Removes mappings that lie wholly inside [start, start + length). Number removed. */
+  #add(vma: Vma): void {
+    this.#uses.set(vma.backing, (this.#uses.get(vma.backing) ?? 0) + 1);
+    this.#vmas.push(vma);
+  }
+
+  /** Unmaps the pages of [start, start + length); what reaches beyond is cut. Mappings touched. */
   unmap(start: number, length: number): number {
-    const gone = this.#vmas.filter((v) => v.start >= start && v.end <= start + length);
-    this.#vmas = this.#vmas.filter((v) => !gone.includes(v));
-    for (const v of gone) {
-      v.backing.release?.();
-      v.backing.file?.put();
+    const end = start + Math.ceil(length / PAGE_SIZE) * PAGE_SIZE;
+    const touched = this.#vmas.filter((v) => v.start < end && v.end > start);
+    this.#vmas = this.#vmas.filter((v) => !touched.includes(v));
+    for (const v of touched) {
+      const from = Math.max(v.start, start), to = Math.min(v.end, end);
+      if (v.start < from) this.#add({ ...v, end: from });
+      if (to < v.end) {
+        this.#add({ ...v, start: to, pgoff: v.pgoff + (to - v.start) / PAGE_SIZE });
+      }
+      this.#let(v, from, to);
     }
-    return gone.length;
+    return touched.length;
+  }
+
+  /** One mapping less of a backing, which showed its pages in [from, to). */
+  #let({ backing, pgoff, start }: Vma, from: number, to: number): void {
+    const left = (this.#uses.get(backing) ?? 0) - 1;
+    if (left > 0) {
+      this.#uses.set(backing, left);
+      backing.drop?.(pgoff + (from - start) / PAGE_SIZE, (to - from) / PAGE_SIZE);
+      return;
+    }
+    this.#uses.delete(backing);
+    backing.release?.();
+    backing.file?.put();
+  }
+
+  /** The first mapping that shows something of [start, end), as find_vma_intersection. */
+  firstIn(start: number, end: number): Vma | undefined {
+    const all = this.#vmas.filter((v) => v.start < end && v.end > start);
+    return all.sort((a, b) => a.start - b.start)[0];
   }
 
   /** The mapping that holds the address. */
