@@ -139,6 +139,11 @@ export class Health implements IncidentSink {
     }
   }
 
+  /** A kernel said in its log that it has gone wrong. */
+  splat(kernel: string, text: string): void {
+    this.report("no-splat", kernel, undefined, text);
+  }
+
   #name(fn: number): string {
     return this.#watched.find((w) => w.fn === fn)?.name ?? `function ${fn}`;
   }
@@ -166,6 +171,7 @@ export class Health implements IncidentSink {
 
   /** Looks everything over: after each phase, and whenever somebody wants to know. */
   check(kernel: Kernel): void {
+    if (kernel.ready) this.premises.add("programs-ran");
     const look = lookOver(this.#machine, kernel, (sid) => this.nameOf(sid));
     for (const premise of look.premises) this.premises.add(premise);
     for (const f of look.findings) this.report(f.invariant, f.subject, f.address, f.detail);
@@ -215,7 +221,11 @@ export class Health implements IncidentSink {
     address: number | undefined,
     detail: string,
   ): void {
-    const known = this.violations.find((v) => v.invariant === invariant && v.subject === subject);
+    const known = this.violations.find((v) =>
+      v.invariant === invariant && v.subject === subject &&
+      // What a kernel says of itself is told in its own words, each once.
+      (invariant !== "no-splat" || v.detail === detail)
+    );
     if (known !== undefined) {
       known.count++;
       return;

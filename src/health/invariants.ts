@@ -21,6 +21,7 @@ export const PREMISES = {
   "update-aborted": "a live update was called off before the jump",
   "iotlb-filled": "the IOTLB had entries when it was compared with the tables",
   "guest-resumed": "a guest ran on after a kexec",
+  "programs-ran": "a kernel got as far as running programs",
   "groups-probed": "IOMMU groups had domains",
 } as const;
 
@@ -100,6 +101,12 @@ export const INVARIANTS = [
     title: "nothing a guest or its devices wrote is lost, moved or changed by anybody else",
     premise: "guest-resumed",
     source: "seed lines 24-32",
+  },
+  {
+    id: "no-splat",
+    title: "no kernel reports a bug of its own: memory misused, a belief that failed, a panic",
+    premise: "programs-ran",
+    source: "KASAN, KMSAN, WARN and BUG of a kernel built with its checkers",
   },
 ] as const satisfies readonly Invariant[];
 

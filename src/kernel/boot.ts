@@ -1,4 +1,5 @@
 import { formatSize, hex, MiB, PAGE_SIZE } from "../base/units.ts";
+import { formatSbdf } from "../uapi/pci_regs.ts";
 import { BLOCK_SIZE } from "./fs/guestmemfs/layout.ts";
 import { handedOverRange } from "./fs/guestmemfs/handover.ts";
 import { guestmemfs } from "./fs/mount.ts";
@@ -60,6 +61,10 @@ export function* boot(kernel: Kernel): Generator<number, void, void> {
 function setupMemory(kernel: Kernel): { base: number; size: number } | undefined {
   const { dmesg, machine, memblock, kho, image } = kernel;
   for (const r of machine.firmware.ram) memblock.memory.add(r.start, r.start + r.size);
+  for (const { sid, base, size } of machine.firmware.rmrrs) {
+    const dev = formatSbdf(0, sid >> 8, sid & 0xff);
+    dmesg.info(`firmware reserves [mem ${hex(base)}-${hex(base + size - 1)}] for ${dev}`);
+  }
   // The first megabyte belongs to firmware and the boot parameters.
   memblock.reserve(0, 1 * MiB);
   const params = readBootParams(machine.memory);

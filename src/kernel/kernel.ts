@@ -2,7 +2,7 @@ import type { Chooser } from "../base/choice.ts";
 import type { EventQueue } from "../base/event_queue.ts";
 import type { Machine } from "../machine/machine.ts";
 import { EINVAL } from "../uapi/errno.ts";
-import type { Program } from "../uapi/sys.ts";
+import { type Program, TaskKilled } from "../uapi/sys.ts";
 import { boot } from "./boot.ts";
 import { Costs } from "./costs.ts";
 import type { DefectId } from "./defects/catalogue.ts";
@@ -18,9 +18,11 @@ import { IntelDriver } from "./iommu/intel/driver.ts";
 import { IommufdModule } from "./iommufd/module.ts";
 import { Kexec } from "./kho/kexec.ts";
 import { Kho } from "./kho/kho.ts";
+import { Kasan } from "./mm/kasan.ts";
 import { Memblock } from "./mm/memblock.ts";
 import { PageAllocator } from "./mm/page_alloc.ts";
 import { UserPages } from "./mm/user_pages.ts";
+import { Oops } from "./oops.ts";
 import { PciCore } from "./pci/pci.ts";
 import { Scheduler } from "./process/scheduler.ts";
 import type { Task } from "./process/task.ts";
@@ -50,6 +52,7 @@ export class Kernel {
   readonly chooser: Chooser;
   readonly dmesg: Dmesg;
   readonly costs = new Costs();
+  readonly kasan = new Kasan(this);
   readonly memblock = new Memblock();
   readonly pages: PageAllocator;
   readonly userPages: UserPages;
@@ -74,6 +77,8 @@ export class Kernel {
   ready = false;
   /** reboot(2) was called and cannot be taken back. */
   rebooting = false;
+  /** Why this kernel has stopped for good; its devices go on as hardware has them. */
+  panicked: string | undefined;
   readonly #bootedAt: number;
   readonly #shutdownEvent: number;
   readonly #jumpEvent: number;
@@ -105,13 +110,43 @@ export class Kernel {
     const sys = (task: Task) => new Syscalls(this, task);
     const exited = () => machine.poke();
     this.scheduler = new Scheduler(machine.queue, machine.chooser, this.dmesg, sys, exited);
-    this.#shutdownEvent = machine.queue.register(() => this.#shutdown());
-    this.#jumpEvent = machine.queue.register(() => this.#jump());
+    this.#shutdownEvent = machine.queue.register(() => this.#orPanic(() => this.#shutdown()));
+    this.#jumpEvent = machine.queue.register(() => this.#orPanic(() => this.#jump()));
   }
 
   /** Boots, yielding the nanoseconds each stage takes. */
-  boot(): Generator<number, void, void> {
-    return boot(this);
+  *boot(): Generator<number, void, void> {
+    try {
+      yield* boot(this);
+    } catch (error) {
+      this.#die(error, "Attempted to kill init! exitcode=0x00000009");
+    }
+  }
+
+  /** The end of this kernel: no task runs any more, no interrupt finds a handler. */
+  panic(why: string): void {
+    this.dmesg.splat(`Kernel panic - not syncing: ${why}`);
+    this.panicked = why;
+    this.scheduler.stop();
+    this.machine.dropInterruptHandlers();
+    this.machine.poke();
+  }
+
+  /** With the other processors stopped there is no task left that could be killed instead. */
+  #orPanic(run: () => void): void {
+    if (this.panicked !== undefined) return;
+    try {
+      run();
+    } catch (error) {
+      this.#die(error, "Fatal exception");
+    }
+  }
+
+  /** An oops where no task can be killed for it. Any other error is a bug of the emulator. */
+  #die(error: unknown, why: string): void {
+    if (!(error instanceof Oops)) throw error;
+    this.dmesg.splat(error.message, `RIP: ${error.at}`);
+    this.panic(why);
   }
 
   /** Nanoseconds since this kernel took over. */
@@ -130,15 +165,42 @@ export class Kernel {
     return word?.slice(name.length + 1);
   }
 
+  /** A switch on the command line, as the kernel reads one: `1`, `y` or `on`. */
+  isSet(name: string): boolean {
+    return /^(1|y|on)$/i.test(this.parameter(name) ?? "");
+  }
+
   console(text: string): void {
     this.machine.hash.mixAt(this.queue.now, text.length);
     this.machine.hash.mixText(text);
     this.out.program(text);
   }
 
-  /** A shell: system calls of a task of its own that runs no program. */
+  /**
+   * A shell: system calls of a task of its own that runs no program. A call that the kernel does not
+   * come back from throws {@link TaskKilled}.
+   */
   shell(): Syscalls {
-    return new Syscalls(this, this.scheduler.newTask("sh"));
+    const task = this.scheduler.newTask("sh");
+    return new Proxy(new Syscalls(this, task), {
+      get: (sys, name) => {
+        const value = Reflect.get(sys, name);
+        if (typeof value !== "function") return value;
+        return (...args: unknown[]) => this.#callOf(task, () => value.apply(sys, args));
+      },
+    });
+  }
+
+  #callOf<T>(task: Task, call: () => T): T {
+    if (this.panicked !== undefined) throw new TaskKilled(`the kernel has panicked`);
+    if (task.exitStatus !== undefined) throw new TaskKilled(`${task.comm} was killed`);
+    try {
+      return call();
+    } catch (error) {
+      if (!(error instanceof Oops)) throw error;
+      this.scheduler.oops(task, error);
+      throw new TaskKilled(`${task.comm} was killed by an oops in ${error.at}`);
+    }
   }
 
   spawn(comm: string, program: Program): Task {

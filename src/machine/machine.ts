@@ -2,7 +2,7 @@ import { assert } from "../base/assert.ts";
 import type { Chooser } from "../base/choice.ts";
 import { EventHash } from "../base/event_log.ts";
 import { EventQueue } from "../base/event_queue.ts";
-import { GiB } from "../base/units.ts";
+import { GiB, PAGE_SIZE } from "../base/units.ts";
 import { parseBdf } from "../uapi/pci_regs.ts";
 import { AmdviUnit } from "./amdvi/unit.ts";
 import { Bus, type Mmio } from "./bus.ts";
@@ -19,7 +19,12 @@ import { VtdUnit } from "./vtd/unit.ts";
 
 /** A device as a person describes it. Times in nanoseconds. */
 export type DeviceSpec =
-  & { readonly id: string; readonly bdf: string }
+  & {
+    readonly id: string;
+    readonly bdf: string;
+    /** Memory that firmware lets the device use for itself; bytes, whole pages of RAM. */
+    readonly rmrr?: { readonly base: number; readonly size: number };
+  }
   & (
     | {
       readonly model: "nic";
@@ -44,8 +49,16 @@ export interface IommuNode {
   covers(sid: number): boolean;
 }
 
+/** Memory that a device uses for itself: to be kept mapped 1:1 for it, and free of anything else. */
+export interface ReservedMemory {
+  readonly sid: number;
+  readonly base: number;
+  readonly size: number;
+}
+
 /** What firmware tells a kernel: ACPI tables and the memory map. */
 export interface Firmware {
+  /** Memory a kernel may use. */
   readonly ram: readonly PhysRange[];
   /** Buses that have devices, ascending. */
   readonly buses: readonly number[];
@@ -55,6 +68,8 @@ export interface Firmware {
   readonly smmus: readonly IommuNode[];
   /** IVRS: AMD IOMMUs. A device's DeviceID is its source id. */
   readonly ivhds: readonly IommuNode[];
+  /** DMAR's RMRRs, IORT's RMRs, or IVRS's IVMDs. */
+  readonly rmrrs: readonly ReservedMemory[];
 }
 
 const node = (unit: { regBase: number }): IommuNode => ({
@@ -76,6 +91,15 @@ function memoryMap(size: number): PhysRange[] {
   const ranges = [{ start: 0, size: 0xa0000 }, { start: 0x100000, size: low - 0x100000 }];
   if (size > low) ranges.push({ start: 4 * GiB, size: size - low });
   return ranges;
+}
+
+/** What is left of ranges when a piece is taken out. */
+function without(ranges: readonly PhysRange[], { base, size }: ReservedMemory): PhysRange[] {
+  return ranges.flatMap(({ start, size: bytes }) => {
+    const before = { start, size: Math.min(bytes, base - start) };
+    const after = Math.max(start, base + size);
+    return [before, { start: after, size: start + bytes - after }].filter((r) => r.size > 0);
+  });
 }
 
 /**
@@ -124,13 +148,26 @@ export class Machine {
       this.functions.push(made);
       this.pci.plug(made);
     });
+    const rmrrs = spec.devices.flatMap(({ bdf, rmrr }) =>
+      rmrr === undefined ? [] : [{ sid: parseBdf(bdf) ?? 0, ...rmrr }]
+    );
+    for (const { base, size } of rmrrs) this.#checkReserved(base, size);
     this.firmware = {
-      ram: this.memory.ranges,
+      ram: rmrrs.reduce(without, this.memory.ranges as PhysRange[]),
       buses: [...buses].sort((a, b) => a - b),
       drhds: this.units.map(node),
       smmus: this.smmus.map(node),
       ivhds: this.amdvis.map(node),
+      rmrrs,
     };
+  }
+
+  #checkReserved(base: number, size: number): void {
+    const inside = this.memory.ranges.some((r) =>
+      base >= r.start && base + size <= r.start + r.size
+    );
+    const pages = base % PAGE_SIZE === 0 && size % PAGE_SIZE === 0 && size > 0;
+    assert(inside && pages, "reserved memory is whole pages of one range of RAM");
   }
 
   /** The IOMMU the profile asks for: every device's DMA goes through it. */

@@ -192,7 +192,7 @@ export class Timeline {
 
   /** The actions without a time, one after the other. */
   *#sequence(): Script {
-    yield () => this.platform.kernel.ready;
+    yield () => this.platform.settled;
     for (const [index, action] of this.#plan.entries()) {
       if (action.at !== undefined) continue;
       const result = this.#resultOf(index);

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { EBUSY, EINVAL, ENOENT } from "../uapi/errno.ts";
+import { EBUSY, EINVAL, EIO, ENOENT } from "../uapi/errno.ts";
 import { KEXEC_FILE_UNLOAD, LINUX_REBOOT_CMD_KEXEC, O_WRONLY } from "../uapi/sys.ts";
 import { requestAbort } from "../platform/live_update.ts";
 import type { Platform } from "../platform/platform.ts";
@@ -102,7 +102,9 @@ export const UPDATE_OPERATIONS = [
       const before = platform.kernel;
       const rc = platform.shell().reboot(LINUX_REBOOT_CMD_KEXEC);
       if (rc < 0) return answered(rc);
-      yield () => platform.kernel !== before && platform.kernel.ready;
+      yield () => before.panicked !== undefined || (platform.kernel !== before && platform.settled);
+      const panic = before.panicked ?? platform.kernel.panicked;
+      if (panic !== undefined) return { errno: EIO, detail: `kernel panic: ${panic}` };
       platform.booted();
       return OK;
     },

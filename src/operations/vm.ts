@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { EBUSY, ENODEV } from "../uapi/errno.ts";
+import { EBUSY, EIO, ENODEV } from "../uapi/errno.ts";
 import type { Script } from "../platform/director.ts";
 import { OK, operation, type Outcome, type Session } from "./types.ts";
 
@@ -29,7 +29,8 @@ export const VM_OPERATIONS = [
     args: z.strictObject({ vm: z.string().optional().describe("id of a VM; all when left out") }),
     refers,
     *run({ platform }, { vm: id }) {
-      yield () => platform.kernel.ready;
+      yield () => platform.settled;
+      if (platform.kernel.panicked !== undefined) return { errno: EIO, detail: "no kernel runs" };
       const vms = platform.spec.vms.filter((v) =>
         (id === undefined || v.id === id) && !platform.runs(v.id)
       );

@@ -1,6 +1,6 @@
 import { ms } from "../base/units.ts";
 import { ENOENT, errnoName } from "../uapi/errno.ts";
-import { KEXEC_FILE_UNLOAD, LINUX_REBOOT_CMD_KEXEC, O_WRONLY } from "../uapi/sys.ts";
+import { KEXEC_FILE_UNLOAD, LINUX_REBOOT_CMD_KEXEC, O_WRONLY, TaskKilled } from "../uapi/sys.ts";
 import type { Script } from "./director.ts";
 import type { Platform } from "./platform.ts";
 import { noCosts, UpdateBooks, type UpdateCosts } from "./update_costs.ts";
@@ -87,7 +87,7 @@ export function* liveUpdate(platform: Platform, image: string, hold?: Phase): Sc
 
   enter("prepare");
   yield* tell(platform, "prepare", ["prepared", "refused"]);
-  const refused = refusal(platform) || prepareKernel(platform, update);
+  const refused = refusal(platform) || orKilled(() => prepareKernel(platform, update));
   if (refused !== "") return yield* abort(platform, update, refused);
   yield STEP;
   if (hold === "prepare") yield* holdUntilTold(platform, update);
@@ -105,10 +105,13 @@ export function* liveUpdate(platform: Platform, image: string, hold?: Phase): Sc
   const before = platform.kernel;
   const rc = platform.shell().reboot(LINUX_REBOOT_CMD_KEXEC);
   if (rc < 0) return yield* abort(platform, update, `reboot: ${errnoName(rc)}`);
-  yield () => platform.kernel !== before;
+  yield () => platform.kernel !== before || before.panicked !== undefined;
+  if (before.panicked !== undefined) return giveUp(platform, update, before.panicked);
 
   enter("boot");
-  yield () => platform.kernel.ready;
+  yield () => platform.settled;
+  const { panicked } = platform.kernel;
+  if (panicked !== undefined) return giveUp(platform, update, panicked);
 
   enter("restore");
   platform.booted();
@@ -168,14 +171,36 @@ function prepareKernel(platform: Platform, update: UpdateRecord): string {
   return rc < 0 ? `kexec_file_load: ${errnoName(rc)}` : "";
 }
 
+/** What a tool answers, or why the kernel never let it. */
+function orKilled(tool: () => string): string {
+  try {
+    return tool();
+  } catch (error) {
+    if (!(error instanceof TaskKilled)) throw error;
+    return error.message;
+  }
+}
+
+/** A kernel has stopped for good: there is nobody left to go on with, or to go back to. */
+function giveUp(platform: Platform, update: UpdateRecord, panic: string): void {
+  update.outcome = "failed";
+  update.reason = `kernel panic: ${panic}`;
+  update.endedAt = platform.now;
+  platform.checkAfter(update.phase);
+  platform.note(`live update: failed (${update.reason})`);
+}
+
 /** Undoes what was done so far: kernel unloaded, KHO off, guests on. */
 function* abort(platform: Platform, update: UpdateRecord, reason: string): Script {
   update.reason = reason;
   platform.note(`live update: aborting (${reason})`);
-  const sys = platform.shell();
-  sys.kexecFileLoad("", KEXEC_FILE_UNLOAD);
-  const active = sys.open("/sys/kernel/kho/active", O_WRONLY);
-  if (active >= 0) sys.write(active, new TextEncoder().encode("0"));
+  orKilled(() => {
+    const sys = platform.shell();
+    sys.kexecFileLoad("", KEXEC_FILE_UNLOAD);
+    const active = sys.open("/sys/kernel/kho/active", O_WRONLY);
+    if (active >= 0) sys.write(active, new TextEncoder().encode("0"));
+    return "";
+  });
   platform.beforeResume();
   yield* tell(platform, "forget", ["running"]);
   platform.resumed(update);

@@ -86,6 +86,11 @@ export class Platform {
     return this.updates[this.updates.length - 1];
   }
 
+  /** The kernel runs programs, or never will. */
+  get settled(): boolean {
+    return this.kernel.ready || this.kernel.panicked !== undefined;
+  }
+
   get updating(): boolean {
     return this.update?.outcome === "running";
   }
@@ -124,6 +129,7 @@ export class Platform {
   #kernelLine(line: LogLine): void {
     const { time, level, text, boot } = line;
     this.events.push({ time, source: "kernel", level, text, boot });
+    if (line.splat) this.health.splat(this.#nextImage.name, text);
   }
 
   #add(source: EventLine["source"], level: EventLine["level"], text: string): void {

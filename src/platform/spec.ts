@@ -35,6 +35,8 @@ export function commandLine(spec: PlatformSpec, vfioIds: readonly string[]): str
   const words = smmu !== undefined
     ? ["console=ttyAMA0", "iommu.passthrough=0"]
     : ["console=ttyS0", amdvi !== undefined ? "amd_iommu=on" : "intel_iommu=on"];
+  // The units of these machines do not remap interrupts; without it no device could be bound.
+  if (smmu === undefined) words.push("iommufd.allow_unsafe_interrupts=1");
   if (spec.guestmemfs > 0) words.push(`guestmemfs=${spec.guestmemfs / MiB}M`);
   if (spec.khoScratch > 0) words.push(`kho_scratch=${spec.khoScratch / MiB}M`);
   if (vfioIds.length > 0) words.push(`vfio-pci.ids=${vfioIds.join(",")}`);

@@ -7,6 +7,7 @@ import type { Names } from "../operations/types.ts";
 import { layOut } from "../userspace/guest/layout.ts";
 import { BAR_WINDOW, RAM_BASES } from "../userspace/vmm/config.ts";
 import { didYouMean, UsageError } from "./errors.ts";
+import { reservedComplaint } from "./firmware.ts";
 import { imageComplaint } from "./image_name.ts";
 import { NIC_PASID_BITS, type Scenario, scenarioSchema } from "./schema.ts";
 import { parseYaml, type YamlDocument } from "./yaml.ts";
@@ -199,6 +200,10 @@ function checkMachine(scenario: Scenario, document: YamlDocument, file: string):
     const able = PROFILES.filter((p) => p.vtd?.scalable).map((p) => p.name);
     fail(`${profile?.name} has no PASIDs, ${oneOf(able)} has`, ["machine", "devices", i, "pasid"]);
   });
+  const reserved = reservedComplaint(scenario.machine);
+  if (reserved !== undefined) {
+    fail(reserved.message, ["machine", "devices", reserved.device, "rmrr"]);
+  }
   const owners = new Map<string, string>();
   const ids = devices.map((d) => d.id);
   let guests = 0;

@@ -24,10 +24,16 @@ const pace = duration.refine((ns) => ns >= 1000, { message: "expected at least 1
 /** Bits of the PASIDs of a card that is given one. */
 export const NIC_PASID_BITS = 15;
 
+const rmrr = z.strictObject({
+  base: pages.describe("where it begins"),
+  size: pages,
+}).describe("memory that firmware lets the device use for itself, mapped 1:1").optional();
+
 const nic = z.strictObject({
   id,
   model: z.literal("nic"),
   bdf,
+  rmrr,
   interval: pace.describe("time between two packets on the wire").prefault("200us"),
   packet: sizeOf(4, "4B").refine((n) => n >= 64 && n <= 2048, {
     message: "expected 64B to 2048B",
@@ -40,6 +46,7 @@ const nvme = z.strictObject({
   id,
   model: z.literal("nvme"),
   bdf,
+  rmrr,
   latency: pace.describe("service time of a command").prefault("2ms"),
 });
 

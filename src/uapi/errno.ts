@@ -1,6 +1,7 @@
 /** Linux errno numbers (include/uapi/asm-generic/errno*.h). Syscalls answer their negatives. */
 export const EPERM = 1;
 export const ENOENT = 2;
+export const EINTR = 4;
 export const EIO = 5;
 export const E2BIG = 7;
 export const EBADF = 9;
@@ -18,6 +19,7 @@ export const EINVAL = 22;
 export const ENOTTY = 25;
 export const EFBIG = 27;
 export const ENOSPC = 28;
+export const ESPIPE = 29;
 export const EROFS = 30;
 export const EDEADLOCK = 35;
 export const ENAMETOOLONG = 36;
@@ -30,6 +32,7 @@ export const EADDRINUSE = 98;
 const NAMES: ReadonlyMap<number, string> = new Map([
   [EPERM, "EPERM"],
   [ENOENT, "ENOENT"],
+  [EINTR, "EINTR"],
   [EIO, "EIO"],
   [E2BIG, "E2BIG"],
   [EBADF, "EBADF"],
@@ -47,6 +50,7 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   [ENOTTY, "ENOTTY"],
   [EFBIG, "EFBIG"],
   [ENOSPC, "ENOSPC"],
+  [ESPIPE, "ESPIPE"],
   [EROFS, "EROFS"],
   [EDEADLOCK, "EDEADLOCK"],
   [ENAMETOOLONG, "ENAMETOOLONG"],

@@ -126,6 +126,11 @@ export interface Sys {
 /** A program: yields the nanoseconds it wants to sleep; its return value is the exit status. */
 export type Program = (sys: Sys) => Generator<number, number, void>;
 
+/** A task did not come back from a system call: the kernel killed it, or has stopped altogether. */
+export class TaskKilled extends Error {
+  override name = "TaskKilled";
+}
+
 /** Thrown into a program that touches memory it has not mapped. */
 export class SegmentationFault extends Error {
   override name = "SegmentationFault";

@@ -74,6 +74,19 @@ const WRONG: [what: string, from: string | RegExp, to: string, expected: string]
     '9:26: memory: found "33MiB", expected a size that is a multiple of 2MiB',
   ],
   [
+    "memory that firmware reserves where there is none",
+    'bdf: "3a:00.0" }',
+    'bdf: "3a:00.0", rmrr: { base: 1MiB, size: 4KiB } }',
+    "7:53: firmware reserves memory between 2 MiB and 512 MiB",
+  ],
+  [
+    "memory that firmware reserves twice",
+    'bdf: "3a:00.0" }',
+    'bdf: "3a:00.0", rmrr: { base: 64MiB, size: 8KiB } }\n' +
+    '    - { id: nvme0, model: nvme, bdf: "3b:00.0", rmrr: { base: 65540KiB, size: 4KiB } }',
+    "8:55: nic0 and nvme0 have the same memory",
+  ],
+  [
     "a size without a unit",
     "32MiB",
     "32",

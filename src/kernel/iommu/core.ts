@@ -1,8 +1,11 @@
 import { assert } from "../../base/assert.ts";
+import { PAGE_SIZE } from "../../base/units.ts";
 import * as E from "../../uapi/errno.ts";
+import { IOMMU_READ, IOMMU_WRITE } from "../../uapi/iommufd.ts";
 import type { Kernel } from "../kernel.ts";
 import type { PciDev } from "../pci/pci.ts";
 import { type IommuDomain, PagingDomain } from "./domain.ts";
+import { isDirect } from "./reserved.ts";
 
 /** What a domain is to be able to do. */
 export interface PagingOptions {
@@ -36,6 +39,12 @@ export interface Restored {
   readonly pasids: ReadonlyMap<number, PagingDomain>;
 }
 
+/**
+ * What a device may ask of its IOMMU: that its DMA is coherent with the CPU's caches, and that no
+ * device can send another's interrupts (FACTS 1.5).
+ */
+export type IommuCap = "cache-coherency" | "isolated-msi";
+
 /** What an IOMMU driver does for the core. */
 export interface IommuOps {
   readonly name: string;
@@ -43,6 +52,7 @@ export interface IommuOps {
   covers(dev: PciDev): boolean;
   allocPaging(dev: PciDev, options: PagingOptions): PagingDomain | number;
   hwInfo(dev: PciDev): HwInfo;
+  capable(dev: PciDev, cap: IommuCap): boolean;
   reservedRegions(dev: PciDev): readonly ReservedRegion[];
   readonly blocking: IommuDomain;
   /** Puts the domain into hardware for the device. */
@@ -111,7 +121,7 @@ export class IommuGroup {
       group.#ownerCount = 1;
       return group;
     }
-    const domain = ops.allocPaging(dev, {});
+    const domain = makeDefault(dev, ops);
     if (typeof domain === "number") return domain;
     const rc = ops.attach(domain, dev);
     if (rc < 0) {
@@ -119,6 +129,11 @@ export class IommuGroup {
       return rc;
     }
     return new IommuGroup(id, dev, ops, domain, domain);
+  }
+
+  /** Firmware counts on a mapping of the device: it must never be without. */
+  get #requiresDirect(): boolean {
+    return this.ops.reservedRegions(this.dev).some(({ kind }) => kind === "direct");
   }
 
   get domain(): IommuDomain {
@@ -148,7 +163,7 @@ export class IommuGroup {
 
   /**
    * A user takes the DMA of the group (FACTS 1.5). EPERM: somebody else has it. EBUSY: a domain
-   * is attached. The group is blocked from here on, unless `owner` is the heir of a held group:
+   * is attached. EINVAL: firmware does not let the device be blocked. The group is blocked from here on, unless `owner` is the heir of a held group:
    * then the device simply goes on with the domain it has.
    */
   claim(owner: unknown, isHeir: (domain: PagingDomain) => boolean): number {
@@ -246,17 +261,41 @@ export class IommuGroup {
   /** A formerly held group makes its default domain when it first needs one. */
   #default(): IommuDomain {
     if (this.#defaultDomain === undefined) {
-      const made = this.ops.allocPaging(this.dev, {});
+      const made = makeDefault(this.dev, this.ops);
       this.#defaultDomain = typeof made === "number" ? this.ops.blocking : made;
     }
     return this.#defaultDomain;
   }
 
   #set(domain: IommuDomain): number {
+    if (domain.type === "blocking" && this.#requiresDirect) {
+      this.dev.pci.kernel.dmesg.warn(
+        `pci ${this.dev.name}: Firmware has requested this device have a 1:1 IOMMU mapping, ` +
+          "rejecting configuring the device without a 1:1 mapping",
+      );
+      return -E.EINVAL;
+    }
     const rc = this.ops.attach(domain, this.dev);
     if (rc === 0) this.#domain = domain;
     return rc;
   }
+}
+
+/**
+ * A default domain, which maps what firmware wants mapped before anything is attached (FACTS 3.6).
+ * ENOMEM and the like.
+ */
+function makeDefault(dev: PciDev, ops: IommuOps): PagingDomain | number {
+  const domain = ops.allocPaging(dev, {});
+  if (typeof domain === "number") return domain;
+  for (const { start, last } of ops.reservedRegions(dev).filter(isDirect)) {
+    const page = Number(start) / PAGE_SIZE, count = Number(last - start + 1n) / PAGE_SIZE;
+    const rc = domain.map(page, page, count, IOMMU_READ | IOMMU_WRITE);
+    if (rc === 0) continue;
+    domain.free();
+    return rc;
+  }
+  return domain;
 }
 
 /** The IOMMU core of one boot: drivers and groups. */

@@ -1,6 +1,6 @@
 import * as E from "../../uapi/errno.ts";
 import * as U from "../../uapi/iommufd.ts";
-import { Account } from "./accounting.ts";
+import type { Account } from "./accounting.ts";
 import { Ioas } from "./ioas.ts";
 import type { Ucmd } from "./ioctls.ts";
 import type { IoptPages } from "./pages.ts";
@@ -20,8 +20,8 @@ export function ioasChangeProcess({ task, ctx, payload }: Ucmd): number {
   if ([...all].some((pages) => pages.source.kind !== "file")) return -E.EINVAL;
   const moved: [IoptPages, Account][] = [];
   for (const pages of all) {
-    if (pages.account === undefined || pages.account.task === task) continue;
-    const account = Account.of(task, ctx.chargesProcess);
+    const account = pages.account?.movedTo(task);
+    if (account === undefined) continue;
     const rc = account.charge(pages.pinned);
     if (rc < 0) {
       for (const [done, charged] of moved) charged.uncharge(done.pinned);

@@ -8,7 +8,7 @@ import { IommufdDevice } from "./device.ts";
 import { containerIoctl, containerValue } from "../vfio/container.ts";
 import { HwptPaging } from "./hwpt.ts";
 import type { Ioas } from "./ioas.ts";
-import { IOCTLS } from "./ioctls.ts";
+import { IOCTLS, type Ucmd } from "./ioctls.ts";
 import { ObjectTable } from "./objects.ts";
 
 /** One open /dev/iommu, or /dev/vfio/vfio, which is the same thing. Devices bound to it hold it beyond the life of the descriptor. */
@@ -39,9 +39,12 @@ export class IommufdCtx extends OpenFile {
     if (size > payload.length) return -EFAULT;
     // A newer program may know more fields; it must not use them.
     if (payload.subarray(row.struct.size, size).some((byte) => byte !== 0)) return -E2BIG;
-    const rc = row.run({ task, ctx: this, payload: payload.subarray(0, size) });
-    // What was done stays done: a program that cannot take the reply has to find out by itself.
-    return rc >= 0 && fails(this.kernel.chooser, "copyToUser") ? -EFAULT : rc;
+    const ucmd: Ucmd = { task, ctx: this, payload: payload.subarray(0, size) };
+    const rc = row.run(ucmd);
+    if (rc < 0 || !fails(this.kernel.chooser, "copyToUser")) return rc;
+    // Nobody would know the id of a new object. Whatever else was done stays done.
+    ucmd.abort?.();
+    return -EFAULT;
   }
 
   override ioctlValue(_task: Task, command: number, value: number): number {
@@ -99,7 +102,7 @@ export class IommufdCtx extends OpenFile {
     }
     const leaked = this.objects.destroyAll();
     if (leaked.length > 0) {
-      this.kernel.dmesg.warn(`WARNING: iommufd: ${leaked.length} objects left at close`);
+      this.kernel.dmesg.splat(`WARNING: iommufd: ${leaked.length} objects left at close`);
     }
     this.kernel.iommufd.forget(this);
   }

@@ -77,6 +77,12 @@ export class IommufdDevice extends IommufdObject {
       if (rc !== -E.EINVAL) return rc;
     }
     if (this.ctx.immutable) return -E.EBUSY;
+    if (pasid === NO_PASID && this.hwpt === undefined) {
+      // A first attach reserves before the new tables are filled, a replace after (FACTS 1.5).
+      const rc = this.#reserve(target);
+      if (rc < 0) return rc;
+      target.iopt.space.release(this);
+    }
     const flags = pasid === NO_PASID ? 0 : IOMMU_HWPT_ALLOC_PASID;
     const hwpt = makeHwpt(this.ctx, target, this, { auto: true, flags });
     if (typeof hwpt === "number") return hwpt;
@@ -110,7 +116,7 @@ export class IommufdDevice extends IommufdObject {
     else this.#pasids.set(pasid, hwpt);
     if (old !== undefined) {
       if (reserves) old.ioas.iopt.space.release(this);
-      this.#letGo(old);
+      this.#letGo(pasid, old);
     }
     return 0;
   }
@@ -168,7 +174,7 @@ export class IommufdDevice extends IommufdObject {
     this.group.detach();
     this.hwpt = undefined;
     hwpt.ioas.iopt.space.release(this);
-    this.#letGo(hwpt);
+    this.#letGo(NO_PASID, hwpt);
   }
 
   /** Requests with this PASID lead nowhere from here on. Harmless when nothing is attached. */
@@ -177,7 +183,7 @@ export class IommufdDevice extends IommufdObject {
     if (hwpt === undefined) return;
     this.group.detachPasid(pasid);
     this.#pasids.delete(pasid);
-    this.#letGo(hwpt);
+    this.#letGo(pasid, hwpt);
   }
 
   detachAll(): void {
@@ -185,15 +191,20 @@ export class IommufdDevice extends IommufdObject {
     this.detach();
   }
 
-  #letGo(hwpt: HwptPaging): void {
+  #letGo(pasid: number, hwpt: HwptPaging): void {
+    hwpt.fault?.refuse(hwpt, this.id, pasid === NO_PASID ? undefined : pasid);
     hwpt.users--;
     if (hwpt.auto && hwpt.users === 1) this.ctx.objects.remove(hwpt.id);
   }
 }
 
+/** Module parameter: a device may be bound although others could send its interrupts. */
+const UNSAFE = "iommufd.allow_unsafe_interrupts";
+
 /**
- * Binds a device: its group's DMA is claimed for the context. ENODEV without a group; EPERM and
- * EBUSY from {@link IommuGroup.claim}. The heir of a held device is the context that has every HWPT
+ * Binds a device: its group's DMA is claimed for the context. EINVAL for an IOMMU whose accesses are
+ * not coherent; ENODEV without a group; EPERM where the platform does not isolate interrupts, unless
+ * {@link UNSAFE} is set; then what {@link IommuGroup.claim} answers (FACTS 1.5). The heir of a held device is the context that has every HWPT
  * it runs on; it gets the device under the object id it had, attached as it was.
  */
 export function bindDevice(
@@ -203,6 +214,14 @@ export function bindDevice(
 ): IommufdDevice | number {
   const group = dev.group;
   if (group === undefined) return -E.ENODEV;
+  if (!group.ops.capable(dev, "cache-coherency")) return -E.EINVAL;
+  if (!group.ops.capable(dev, "isolated-msi") && !ctx.kernel.isSet(UNSAFE)) {
+    ctx.kernel.dmesg.warn(
+      `iommufd ${dev.name}: MSI interrupts are not secure, they cannot be isolated by the ` +
+        `platform; ${UNSAFE} would override this`,
+    );
+    return -E.EPERM;
+  }
   const { held } = group;
   const rc = group.claim(ctx, (domain) => ctx.isHeirOf(domain));
   if (rc < 0) return rc;

@@ -16,6 +16,11 @@ export interface Piece {
   readonly length: bigint;
 }
 
+/** It would end behind the last address or file offset there is. */
+function endsNowhere({ pages, startByte, length }: Piece): boolean {
+  return pages.uptr + BigInt(startByte) + length > U64_MAX;
+}
+
 /** Kernel code that may hold pages of an IOAS, as UNMAP sees it. */
 export interface Accessor {
   /** True where it takes pages for longer than a call: it wants whole ones. */
@@ -81,6 +86,7 @@ export class IoPageTable {
   ): bigint | number {
     const length = pieces.reduce((sum, piece) => sum + piece.length, 0n);
     if (length === 0n || length > U64_MAX - PAGE) return -E.EINVAL;
+    if (pieces.some(endsNowhere)) return -E.EOVERFLOW;
     if (length % this.alignment !== 0n) return -E.EINVAL;
     let start = iova;
     if (fixed) {

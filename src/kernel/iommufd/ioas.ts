@@ -30,11 +30,14 @@ export function getIoas(ctx: IommufdCtx, id: number): Ioas | undefined {
 }
 
 /** IOMMU_IOAS_ALLOC: flags must be 0, EOPNOTSUPP. */
-export function ioasAlloc({ ctx, payload }: Ucmd): number {
+export function ioasAlloc(ucmd: Ucmd): number {
+  const { ctx, payload } = ucmd;
   const cmd = U.iommu_ioas_alloc.decode(payload);
   if (cmd.flags !== 0) return -E.EOPNOTSUPP;
   if (ctx.immutable) return -E.EBUSY;
-  cmd.out_ioas_id = ctx.objects.add(new Ioas()).id;
+  const { id } = ctx.objects.add(new Ioas());
+  ucmd.abort = () => ctx.objects.remove(id);
+  cmd.out_ioas_id = id;
   U.iommu_ioas_alloc.update(payload, cmd);
   return 0;
 }
@@ -169,6 +172,9 @@ export function ioasUnmap({ ctx, payload }: Ucmd): number {
   const all = cmd.iova === 0n && cmd.length === U.U64_MAX;
   if (!all && (cmd.iova === U.U64_MAX || cmd.length === U.U64_MAX)) return -E.EOVERFLOW;
   const bytes = all ? ioas.iopt.unmapAll() : unmapRange(ioas.iopt, cmd.iova, cmd.length);
+  if (bytes === -E.EDEADLOCK) {
+    ctx.kernel.dmesg.warn("WARNING: iommufd: an access does not let go of what is to be unmapped");
+  }
   if (typeof bytes === "number") return bytes;
   cmd.length = bytes;
   U.iommu_ioas_unmap.update(payload, cmd);

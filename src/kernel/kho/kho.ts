@@ -128,9 +128,12 @@ export class Kho {
     const { chooser } = this.kernel;
     const taken: Region[] = [];
     for (const { start, end } of [mem].flat().map(A.pageBounds)) {
-      const bad = fails(chooser, "khoClaim", by) ? start : this.#notPreserved(start, end);
+      const failed = fails(chooser, "khoClaim", by);
+      const bad = failed ? start : this.#notPreserved(start, end);
       if (bad !== undefined) {
-        this.kernel.dmesg.warn(`WARNING: kho_claim_mem: ${hex(bad)} is not preserved memory`);
+        const text = `WARNING: kho_claim_mem: ${hex(bad)} is not preserved memory`;
+        if (failed) this.kernel.dmesg.warn(text);
+        else this.kernel.dmesg.splat(text);
         for (const r of taken) this.#mark(r, FrameUse.preserved);
         return false;
       }

@@ -3,6 +3,7 @@ import type { EventQueue } from "../../base/event_queue.ts";
 import type { Message, Program, Sys } from "../../uapi/sys.ts";
 import type { Dmesg } from "../dmesg.ts";
 import { fails } from "../fault_points.ts";
+import { Oops } from "../oops.ts";
 import { Task } from "./task.ts";
 import { Credentials, UserTable } from "./user.ts";
 
@@ -95,6 +96,11 @@ export class Scheduler {
     try {
       step = r.body.next();
     } catch (error) {
+      if (error instanceof Oops) {
+        this.#running = this.#running.filter((x) => x !== r);
+        this.oops(r.task, error);
+        return;
+      }
       const status = error instanceof Error ? DEATHS[error.name] : undefined;
       // Anything else is no program's doing but a bug here.
       if (status === undefined) throw error;
@@ -113,7 +119,22 @@ export class Scheduler {
 
   #finish(r: Running, status: number): void {
     this.#running = this.#running.filter((x) => x !== r);
-    r.task.exit(status);
+    this.#exit(r.task, status);
+  }
+
+  /** The kernel went wrong in a task's name: it is killed where it stands (SIGKILL). */
+  oops(task: Task, error: Oops): void {
+    this.dmesg.splat(error.message, `RIP: ${error.at}`, `Comm: ${task.comm} PID: ${task.pid}`);
+    this.#exit(task, 137);
+  }
+
+  #exit(task: Task, status: number): void {
+    try {
+      task.exit(status);
+    } catch (error) {
+      if (!(error instanceof Oops)) throw error;
+      this.dmesg.splat(error.message, `RIP: ${error.at}`, "Fixing recursive fault");
+    }
     this.onExit();
   }
 }

@@ -259,7 +259,7 @@ export class Guestmemfs implements FsDir {
   unpin(handle: number): void {
     const inode = this.sb.inode(handle);
     inode.pins--;
-    if (inode.pins < 0) this.kernel.dmesg.warn(`WARNING: guestmemfs: negative pins on ${handle}`);
+    if (inode.pins < 0) this.kernel.dmesg.splat(`WARNING: guestmemfs: negative pins on ${handle}`);
     this.settle();
   }
 }

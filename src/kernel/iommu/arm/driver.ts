@@ -7,8 +7,16 @@ import {
 import * as R from "../../../uapi/smmuv3_regs.ts";
 import type { Kernel } from "../../kernel.ts";
 import type { PciDev } from "../../pci/pci.ts";
-import type { HwInfo, IommuDriver, PagingOptions, ReservedRegion, Restored } from "../core.ts";
+import type {
+  HwInfo,
+  IommuCap,
+  IommuDriver,
+  PagingOptions,
+  ReservedRegion,
+  Restored,
+} from "../core.ts";
 import type { IommuDomain, PagingDomain } from "../domain.ts";
+import { firmwareRegions } from "../reserved.ts";
 import { SmmuBlockingDomain, SmmuDomain } from "./domain.ts";
 import { abortSte } from "./entries.ts";
 import { SmmuDevice } from "./smmu.ts";
@@ -107,8 +115,14 @@ export class SmmuDriver implements IommuDriver {
     return { type: IOMMU_HW_INFO_TYPE_ARM_SMMUV3, data, capabilities: 0, maxPasidLog2: 0 };
   }
 
-  reservedRegions(_dev: PciDev): ReservedRegion[] {
-    return [{ start: SW_MSI_BASE, last: SW_MSI_BASE + SW_MSI_LENGTH - 1n, kind: "sw-msi" }];
+  /** Interrupts are isolated by the ITS, which knows who sends them. */
+  capable(dev: PciDev, cap: IommuCap): boolean {
+    return cap === "isolated-msi" || (this.#smmuOf(dev)?.coherent ?? false);
+  }
+
+  reservedRegions(dev: PciDev): ReservedRegion[] {
+    const last = SW_MSI_BASE + SW_MSI_LENGTH - 1n;
+    return [{ start: SW_MSI_BASE, last, kind: "sw-msi" }, ...firmwareRegions(dev)];
   }
 
   restored(_dev: PciDev): Restored | undefined {

@@ -24,6 +24,8 @@ export class SmmuDevice {
   /** Level of break-before-make support (FACTS 4.3). */
   readonly bbml: number;
   readonly twoLevelStreams: boolean;
+  /** Its accesses see what is in the CPU's caches. */
+  readonly coherent: boolean;
   streams!: StreamTable;
   commands!: CommandQueue;
   events!: EventReader;
@@ -34,6 +36,7 @@ export class SmmuDevice {
   constructor(readonly kernel: Kernel, readonly index: number, readonly regBase: number) {
     const idr0 = this.read(R.SMMU_IDR0), idr3 = this.read(R.SMMU_IDR3);
     this.streamBits = this.read(R.SMMU_IDR1) & R.IDR1_SIDSIZE_MASK;
+    this.coherent = (idr0 & R.IDR0_COHACC) !== 0;
     this.twoLevelStreams = (idr0 & R.IDR0_ST_LEVEL_2) !== 0 && this.streamBits > SPLIT;
     this.addressCode = this.read(R.SMMU_IDR5) & R.IDR5_OAS_MASK;
     this.addressBits = R.SMMU_ADDRESS_BITS[this.addressCode] ?? 32;

@@ -12,8 +12,16 @@ import * as V from "../../../uapi/vtd_regs.ts";
 import type { Kernel } from "../../kernel.ts";
 import { FrameUse } from "../../mm/frames.ts";
 import type { PciDev } from "../../pci/pci.ts";
-import type { HwInfo, IommuDriver, PagingOptions, ReservedRegion, Restored } from "../core.ts";
+import type {
+  HwInfo,
+  IommuCap,
+  IommuDriver,
+  PagingOptions,
+  ReservedRegion,
+  Restored,
+} from "../core.ts";
 import type { IommuDomain, PagingDomain } from "../domain.ts";
+import { firmwareRegions } from "../reserved.ts";
 import { IOMMU_NO_PASID } from "./contexts.ts";
 import { DmarDomain, IntelBlockingDomain } from "./domain.ts";
 import { reportFaults } from "./faults.ts";
@@ -225,9 +233,15 @@ export class IntelDriver implements IommuDriver {
     return { type: IOMMU_HW_INFO_TYPE_INTEL_VTD, data, capabilities, maxPasidLog2 };
   }
 
-  /** The window in which a write is an interrupt (FACTS 3.6). */
-  reservedRegions(_dev: PciDev): ReservedRegion[] {
-    return [{ start: 0xfee00000n, last: 0xfeefffffn, kind: "msi" }];
+  /** Interrupts are isolated by remapping them. */
+  capable(dev: PciDev, cap: IommuCap): boolean {
+    return cap === "cache-coherency" || (this.unitOf(dev.sid)?.remapsInterrupts ?? false);
+  }
+
+  /** The window in which a write is an interrupt, and RMRRs (FACTS 3.6). */
+  reservedRegions(dev: PciDev): ReservedRegion[] {
+    const window: ReservedRegion = { start: 0xfee00000n, last: 0xfeefffffn, kind: "msi" };
+    return [window, ...firmwareRegions(dev)];
   }
 
   restored(dev: PciDev): Restored | undefined {

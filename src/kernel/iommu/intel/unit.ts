@@ -18,6 +18,7 @@ export class IntelUnit {
   readonly iotlbOffset: number;
   /** ECAP.SC: page-table entries may have SNP. */
   readonly snoopControl: boolean;
+  readonly remapsInterrupts: boolean;
   /** What the unit offers beyond legacy mode. */
   readonly features: ScalableFields;
   readonly contexts: Contexts;
@@ -39,6 +40,7 @@ export class IntelUnit {
     const ecap = V.decodeEcap(ecapLow);
     this.iotlbOffset = ecap.iotlbOffset * 16;
     this.snoopControl = ecap.snoopControl;
+    this.remapsInterrupts = ecap.interruptRemapping;
     this.features = decodeScalable(capHigh, ecapLow, ecapHigh);
     this.#queued = ecap.queuedInvalidation;
     this.invalidation = new RegisterInvalidation(this);
