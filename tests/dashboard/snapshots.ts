@@ -1,5 +1,6 @@
 /** Snapshots made by hand, and at random: the view has to draw them all. */
 
+import { noCosts } from "../../src/platform/update_costs.ts";
 import fc from "fast-check";
 import { HEALTH_WORDS } from "../../src/health/words.ts";
 import { BUCKETS } from "../../src/health/meters.ts";
@@ -68,6 +69,7 @@ export function record(
     endedAt: -1,
     reason: "",
     pauses: new Map(),
+    costs: noCosts(),
     fingerprint: "",
     kho: true,
     abortRequested: false,
@@ -220,6 +222,7 @@ const anyUpdate: fc.Arbitrary<UpdateRecord> = fc.record({
   ),
   endedAt: fc.oneof(time, fc.constant(-1)),
   reason: text,
+  costs: fc.constant(noCosts()),
   pauses: fc.array(fc.tuple(
     fc.constantFrom("vm0", "vm1"),
     fc.record({ from: time, to: fc.oneof(time, fc.constant(-1)) }),
