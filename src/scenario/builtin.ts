@@ -6,6 +6,8 @@ import persistedIommufdPasid from "../../scenarios/persisted-iommufd-pasid.yaml"
   type: "text",
 };
 import pinnedFile from "../../scenarios/pinned-file.yaml" with { type: "text" };
+import redrive from "../../scenarios/redrive.yaml" with { type: "text" };
+import redriveReplace from "../../scenarios/redrive-replace.yaml" with { type: "text" };
 import tour from "../../scenarios/tour.yaml" with { type: "text" };
 
 /** The scenarios that come with the program, by name. Imported as text: reading needs nothing. */
@@ -17,4 +19,6 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["pinned-file", pinnedFile],
   ["only-guestmemfs", onlyGuestmemfs],
   ["abort", abort],
+  ["redrive", redrive],
+  ["redrive-replace", redriveReplace],
 ]);

@@ -62,7 +62,7 @@ function mapPreamble(
   if (rc < 0) return rc;
   const ioas = getIoas(ctx, cmd.ioas_id);
   if (ioas === undefined) return -E.ENOENT;
-  return ctx.immutable ? -E.EBUSY : ioas;
+  return ctx.mapsRefused || ioas;
 }
 
 export function iommuProt(flags: number): number {
@@ -84,7 +84,8 @@ function mapSource(
   const writable = (cmd.flags & U.IOMMU_IOAS_MAP_WRITEABLE) !== 0;
   const npages = Number((start % PAGE + cmd.length + PAGE - 1n) / PAGE);
   const account = source.accounted ? Account.of(task, ctx.chargesProcess) : undefined;
-  const pages = new IoptPages(source, start - start % PAGE, npages, writable, account).get();
+  const { costs } = ctx.kernel;
+  const pages = new IoptPages(source, start - start % PAGE, npages, writable, account, costs).get();
   const fixed = (cmd.flags & U.IOMMU_IOAS_MAP_FIXED_IOVA) !== 0;
   const piece = { pages, startByte: Number(start % PAGE), length: cmd.length };
   const iova = ioas.iopt.map([piece], cmd.iova, iommuProt(cmd.flags), fixed);
@@ -105,6 +106,8 @@ export function mapUser(
   cmd: { flags: number; user_va: bigint; length: bigint; iova: bigint },
 ): number {
   const { task, ctx } = caller;
+  // An address means nothing to the next kernel: what is to persist comes by its file.
+  if (ctx.persistentId !== 0 && ctx.kernel.design.mapsFiles) return -E.EINVAL;
   const source = ctx.persistentId !== 0
     ? persistentSource(task, cmd.user_va, cmd.length)
     : new UserSource(task.mm, Number(cmd.user_va - cmd.user_va % PAGE), ctx.kernel.userPages);
@@ -165,7 +168,7 @@ export function ioasUnmap({ ctx, payload }: Ucmd): number {
   const cmd = U.iommu_ioas_unmap.decode(payload);
   const ioas = getIoas(ctx, cmd.ioas_id);
   if (ioas === undefined) return -E.ENOENT;
-  if (ctx.immutable) return -E.EBUSY;
+  if (ctx.mapsRefused !== 0) return ctx.mapsRefused;
   const all = cmd.iova === 0n && cmd.length === U.U64_MAX;
   if (!all && (cmd.iova === U.U64_MAX || cmd.length === U.U64_MAX)) return -E.EOVERFLOW;
   const bytes = all ? ioas.iopt.unmapAll() : unmapRange(ioas.iopt, cmd.iova, cmd.length);
