@@ -76,7 +76,7 @@ interface Sources {
 function restoreObjects(ctx: IommufdCtx, fdt: Fdt, root: number, sources: Sources): number {
   const { kernel } = ctx;
   for (const node of nodes(fdt, fdt.subnode(root, "ioases"))) {
-    const ioas = ctx.objects.addAt(Number(fdt.name(node)), new Ioas());
+    const ioas = ctx.objects.addAt(Number(fdt.name(node)), new Ioas(kernel.dmesg));
     for (const area of nodes(fdt, node)) {
       const rc = restoreArea(ctx, fdt, area, ioas, sources);
       if (rc < 0) return rc;
