@@ -3,6 +3,7 @@ import type { Script } from "../platform/director.ts";
 import { EINTR } from "../uapi/errno.ts";
 import { TaskKilled } from "../uapi/sys.ts";
 import { FILE_OPERATIONS } from "./files.ts";
+import { HANDOVER_OPERATIONS } from "./handover.ts";
 import { IOMMUFD_OPERATIONS } from "./iommufd.ts";
 import { OK, type Operation, operation, type Outcome } from "./types.ts";
 import { UPDATE_OPERATIONS } from "./update.ts";
@@ -39,6 +40,7 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     ...UPDATE_OPERATIONS,
     ...FILE_OPERATIONS,
     ...IOMMUFD_OPERATIONS,
+    ...HANDOVER_OPERATIONS,
   ].map((o) => [o.name, { ...o, run: (session, args) => survived(o.run(session, args)) }]),
 );
 

@@ -7,6 +7,7 @@ import {
 } from "../../../uapi/smmuv3_tables.ts";
 import type { Kernel } from "../../kernel.ts";
 import { FrameUse } from "../../mm/frames.ts";
+import type { Radix } from "../compare.ts";
 import { IommuDomain, PagingDomain } from "../domain.ts";
 import type { Entry } from "./entry_update.ts";
 import { stage2Ste } from "./entries.ts";
@@ -60,6 +61,10 @@ export class SmmuDomain extends PagingDomain {
       return -ENOMEM;
     }
     return new SmmuDomain(kernel, smmu, vmid, root, pages);
+  }
+
+  override get radix(): Radix {
+    return this.table.radix;
   }
 
   get pgd(): number {

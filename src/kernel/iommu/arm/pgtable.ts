@@ -14,6 +14,7 @@ const S2AP_SHIFT = 6;
 const FORMAT: RadixFormat = {
   present: PTE_VALID,
   permission: 3 << S2AP_SHIFT,
+  size: PTE_TABLE,
   high: 0xffff,
   leadsOn: (low, level) => leadsOn(low, LAST + 1 - level),
 };

@@ -2,6 +2,7 @@ import { GiB, MiB, PAGE_SIZE } from "../../../base/units.ts";
 import { EINVAL } from "../../../uapi/errno.ts";
 import { agawToLevels, agawToWidth, DMA_PTE_SNP } from "../../../uapi/vtd_regs.ts";
 import type { Kernel } from "../../kernel.ts";
+import type { Radix } from "../compare.ts";
 import { type DirtyTracking, IommuDomain, PagingDomain } from "../domain.ts";
 import type { Target } from "./contexts.ts";
 import { DirtyBits } from "./dirty.ts";
@@ -58,6 +59,10 @@ export class DmarDomain extends PagingDomain {
       pgd,
     );
     if (dirty) this.dirty = this.#dirtyTracking();
+  }
+
+  override get radix(): Radix {
+    return this.table.radix;
   }
 
   get did(): number {
