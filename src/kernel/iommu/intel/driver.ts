@@ -25,7 +25,7 @@ import { firmwareRegions } from "../reserved.ts";
 import { IOMMU_NO_PASID } from "./contexts.ts";
 import { DmarDomain, IntelBlockingDomain } from "./domain.ts";
 import { reportFaults } from "./faults.ts";
-import { succeed, type Succession } from "./replace.ts";
+import { leave, succeed } from "../succession.ts";
 import { adoptUnit, restoreDomains } from "./restore.ts";
 import { intelNotify } from "./serialise.ts";
 import { IntelUnit } from "./unit.ts";
@@ -187,7 +187,12 @@ export class IntelDriver implements IommuDriver {
     const domains = this.#domainsOf(dev.sid);
     const old = domains.get(pasid);
     const how = domain !== undefined && old?.inherited === true
-      ? succeed(old, domain, requester, dev.name)
+      ? succeed(old, domain, {
+        name: dev.name,
+        swap: () => unit.contexts.replace(dev.sid, pasid, domain.target),
+        // VT-d knows no rules of break-before-make.
+        sizesStay: false,
+      })
       : undefined;
     if (typeof how === "number") return how;
     old?.detached(requester);
@@ -200,17 +205,8 @@ export class IntelDriver implements IommuDriver {
       domain.attached(requester);
       domains.set(pasid, domain);
     }
-    if (old?.inherited === true) this.#left(old, dev, how);
+    if (old?.inherited === true) leave(old, dev.name, how);
     return 0;
-  }
-
-  /** A requester has left the previous kernel's tables: with the last one they are freed. */
-  #left(old: DmarDomain, dev: PciDev, how: Succession | undefined): void {
-    const { dmesg } = this.kernel;
-    if (how === "other id") {
-      dmesg.warn(`DMAR: ${dev.name}: another DID, its entry was gone for a moment`);
-    } else if (how !== undefined) dmesg.info(`DMAR: ${dev.name}: ${how}, did ${old.did}`);
-    if (old.attachments.length === 0) old.free();
   }
 
   #domainsOf(sid: number): Map<number, DmarDomain> {
