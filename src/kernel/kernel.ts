@@ -70,6 +70,8 @@ export class Kernel {
   /** How this kernel hands DMA over. */
   readonly design: Design;
   readonly scheduler: Scheduler;
+  /** Tasks of shells, those that have nothing open any more included. */
+  readonly shells: Task[] = [];
   /** Memory set aside for guests, bytes. */
   guestRange: { readonly base: number; readonly size: number } | undefined;
   guestmemfs: Guestmemfs | undefined;
@@ -182,6 +184,7 @@ export class Kernel {
    */
   shell(): Syscalls {
     const task = this.scheduler.newTask("sh");
+    this.shells.push(task);
     return new Proxy(new Syscalls(this, task), {
       get: (sys, name) => {
         const value = Reflect.get(sys, name);

@@ -50,6 +50,9 @@ interface RunningVm {
   readonly guest: Guest;
   readonly iommufd: number;
   state: SavedState;
+  /** Guest memory: its file, and where it is mapped. */
+  readonly file: number;
+  readonly ram: number;
   /** What is still to be made of the address space, step by step, while the guest runs already. */
   rest: Generator<undefined, SavedState, void> | undefined;
 }
@@ -106,10 +109,9 @@ function start(sys: Sys, config: VmConfig): RunningVm {
   }
   // Only an address space with the devices on it knows which IOVAs are not for memory.
   const ramBase = placeRam(sys, iommufd, ioas, config.memory);
-  const rc = persistentId > 0
-    ? ioasMapFile(sys, iommufd, ioas, file, config.memory, ramBase)
-    : ioasMap(sys, iommufd, ioas, ram, config.memory, ramBase);
-  must("map guest memory", rc);
+  const { name, memory } = config;
+  const state = { version: 1, name, persistentId, ioas, ...attached, memory, ramBase } as const;
+  must("map guest memory", mapGuest(sys, { iommufd, state, file, ram }));
   const cpu = makeVm(sys, config, ram, ramBase, cdevs);
   for (const cdev of cdevs) enableBusMaster(sys, cdev);
   const nics = config.devices.flatMap((d, i) =>
@@ -123,9 +125,18 @@ function start(sys: Sys, config: VmConfig): RunningVm {
     nics,
     nvmes,
   });
-  const { name, memory } = config;
-  const state = { version: 1, name, persistentId, ioas, ...attached, memory, ramBase } as const;
-  return { guest, iommufd, state, rest: undefined };
+  return { guest, iommufd, state, file, ram, rest: undefined };
+}
+
+/** What mapping guest memory for the devices takes. */
+type GuestMapping = Pick<RunningVm, "iommufd" | "state" | "file" | "ram">;
+
+/** Maps guest memory for the devices, by its file where it is to persist. 0 or a negative errno. */
+function mapGuest(sys: Sys, { iommufd, state, file, ram }: GuestMapping): number {
+  const { persistentId, ioas, memory, ramBase } = state;
+  return persistentId > 0
+    ? ioasMapFile(sys, iommufd, ioas, file, memory, ramBase)
+    : ioasMap(sys, iommufd, ioas, ram, memory, ramBase);
 }
 
 /**
@@ -173,7 +184,7 @@ function restore(sys: Sys, config: VmConfig, saved: SavedState): RunningVm {
   const cpu = makeVm(sys, config, ram, saved.ramBase, devices.map(({ cdev }) => cdev));
   const state = { ...saved, ...attached };
   const rest = empty ? remake(sys, config, state, { file, iommufd, devices }) : undefined;
-  return { guest: Guest.attach(cpu, saved.ramBase), iommufd, state, rest };
+  return { guest: Guest.attach(cpu, saved.ramBase), iommufd, state, file, ram, rest };
 }
 
 /** Makes the address space again as it was, then moves each device over to it. */
@@ -293,6 +304,17 @@ function* serve(
             running = false;
             sys.notify("unmapped");
           }
+          break;
+        case "map":
+          if (mapGuest(sys, vm) < 0) sys.notify("refused");
+          else {
+            running = true;
+            sys.notify("running");
+          }
+          break;
+        case "crash":
+          // Through a null pointer, as programs do.
+          sys.load32(0);
           break;
         case "quit":
           return 0;

@@ -32,18 +32,19 @@ export class DmarDomain extends HeritableDomain {
     did: number,
     pgd: number,
     dirty: boolean,
+    largest = Infinity,
   ) {
     super();
     this.#did = did;
     const width = Math.min(agawToWidth(agaw), unit.cap.mgaw);
     this.lastPage = 2 ** (width - 12) - 1;
-    const { superpages } = unit.cap;
+    const superpages = unit.cap.superpages & (largest < 512 ? 0 : largest < 512 * 512 ? 1 : 3);
     this.pageSizes = PAGE_SIZE | (superpages & 1 && 2 * MiB) | (superpages & 2 && GiB);
     this.table = new DmarPageTable(
       kernel.machine.memory,
       kernel.pages,
       agawToLevels(agaw),
-      unit.cap.superpages,
+      superpages,
       pgd,
     );
     if (dirty) this.dirty = this.#dirtyTracking();

@@ -5,6 +5,7 @@ import {
   iommu_hw_info_vtd,
   IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
   IOMMU_HWPT_ALLOC_NEST_PARENT,
+  IOMMU_HWPT_ALLOC_PAGE_MASK,
   IOMMU_HWPT_ALLOC_PASID,
   IOMMU_HWPT_ALLOC_REPLACE,
 } from "../../../uapi/iommufd.ts";
@@ -25,6 +26,7 @@ import { firmwareRegions } from "../reserved.ts";
 import { IOMMU_NO_PASID } from "./contexts.ts";
 import { DmarDomain, IntelBlockingDomain } from "./domain.ts";
 import { reportFaults } from "./faults.ts";
+import { largestPage } from "../page_limit.ts";
 import { leave, succeed } from "../succession.ts";
 import { adoptUnit, restoreDomains } from "./restore.ts";
 import { intelNotify } from "./serialise.ts";
@@ -135,7 +137,7 @@ export class IntelDriver implements IommuDriver {
     const { persistentId = 0, flags = 0 } = options;
     const unit = this.unitOf(dev.sid);
     if (unit === undefined) return -EINVAL;
-    const known = IOMMU_HWPT_ALLOC_REPLACE | IOMMU_HWPT_ALLOC_PASID |
+    const known = IOMMU_HWPT_ALLOC_REPLACE | IOMMU_HWPT_ALLOC_PAGE_MASK | IOMMU_HWPT_ALLOC_PASID |
       IOMMU_HWPT_ALLOC_DIRTY_TRACKING |
       IOMMU_HWPT_ALLOC_NEST_PARENT;
     if ((flags & ~known) !== 0) return -EOPNOTSUPP;
@@ -149,7 +151,15 @@ export class IntelDriver implements IommuDriver {
       unit.freeDid(did);
       return -ENOMEM;
     }
-    const domain = new DmarDomain(this.kernel, unit, unit.agaw, did, pgd, dirty);
+    const domain = new DmarDomain(
+      this.kernel,
+      unit,
+      unit.agaw,
+      did,
+      pgd,
+      dirty,
+      largestPage(this.kernel, flags),
+    );
     domain.replaces = !this.kernel.design.validates || (flags & IOMMU_HWPT_ALLOC_REPLACE) !== 0;
     if (persistentId !== 0) {
       domain.persistentId = persistentId;
@@ -256,6 +266,12 @@ export class IntelDriver implements IommuDriver {
     return this.#unclaimed.get(id);
   }
 
+  /** Domains in use that go over by device, each once. */
+  toHandOver(): DmarDomain[] {
+    const all = [...this.#attached.values()].flatMap((domains) => [...domains.values()]);
+    return [...new Set(all)].filter((domain) => this.kernel.iommu.goesOver(domain));
+  }
+
   forget(domain: DmarDomain): void {
     if (domain.persistentId === 0) return;
     this.persistent.delete(domain.persistentId);
@@ -276,7 +292,9 @@ export class IntelDriver implements IommuDriver {
       }
     }
     if (!this.kernel.kexec.carriesDump) return;
-    for (const dev of this.kernel.pci.devices) this.#blockUnlessDumped(dev);
+    if (!this.kernel.design.coreBlocks) {
+      for (const dev of this.kernel.pci.devices) this.#blockUnlessDumped(dev);
+    }
     for (const unit of this.units) unit.flushAll();
   }
 

@@ -100,7 +100,8 @@ function restoreDomain(
   // Where it only has to last until it is replaced, any id will do.
   const id = inherits ? -1 : value("persistent_id");
   const unit = driver.units[value("unit") ?? -1];
-  if (!id || !pgd || agaw === undefined || did === undefined || !owner) return undefined;
+  if (!id || !pgd || agaw === undefined || did === undefined) return undefined;
+  if (!owner && !inherits) return undefined;
   // A unit that could not be adopted walks an empty root: its domains are not in use any more.
   if (unit === undefined || !unit.adopted) return undefined;
   // After the dump a device may have gone away, and with the last of them the tables.

@@ -27,8 +27,7 @@ export const KEYED_COMPATIBLE = INTEL_IOMMU_KHO.keyedCompatible;
 export function intelNotify(driver: IntelDriver, command: KhoCommand, fdt: FdtWriter): number {
   const { byDevice } = driver.kernel.design;
   // By device there is nothing to say of tables that no device walks.
-  const domains = [...driver.persistent.values()]
-    .filter((domain) => !byDevice || domain.attachments.length > 0)
+  const domains = (byDevice ? driver.toHandOver() : [...driver.persistent.values()])
     .sort((a, b) => a.persistentId - b.persistentId);
   for (const domain of domains) domain.dumped = command === KEXEC_KHO_DUMP;
   if (command !== KEXEC_KHO_DUMP) return NOTIFY_DONE;
