@@ -3,7 +3,6 @@ import type { FdtWriter } from "../../../fdt/mod.ts";
 import {
   KEXEC_KHO_DUMP,
   type KhoCommand,
-  type KhoMem,
   memProperty,
   NOTIFY_BAD,
   NOTIFY_DONE,
