@@ -1,6 +1,7 @@
 import { PAGE_SIZE } from "../../base/units.ts";
 import * as E from "../../uapi/errno.ts";
 import * as U from "../../uapi/iommufd.ts";
+import type { Dmesg } from "../dmesg.ts";
 import { GuestmemfsFile } from "../fs/guestmemfs/file.ts";
 import type { Task } from "../process/task.ts";
 import type { IommufdCtx } from "./ctx.ts";
@@ -17,8 +18,13 @@ const PAGE = BigInt(PAGE_SIZE);
 /** An I/O address space: areas, and the HWPTs made from it. */
 export class Ioas extends IommufdObject {
   readonly kind = ObjectKind.ioas;
-  readonly iopt = new IoPageTable();
+  readonly iopt: IoPageTable;
   readonly hwpts: HwptPaging[] = [];
+
+  constructor(log: Dmesg) {
+    super();
+    this.iopt = new IoPageTable(log);
+  }
 
   override destroy(): void {
     this.iopt.unmapAll();
@@ -35,7 +41,7 @@ export function ioasAlloc(ucmd: Ucmd): number {
   const cmd = U.iommu_ioas_alloc.decode(payload);
   if (cmd.flags !== 0) return -E.EOPNOTSUPP;
   if (ctx.immutable) return -E.EBUSY;
-  const { id } = ctx.objects.add(new Ioas());
+  const { id } = ctx.objects.add(new Ioas(ctx.kernel.dmesg));
   ucmd.abort = () => ctx.objects.remove(id);
   cmd.out_ioas_id = id;
   U.iommu_ioas_alloc.update(payload, cmd);
@@ -172,9 +178,6 @@ export function ioasUnmap({ ctx, payload }: Ucmd): number {
   const all = cmd.iova === 0n && cmd.length === U.U64_MAX;
   if (!all && (cmd.iova === U.U64_MAX || cmd.length === U.U64_MAX)) return -E.EOVERFLOW;
   const bytes = all ? ioas.iopt.unmapAll() : unmapRange(ioas.iopt, cmd.iova, cmd.length);
-  if (bytes === -E.EDEADLOCK) {
-    ctx.kernel.dmesg.warn("WARNING: iommufd: an access does not let go of what is to be unmapped");
-  }
   if (typeof bytes === "number") return bytes;
   cmd.length = bytes;
   U.iommu_ioas_unmap.update(payload, cmd);

@@ -48,7 +48,7 @@ export function rehydrate(kernel: Kernel, id: number): IommufdCtx | number {
   const ctx = new IommufdCtx(kernel);
   ctx.persistentId = id;
   for (const node of nodes(fdt, fdt.subnode(root, "ioases"))) {
-    const ioas = ctx.objects.addAt(Number(fdt.name(node)), new Ioas());
+    const ioas = ctx.objects.addAt(Number(fdt.name(node)), new Ioas(ctx.kernel.dmesg));
     for (const area of nodes(fdt, node)) {
       if (!restoreArea(fdt, area, ioas, fs)) return -EINVAL;
     }
