@@ -46,6 +46,7 @@ export class Platform {
   readonly wanted = new Set<string>();
   onJump: JumpListener | undefined;
   #nextImage: KernelImage;
+  #atJump: ((old: Kernel) => void)[] = [];
   readonly #released = new WeakSet<UpdateRecord>();
 
   constructor(readonly spec: PlatformSpec) {
@@ -122,7 +123,10 @@ export class Platform {
       log: (line) => this.#kernelLine(line),
       program: (text) => this.#add("program", "info", text),
       rebooting: () => {},
-      atJump: (old) => this.onJump?.(old, this.boots),
+      atJump: (old) => {
+        for (const act of this.#atJump.splice(0)) act(old);
+        this.onJump?.(old, this.boots);
+      },
       jump: (image) => this.#jump(image),
     });
     this.director.start(bootScript(kernel));
@@ -150,6 +154,11 @@ export class Platform {
 
   #add(source: EventLine["source"], level: EventLine["level"], text: string): void {
     this.events.push({ time: this.now, source, level, text, boot: this.boots });
+  }
+
+  /** Done once, between the last store of the kernel that jumps and the first of the next. */
+  atNextJump(act: (old: Kernel) => void): void {
+    this.#atJump.push(act);
   }
 
   /** A line from the operator's side. */
