@@ -105,11 +105,22 @@ export class Platform {
       log: (line) => this.#kernelLine(line),
       program: (text) => this.#add("program", "info", text),
       rebooting: () => {},
-      atJump: (old) => this.onJump?.(old, this.boots),
+      atJump: (old) => {
+        this.health.atJump();
+        this.onJump?.(old, this.boots);
+      },
       jump: (image) => this.#jump(image),
     });
-    this.director.start(bootScript(kernel));
+    this.director.start(this.#bootScript(kernel));
     return kernel;
+  }
+
+  /** Everything is looked over at the end of each stage, as it stands until the next one begins. */
+  *#bootScript(kernel: Kernel): Script {
+    for (const stage of kernel.boot()) {
+      this.health.check(kernel);
+      yield stage;
+    }
   }
 
   #jump(image: KernelImage): void {
@@ -185,6 +196,8 @@ export class Platform {
       guestId: this.spec.vms.indexOf(vm) + 1,
       memory: vm.memory,
       persistent: vm.persistent,
+      ramBase: vm.ramBase,
+      hugePages: vm.hugePages ?? true,
       devices: vm.devices.map((id) => {
         const device = findDevice(this.spec, id);
         assert(device !== undefined, `VM ${vm.id}: no device ${id}`);
@@ -319,10 +332,6 @@ export class Platform {
       }
     }
   }
-}
-
-function* bootScript(kernel: Kernel): Script {
-  for (const stage of kernel.boot()) yield stage;
 }
 
 function firstDifference(before: string, after: string): string {

@@ -11,6 +11,10 @@ export interface VmSpec {
   readonly devices: readonly string[];
   /** Receive descriptors of each NIC. */
   readonly ring: number;
+  /** Where guest RAM begins, a multiple of 2 MiB; undefined: where the VMM likes. */
+  readonly ramBase?: number | undefined;
+  /** False: mapped for devices in pages of 4 KiB; true unless told. */
+  readonly hugePages?: boolean;
 }
 
 /** Everything a run begins with. */

@@ -1,11 +1,15 @@
 import abort from "../../scenarios/abort.yaml" with { type: "text" };
 import controlMainline from "../../scenarios/control-mainline.yaml" with { type: "text" };
+import handover from "../../scenarios/handover.yaml" with { type: "text" };
+import highIova from "../../scenarios/high-iova.yaml" with { type: "text" };
 import onlyGuestmemfs from "../../scenarios/only-guestmemfs.yaml" with { type: "text" };
 import persistedIommufd from "../../scenarios/persisted-iommufd.yaml" with { type: "text" };
 import persistedIommufdPasid from "../../scenarios/persisted-iommufd-pasid.yaml" with {
   type: "text",
 };
 import pinnedFile from "../../scenarios/pinned-file.yaml" with { type: "text" };
+import rollbackMainline from "../../scenarios/rollback-mainline.yaml" with { type: "text" };
+import smallPages from "../../scenarios/small-pages.yaml" with { type: "text" };
 import tour from "../../scenarios/tour.yaml" with { type: "text" };
 
 /** The scenarios that come with the program, by name. Imported as text: reading needs nothing. */
@@ -17,4 +21,8 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["pinned-file", pinnedFile],
   ["only-guestmemfs", onlyGuestmemfs],
   ["abort", abort],
+  ["handover", handover],
+  ["high-iova", highIova],
+  ["small-pages", smallPages],
+  ["rollback-mainline", rollbackMainline],
 ]);

@@ -179,10 +179,12 @@ export class PciCore {
    * that no stray DMA meets the next kernel (FACTS 2.4) — except for devices handed over.
    */
   shutdown(): void {
+    const { kernel } = this;
     for (const dev of this.devices) {
       const driver = this.#drivers.find((d) => d.name === dev.driver);
       driver?.shutdown?.(dev);
-      if (!this.kernel.iommu.handsOver(dev)) dev.setCommand(0, R.PCI_COMMAND_MASTER);
+      const goesOn = kernel.iommu.handsOver(dev) && !kernel.has("G2");
+      if (!goesOn) dev.setCommand(0, R.PCI_COMMAND_MASTER);
     }
   }
 

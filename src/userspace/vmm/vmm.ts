@@ -16,6 +16,7 @@ import {
   ioasMapFile,
   ioasUnmapAll,
   must,
+  noHugePages,
   setPersistent,
 } from "../calls.ts";
 import { Guest } from "../guest/guest.ts";
@@ -81,6 +82,7 @@ function start(sys: Sys, config: VmConfig): RunningVm {
   const devices = config.devices.map((device) => openDevice(sys, device, iommufd));
   const cdevs = devices.map(({ cdev }) => cdev);
   const ioas = ioasAlloc(sys, iommufd);
+  if (config.hugePages === false) noHugePages(sys, iommufd, ioas);
   const attached = persistentId > 0
     ? attachPersistent(sys, iommufd, ioas, devices)
     : attachDevices(sys, iommufd, ioas, devices);
@@ -93,7 +95,7 @@ function start(sys: Sys, config: VmConfig): RunningVm {
     return start(sys, { ...config, persistent: false });
   }
   // Only an address space with the devices on it knows which IOVAs are not for memory.
-  const ramBase = placeRam(sys, iommufd, ioas, config.memory);
+  const ramBase = placeRam(sys, iommufd, ioas, config);
   const rc = persistentId > 0
     ? ioasMapFile(sys, iommufd, ioas, file, config.memory, ramBase)
     : ioasMap(sys, iommufd, ioas, ram, config.memory, ramBase);
