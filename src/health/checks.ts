@@ -7,7 +7,8 @@ import type { InvariantId, Premise } from "./invariants.ts";
 import { iotlbFresh } from "./iotlb.ts";
 import { pinsBalanced } from "./pins.ts";
 import { readUnits } from "./readers.ts";
-import type { Tables, UnitReader } from "./translation.ts";
+import { sameTranslations } from "./same_tables.ts";
+import type { Context, Tables, UnitReader } from "./translation.ts";
 
 /** One thing found wrong. */
 export interface Finding {
@@ -77,17 +78,20 @@ const USE_NAMES: Record<FrameUse, string> = {
   [FrameUse.preserved]: "preserved",
 };
 
-function didOneRoot({ live, idName }: UnitReader, look: Look): void {
-  const roots = new Map<number, number>();
+function didOneRoot(unit: UnitReader, look: Look): void {
+  const { live, idName } = unit;
+  const roots = new Map<number, Context>();
   const text = (root: number) => root < 0 ? "pass-through" : `tables at ${hex(root * PAGE_SIZE)}`;
   for (const context of live.contexts) {
-    const root = roots.get(context.did);
-    if (root === undefined) roots.set(context.did, context.root);
-    else if (root !== context.root) {
+    const known = roots.get(context.did);
+    if (known === undefined) roots.set(context.did, context);
+    else if (known.root !== context.root && !sameTranslations(unit, known, context)) {
       look.findings.push({
         invariant: "did-one-root",
         subject: look.nameOf(context.sid),
-        detail: `${idName} ${context.did} stands for ${text(root)} and for ${text(context.root)}`,
+        detail: `${idName} ${context.did} stands for ${text(known.root)} and for ${
+          text(context.root)
+        }`,
       });
     }
   }

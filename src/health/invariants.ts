@@ -74,7 +74,8 @@ export const INVARIANTS = [
   },
   {
     id: "did-one-root",
-    title: "each domain id in hardware stands for one page-table root",
+    title:
+      "each domain id in hardware stands for one page-table root, or for roots that say the same",
     premise: "two-domains",
     source: "FACTS 10.3 I5",
   },

@@ -40,11 +40,14 @@ function openMappings(kernel: Kernel): Map<number, number> {
   return counts;
 }
 
-/** Inode of each mapping in a context that was handed over and nobody has picked up yet. */
+/** Inodes that stay pinned for contexts that were handed over and are not finished yet. */
 function* waitingMappings(kernel: Kernel): Generator<number> {
   const fdt = kernel.kho.incoming;
   if (fdt === undefined) return;
-  for (const id of kernel.iommufd.pending) {
+  for (const id of kernel.iommufd.unfinished) {
+    for (const file of children(fdt, fdt.path(`/iommufd/iommufds/${id}/files`))) {
+      yield readNumber(fdt, file, "file-handle") ?? 0;
+    }
     const ioases = fdt.path(`/iommufd/iommufds/${id}/ioases`);
     for (const ioas of children(fdt, ioases)) {
       for (const area of children(fdt, ioas)) yield readNumber(fdt, area, "file-handle") ?? 0;

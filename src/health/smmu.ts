@@ -3,6 +3,7 @@ import { Kind } from "../machine/smmuv3/regime.ts";
 import { Scope } from "../machine/smmuv3/tlb.ts";
 import type { SmmuUnit } from "../machine/smmuv3/unit.ts";
 import { SMMU_ADDRESS_BITS } from "../uapi/smmuv3_regs.ts";
+import { holeEnd, type TreeShape } from "./same_tables.ts";
 import {
   type Context,
   type Found,
@@ -44,6 +45,7 @@ export function readSmmu(memory: Memory, unit: SmmuUnit): UnitReader<Stream> {
       }
     },
     lookUp: (stream, page) => lookUp(memory, stream, page),
+    holeEnd: (stream, page) => holeEnd(memory, shapeOf(stream), page),
   };
 }
 
@@ -153,6 +155,12 @@ function readStream(
 /** Bytes of the table a level has: the first one may be several pages, or less than one. */
 function tableBytes(stream: Stream, level: number): number {
   return level === stream.level ? 2 ** (stream.bits - (12 + 9 * (3 - level))) * 8 : 4096;
+}
+
+function shapeOf(stream: Stream): TreeShape {
+  const { root, level } = stream;
+  const topEntries = tableBytes(stream, level) / 8;
+  return { root, levels: 4 - level, topEntries, leadsOn: (low) => (low & 3) === 3 };
 }
 
 function collect(

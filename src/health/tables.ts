@@ -34,7 +34,7 @@ export function liveTables(memory: Memory, unit: VtdUnit): LiveTables {
   return found.with(contexts);
 }
 
-function paging({ root, agaw }: LiveContext): Paging {
+export function paging({ root, agaw }: LiveContext): Paging {
   return { root, levels: agaw + 2, first: false, noting: false };
 }
 

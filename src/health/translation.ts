@@ -71,6 +71,8 @@ export interface UnitReader<C extends Context = Context> {
   cachedTranslations(): Iterable<CachedTranslation>;
   /** What a context's tables say of a page; undefined where hardware would find no way. */
   lookUp(context: C, page: number): Found | undefined;
+  /** Where the hole around a page ends; missing where nobody can say. */
+  holeEnd?(context: C, page: number): number;
 }
 
 /** Collects table pages, and notices those that are reached twice. */

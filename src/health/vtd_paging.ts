@@ -1,5 +1,6 @@
 import type { Memory } from "../machine/memory.ts";
 import type { VtdUnit } from "../machine/vtd/unit.ts";
+import type { TreeShape } from "./same_tables.ts";
 import type { Found, TableSet } from "./translation.ts";
 
 /** Page tables of a VT-d unit, of either kind, read word by word (FACTS 3.2). */
@@ -44,6 +45,13 @@ export function collect(memory: Memory, unit: VtdUnit, paging: Paging, into: Tab
     }
   };
   walk(paging.root, paging.levels);
+}
+
+/** The tables as a tree to step over the holes of. */
+export function treeOf({ root, levels, first }: Paging): TreeShape {
+  const present = first ? PRESENT : READ_WRITE;
+  const leadsOn = (low: number) => (low & present) !== 0 && (low & LARGE) === 0;
+  return { root, levels, topEntries: 512, leadsOn };
 }
 
 /** What the tables say of a page; undefined where hardware would find no way. */

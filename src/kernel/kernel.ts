@@ -4,10 +4,12 @@ import type { Machine } from "../machine/machine.ts";
 import { EINVAL } from "../uapi/errno.ts";
 import { type Program, TaskKilled } from "../uapi/sys.ts";
 import { boot } from "./boot.ts";
+import { Costs } from "./costs.ts";
 import type { DefectId } from "./defects/catalogue.ts";
 import { Dmesg, type LogLine } from "./dmesg.ts";
 import type { Guestmemfs } from "./fs/guestmemfs/guestmemfs.ts";
 import { Vfs } from "./fs/vfs.ts";
+import { type Design, designOf } from "./handover/design.ts";
 import type { KernelImage } from "./image.ts";
 import { AmdDriver } from "./iommu/amd/driver.ts";
 import { SmmuDriver } from "./iommu/arm/driver.ts";
@@ -49,6 +51,7 @@ export class Kernel {
   readonly queue: EventQueue;
   readonly chooser: Chooser;
   readonly dmesg: Dmesg;
+  readonly costs = new Costs();
   readonly kasan = new Kasan(this);
   readonly memblock = new Memblock();
   readonly pages: PageAllocator;
@@ -64,7 +67,11 @@ export class Kernel {
   /** The same, where it is VT-d's: the only one with persistence. */
   readonly intel: IntelDriver | undefined;
   readonly vfio: VfioPciDriver;
+  /** How this kernel hands DMA over. */
+  readonly design: Design;
   readonly scheduler: Scheduler;
+  /** Tasks of shells, those that have nothing open any more included. */
+  readonly shells: Task[] = [];
   /** Memory set aside for guests, bytes. */
   guestRange: { readonly base: number; readonly size: number } | undefined;
   guestmemfs: Guestmemfs | undefined;
@@ -89,8 +96,9 @@ export class Kernel {
     this.queue = machine.queue;
     this.chooser = machine.chooser;
     this.#bootedAt = machine.queue.now;
+    this.design = designOf(image.handover);
     this.dmesg = new Dmesg(number, machine.queue, machine.hash, (line) => out.log(line));
-    this.pages = new PageAllocator(machine.memory, machine.chooser);
+    this.pages = new PageAllocator(machine.memory, machine.chooser, this.costs);
     this.userPages = new UserPages(this.pages);
     const { drhds, smmus, ivhds } = machine.firmware;
     this.intel = drhds.length > 0 ? new IntelDriver(this) : undefined;
@@ -176,6 +184,7 @@ export class Kernel {
    */
   shell(): Syscalls {
     const task = this.scheduler.newTask("sh");
+    this.shells.push(task);
     return new Proxy(new Syscalls(this, task), {
       get: (sys, name) => {
         const value = Reflect.get(sys, name);

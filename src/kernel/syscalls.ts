@@ -189,6 +189,7 @@ export class Syscalls implements Sys {
   ioctl(fd: number, command: number, payload: Uint8Array): number {
     const file = this.task.file(fd);
     if (file === undefined) return -E.EBADF;
+    this.kernel.costs.ioctls++;
     return file.ioctl?.(this.task, command, payload) ?? -E.ENOTTY;
   }
 

@@ -3,7 +3,7 @@ import type { Chooser } from "../base/choice.ts";
 import { EventHash } from "../base/event_log.ts";
 import { EventQueue } from "../base/event_queue.ts";
 import { GiB, PAGE_SIZE } from "../base/units.ts";
-import { parseBdf } from "../uapi/pci_regs.ts";
+import { parseBdf, PCI_BASE_ADDRESS_0 } from "../uapi/pci_regs.ts";
 import { AmdviUnit } from "./amdvi/unit.ts";
 import { Bus, type Mmio } from "./bus.ts";
 import { Nic } from "./devices/nic.ts";
@@ -217,6 +217,24 @@ export class Machine {
       return new Nic(spec.id, port, this.bus, bar, this.chooser, options);
     }
     return new Nvme(spec.id, port, this.bus, bar, { latency: spec.latency, seed });
+  }
+
+  /** The function is in its slot. */
+  isPlugged(fn: number): boolean {
+    const made = this.functions[fn];
+    return this.pci.at(made.port.sid) === made;
+  }
+
+  /** Takes a function out of its slot. Nobody is told: it answers no more. */
+  unplug(fn: number): void {
+    this.pci.unplug(this.functions[fn]);
+  }
+
+  /** Puts it back, as new; firmware gives it the address for its registers that it had. */
+  plug(fn: number): void {
+    const made = this.functions[fn];
+    this.pci.plug(made);
+    made.configWrite(PCI_BASE_ADDRESS_0, 4, BAR_BASE + fn * BAR_STRIDE);
   }
 
   /** The kernel's handler for an IOMMU's interrupt. */

@@ -1,24 +1,39 @@
 import { z } from "zod";
-import { EBADF } from "../uapi/errno.ts";
 import {
   MAP_ANONYMOUS,
   MAP_PRIVATE,
   MAP_SHARED,
+  O_RDONLY,
   O_RDWR,
   PROT_READ,
   PROT_WRITE,
 } from "../uapi/sys.ts";
 import {
+  destroyObject,
   ioasAlloc,
   ioasMap,
   ioasMapFile,
+  ioasUnmap,
   ioasUnmapAll,
   setPersistent,
 } from "../userspace/calls.ts";
-import { answered, OK, type OpenDescriptor, operation, type Outcome } from "./types.ts";
-import { address, pages } from "./values.ts";
+import {
+  answered,
+  attempt,
+  descriptorOf,
+  OK,
+  type OpenDescriptor,
+  operation,
+  type Outcome,
+  type Session,
+} from "./types.ts";
+import { address, pages, whole } from "./values.ts";
+import { whenUp } from "./when.ts";
 
-const fd = z.string().min(1).describe("name a step gave to an iommufd with `as`");
+const fd = z.string().min(1).describe("name that a step gave to an iommufd with `as`");
+const as = z.string().min(1).describe("name for later steps");
+const ioas = whole.describe("id of an IOAS; the first one when left out").optional();
+const onDescriptor = { suggests: { fd: "descriptors" }, unavailable: whenUp } as const;
 const MEMORY = ["anonymous", "memfd", "guestmemfs"] as const;
 
 /** Memory of one kind in the task of a descriptor: where it is mapped, and its file if any. */
@@ -42,24 +57,99 @@ function makeMemory(
   return va < 0 ? answered(va, "mmap") : { va, file: opened };
 }
 
+/** Runs on the descriptor of that name; EBADF where there is none. */
+function on(session: Session, name: string, run: (d: OpenDescriptor) => Outcome): Outcome {
+  const d = descriptorOf(session, name);
+  return "errno" in d ? d : run(d);
+}
+
+function remember(
+  { descriptors, platform }: Session,
+  name: string,
+  d: Pick<OpenDescriptor, "sys" | "fd" | "ioas" | "persistentId">,
+): void {
+  descriptors.set(name, { ...d, boot: platform.boots, devices: new Map() });
+}
+
+/** Reads a persisted iommufd's file in sysfs: that makes the descriptor, and prints its number. */
+function pickUp(session: Session, id: number, name: string): Outcome {
+  const sys = session.platform.shell();
+  const path = `/sys/kernel/iommufd_persisted/${id}/iommufd`;
+  const file = sys.open(path, O_RDONLY);
+  if (file < 0) return answered(file, path);
+  const text = sys.read(file, 16);
+  sys.close(file);
+  if (typeof text === "number") return answered(text, path);
+  const number = Number(new TextDecoder().decode(text));
+  remember(session, name, { sys, fd: number, ioas: 0, persistentId: id });
+  return { ...OK, output: `descriptor ${number} of process ${sys.pid}, called ${name}` };
+}
+
 export const IOMMUFD_OPERATIONS = [
   operation({
     name: "iommufd.open",
     summary: "open /dev/iommu in a process of its own and make an IOAS in it",
     args: z.strictObject({
-      as: z.string().min(1).describe("name for later steps"),
+      as,
       persistent: z.boolean().default(false).describe("mark it with IOMMU_OPTION_PERSISTENT"),
     }),
+    unavailable: whenUp,
     // deno-lint-ignore require-yield
-    *run({ platform, descriptors }, args) {
-      const sys = platform.shell();
+    *run(session, args) {
+      const sys = session.platform.shell();
       const opened = sys.open("/dev/iommu", O_RDWR);
       if (opened < 0) return answered(opened);
       const persistentId = args.persistent ? setPersistent(sys, opened) : 0;
       if (persistentId < 0) return answered(persistentId, "IOMMU_OPTION_PERSISTENT");
-      const ioas = ioasAlloc(sys, opened);
-      descriptors.set(args.as, { sys, fd: opened, ioas, persistentId });
-      return OK;
+      return attempt(() => {
+        remember(session, args.as, {
+          sys,
+          fd: opened,
+          ioas: ioasAlloc(sys, opened),
+          persistentId,
+        });
+        return { ...OK, output: `descriptor ${opened} of process ${sys.pid}, called ${args.as}` };
+      });
+    },
+  }),
+  operation({
+    name: "iommufd.pickup",
+    summary: "take a persisted iommufd from sysfs: reading its file makes the descriptor",
+    args: z.strictObject({ id: whole.describe("its persistent id"), as }),
+    suggests: { id: "iommufds" },
+    unavailable: whenUp,
+    // deno-lint-ignore require-yield
+    *run(session, args) {
+      return pickUp(session, args.id, args.as);
+    },
+  }),
+  operation({
+    name: "iommufd.mark",
+    summary: "mark an open iommufd as persistent (IOMMU_OPTION_PERSISTENT)",
+    args: z.strictObject({ fd }),
+    ...onDescriptor,
+    // deno-lint-ignore require-yield
+    *run(session, args) {
+      return on(session, args.fd, (d) => {
+        const id = setPersistent(d.sys, d.fd);
+        if (id > 0) d.persistentId = id;
+        return answered(id, "IOMMU_OPTION_PERSISTENT");
+      });
+    },
+  }),
+  operation({
+    name: "iommufd.ioas",
+    summary: "make another IOAS (IOMMU_IOAS_ALLOC)",
+    args: z.strictObject({ fd }),
+    ...onDescriptor,
+    // deno-lint-ignore require-yield
+    *run(session, args) {
+      return on(session, args.fd, (d) =>
+        attempt(() => {
+          const id = ioasAlloc(d.sys, d.fd);
+          if (d.ioas === 0) d.ioas = id;
+          return { ...OK, output: `IOAS ${id}` };
+        }));
     },
   }),
   operation({
@@ -70,44 +160,69 @@ export const IOMMUFD_OPERATIONS = [
       memory: z.enum(MEMORY).describe("kind of memory"),
       by: z.enum(["address", "file"]).default("address").describe("IOAS_MAP or IOAS_MAP_FILE"),
       file: z.string().optional().describe("guestmemfs file"),
-      size: pages,
-      iova: address,
+      size: pages.describe("bytes to map"),
+      iova: address.describe("where its devices will find it"),
+      ioas,
     }),
+    suggests: { fd: "descriptors", file: "files" },
+    unavailable: whenUp,
     // deno-lint-ignore require-yield
-    *run({ descriptors }, args) {
-      const d = descriptors.get(args.fd);
-      if (d === undefined) return { errno: EBADF, detail: `no step opened ${args.fd}` };
-      const made = makeMemory(d, args.memory, args.size, args.file);
-      if ("errno" in made) return made;
-      return answered(
-        args.by === "file"
-          ? ioasMapFile(d.sys, d.fd, d.ioas, made.file, args.size, args.iova)
-          : ioasMap(d.sys, d.fd, d.ioas, made.va, args.size, args.iova),
-        args.by === "file" ? "IOMMU_IOAS_MAP_FILE" : "IOMMU_IOAS_MAP",
-      );
+    *run(session, args) {
+      return on(session, args.fd, (d) => {
+        const made = makeMemory(d, args.memory, args.size, args.file);
+        if ("errno" in made) return made;
+        const to = args.ioas ?? d.ioas;
+        return args.by === "file"
+          ? answered(
+            ioasMapFile(d.sys, d.fd, to, made.file, args.size, args.iova),
+            "IOMMU_IOAS_MAP_FILE",
+          )
+          : answered(ioasMap(d.sys, d.fd, to, made.va, args.size, args.iova), "IOMMU_IOAS_MAP");
+      });
     },
   }),
   operation({
     name: "iommufd.unmap",
-    summary: "unmap everything from the IOAS",
-    args: z.strictObject({ fd }),
+    summary: "unmap a range from the IOAS, or everything",
+    args: z.strictObject({
+      fd,
+      iova: address.describe("start of the range").optional(),
+      size: pages.describe("its length; everything when left out").optional(),
+      ioas,
+    }),
+    ...onDescriptor,
     // deno-lint-ignore require-yield
-    *run({ descriptors }, args) {
-      const d = descriptors.get(args.fd);
-      if (d === undefined) return { errno: EBADF, detail: `no step opened ${args.fd}` };
-      return answered(ioasUnmapAll(d.sys, d.fd, d.ioas));
+    *run(session, args) {
+      return on(session, args.fd, (d) => {
+        const from = args.ioas ?? d.ioas;
+        const rc = args.size === undefined
+          ? ioasUnmapAll(d.sys, d.fd, from)
+          : ioasUnmap(d.sys, d.fd, from, args.iova ?? 0, args.size);
+        return answered(rc, "IOMMU_IOAS_UNMAP");
+      });
+    },
+  }),
+  operation({
+    name: "iommufd.destroy",
+    summary: "destroy an object of an iommufd (IOMMU_DESTROY)",
+    args: z.strictObject({ fd, id: whole.describe("id of the object") }),
+    ...onDescriptor,
+    // deno-lint-ignore require-yield
+    *run(session, args) {
+      return on(session, args.fd, (d) => answered(destroyObject(d.sys, d.fd, args.id)));
     },
   }),
   operation({
     name: "iommufd.close",
     summary: "close the iommufd",
     args: z.strictObject({ fd }),
+    ...onDescriptor,
     // deno-lint-ignore require-yield
-    *run({ descriptors }, args) {
-      const d = descriptors.get(args.fd);
-      if (d === undefined) return { errno: EBADF, detail: `no step opened ${args.fd}` };
-      descriptors.delete(args.fd);
-      return answered(d.sys.close(d.fd));
+    *run(session, args) {
+      return on(session, args.fd, (d) => {
+        session.descriptors.delete(args.fd);
+        return answered(d.sys.close(d.fd));
+      });
     },
   }),
 ];

@@ -2,6 +2,8 @@ import { z } from "zod";
 import type { Script } from "../platform/director.ts";
 import { EINTR } from "../uapi/errno.ts";
 import { TaskKilled } from "../uapi/sys.ts";
+import { DEVICE_OPERATIONS } from "./devices.ts";
+import { FAULT_OPERATIONS } from "./faults.ts";
 import { FILE_OPERATIONS } from "./files.ts";
 import { IOMMUFD_OPERATIONS } from "./iommufd.ts";
 import { OK, type Operation, operation, type Outcome } from "./types.ts";
@@ -39,6 +41,8 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     ...UPDATE_OPERATIONS,
     ...FILE_OPERATIONS,
     ...IOMMUFD_OPERATIONS,
+    ...DEVICE_OPERATIONS,
+    ...FAULT_OPERATIONS,
   ].map((o) => [o.name, { ...o, run: (session, args) => survived(o.run(session, args)) }]),
 );
 

@@ -28,6 +28,8 @@ export interface StepResult {
   readonly index: number;
   readonly name: string;
   readonly action: Action;
+  /** Just before it began. */
+  readonly before: Moment;
   readonly startedAt: number;
   endedAt: number;
   /** undefined: it has not answered. */
@@ -38,7 +40,7 @@ export interface StepResult {
 
 /** A point in a run, exactly: several events may happen in one nanosecond. */
 export interface Moment {
-  /** Virtual nanoseconds. */
+  /** Virtual nanoseconds; a time before the last event's means that event's. */
   readonly time: number;
   /** Events of the queue that have run. */
   readonly events: number;
@@ -166,13 +168,10 @@ export class Timeline {
     return true;
   }
 
-  /** Runs at most `ns` towards a moment that lies ahead; true when it is there. */
-  towards(to: Moment, ns: number): boolean {
+  /** Runs at most `steps` events towards a moment that lies ahead; true when it is there. */
+  towards(to: Moment, steps: number): boolean {
     const { queue } = this.platform.machine;
-    const whole = Math.min(to.time - 1, this.now + ns);
-    if (whole > this.now) this.runTo(whole);
-    if (this.now < to.time - 1) return false;
-    while (queue.ran < to.events && this.step()) { /* one by one */ }
+    for (let n = 0; queue.ran < to.events; n++) if (n >= steps || !this.step()) return false;
     while (this.#begun < to.begun) this.#begin();
     if (queue.nextTime > to.time) queue.runUntil(to.time);
     return true;
@@ -184,8 +183,8 @@ export class Timeline {
   }
 
   #begin(): StepResult {
-    const index = this.#timed[this.#begun++];
-    const result = this.#resultOf(index);
+    const result = this.#resultOf(this.#timed[this.#begun]);
+    this.#begun++;
     this.platform.run(this.#perform(result));
     return result;
   }
@@ -207,6 +206,7 @@ export class Timeline {
       index,
       name: action.id ?? action.do,
       action,
+      before: this.moment,
       startedAt: this.now,
       endedAt: -1,
       outcome: undefined,

@@ -67,3 +67,9 @@ export const address = z.union([z.number().int().min(0), z.string()]).transform(
   ctx.addIssue({ code: "custom", message: "expected an address such as 0x100000" });
   return z.NEVER;
 });
+
+/** A whole number from 0 on, in digits or as a number. */
+export const whole = z.union([z.number(), z.string().regex(/^\d+$/)], "expected a whole number")
+  .transform(Number).refine((n) => Number.isSafeInteger(n) && n >= 0, {
+    message: "expected a whole number",
+  });

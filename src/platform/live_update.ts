@@ -3,6 +3,7 @@ import { ENOENT, errnoName } from "../uapi/errno.ts";
 import { KEXEC_FILE_UNLOAD, LINUX_REBOOT_CMD_KEXEC, O_WRONLY, TaskKilled } from "../uapi/sys.ts";
 import type { Script } from "./director.ts";
 import type { Platform } from "./platform.ts";
+import { noCosts, UpdateBooks, type UpdateCosts } from "./update_costs.ts";
 
 /** The phases of a live update, in order. */
 export const PHASES = [
@@ -32,6 +33,7 @@ export interface UpdateRecord {
   reason: string;
   /** Per VM: when its vCPUs stopped, and ran again (-1: not yet). */
   readonly pauses: Map<string, { from: number; to: number }>;
+  readonly costs: UpdateCosts;
   /** What the system looked like before; compared after an abort. */
   fingerprint: string;
   /** KHO carries data over. */
@@ -68,12 +70,14 @@ export function* liveUpdate(platform: Platform, image: string, hold?: Phase): Sc
     endedAt: -1,
     reason: "",
     pauses: new Map(),
+    costs: noCosts(),
     fingerprint: platform.fingerprint(),
     kho: false,
     abortRequested: false,
     held: false,
   };
   platform.updates.push(update);
+  const books = new UpdateBooks(platform, update);
   const enter = (phase: Phase) => {
     if (update.began[update.phase] !== undefined) platform.checkAfter(update.phase);
     update.phase = phase;
@@ -97,6 +101,7 @@ export function* liveUpdate(platform: Platform, image: string, hold?: Phase): Sc
   if (update.abortRequested) return yield* abort(platform, update, "called off by the operator");
 
   enter("kexec");
+  books.jumping();
   const before = platform.kernel;
   const rc = platform.shell().reboot(LINUX_REBOOT_CMD_KEXEC);
   if (rc < 0) return yield* abort(platform, update, `reboot: ${errnoName(rc)}`);
@@ -110,6 +115,7 @@ export function* liveUpdate(platform: Platform, image: string, hold?: Phase): Sc
 
   enter("restore");
   platform.booted();
+  books.restoring();
   platform.startVms();
   yield () => platform.vmsAre(["restored", "running", "failed", "exited"]);
   yield STEP;
@@ -127,6 +133,7 @@ export function* liveUpdate(platform: Platform, image: string, hold?: Phase): Sc
   update.outcome = platform.vmsAre(["running"]) ? "done" : "failed";
   if (update.outcome === "failed") update.reason = "not every VM came back";
   update.endedAt = platform.now;
+  books.ended();
   platform.note(`live update: ${update.outcome}`);
 }
 

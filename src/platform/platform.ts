@@ -66,6 +66,7 @@ export class Platform {
     );
     this.director = new Director(this.machine.queue);
     this.machine.onPoke(() => {
+      this.#noteWhole();
       this.#buryGuests();
       this.director.poke();
     });
@@ -291,7 +292,18 @@ export class Platform {
   beforeResume(): void {
     for (const vm of this.spec.vms) {
       if (vm.persistent && this.wanted.has(vm.id)) this.health.checkMemory(vm.id);
+      const jumped = this.update?.costs.handingOver !== undefined;
+      if (jumped && this.wanted.has(vm.id)) {
+        this.update?.costs.degraded.set(vm.id, { from: this.now, to: -1 });
+      }
       this.health.ledger.unseal(vm.id);
+    }
+  }
+
+  /** A guest has all of its address space again. */
+  #noteWhole(): void {
+    for (const [id, degraded] of this.update?.costs.degraded ?? []) {
+      if (degraded.to < 0 && this.statusOf(id) === "whole") degraded.to = this.now;
     }
   }
 

@@ -16,6 +16,8 @@ export interface DeviceView {
   readonly id: string;
   readonly bdf: string;
   readonly model: string;
+  /** It is in its slot. */
+  readonly present: boolean;
   readonly vm: string;
   readonly persistent: boolean;
   /** Who has it: a driver, "held", "none". */
@@ -72,6 +74,14 @@ export interface Snapshot {
   readonly boot: number;
   /** The kernel is up and runs programs. */
   readonly ready: boolean;
+  /** What the kernel died of; "" while it has not. */
+  readonly panicked: string;
+  /** reboot(2) was called: the kernel is about to go. */
+  readonly rebooting: boolean;
+  /** The kernel has KHO; a dump stands; the image that is loaded to be booted next, "" for none. */
+  readonly hasKho: boolean;
+  readonly khoActive: boolean;
+  readonly loaded: string;
   /** The live update that runs, or ran last. */
   readonly update: UpdateRecord | undefined;
   /** All live updates so far, oldest first. */
@@ -86,6 +96,8 @@ export interface Snapshot {
   /** "violated" as soon as one invariant is. */
   readonly verdict: "holds" | "violated";
   readonly events: readonly EventLine[];
+  /** Fault points that are armed: name, and at which visit from now it fires. */
+  readonly armed: readonly { readonly point: string; readonly nth: number }[];
   readonly hash: string;
 }
 
@@ -99,6 +111,11 @@ export function snapshot(platform: Platform): Snapshot {
     version: kernel.image.version,
     boot: platform.boots,
     ready: kernel.ready,
+    panicked: kernel.panicked ?? "",
+    rebooting: kernel.rebooting,
+    hasKho: kernel.image.kho && kernel.kho.enabled,
+    khoActive: kernel.kho.active,
+    loaded: kernel.kexec.loaded?.image.name ?? "",
     update: platform.update,
     updates: platform.updates,
     devices: platform.machine.functions.map((_, fn) => deviceView(platform, fn)),
@@ -110,6 +127,10 @@ export function snapshot(platform: Platform): Snapshot {
     invariants,
     verdict: invariants.some((i) => i.verdict === "violated") ? "violated" : "holds",
     events: platform.events,
+    armed: platform.chooser.armed.map(([point, nth]) => ({
+      point: point.replace(/^fault:/, ""),
+      nth,
+    })),
     hash: platform.machine.hash.digest(),
   };
 }
@@ -127,6 +148,7 @@ function deviceView(platform: Platform, fn: number): DeviceView {
     id: spec.id,
     bdf: formatBdf(device.bus, device.devfn),
     model: spec.model,
+    present: machine.isPlugged(fn),
     vm: vm?.id ?? "",
     persistent: vm?.persistent ?? false,
     owner: dev?.group?.held ? "held" : dev?.driver ?? "none",

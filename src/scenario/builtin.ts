@@ -8,6 +8,8 @@ import persistedIommufdPasid from "../../scenarios/persisted-iommufd-pasid.yaml"
   type: "text",
 };
 import pinnedFile from "../../scenarios/pinned-file.yaml" with { type: "text" };
+import redrive from "../../scenarios/redrive.yaml" with { type: "text" };
+import redriveReplace from "../../scenarios/redrive-replace.yaml" with { type: "text" };
 import rollbackMainline from "../../scenarios/rollback-mainline.yaml" with { type: "text" };
 import smallPages from "../../scenarios/small-pages.yaml" with { type: "text" };
 import tour from "../../scenarios/tour.yaml" with { type: "text" };
@@ -21,6 +23,8 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["pinned-file", pinnedFile],
   ["only-guestmemfs", onlyGuestmemfs],
   ["abort", abort],
+  ["redrive", redrive],
+  ["redrive-replace", redriveReplace],
   ["handover", handover],
   ["high-iova", highIova],
   ["small-pages", smallPages],

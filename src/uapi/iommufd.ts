@@ -41,6 +41,11 @@ export const IOMMU_HWPT_ALLOC_NEST_PARENT = 1;
 export const IOMMU_HWPT_ALLOC_DIRTY_TRACKING = 2;
 export const IOMMU_HWPT_FAULT_ID_VALID = 4;
 export const IOMMU_HWPT_ALLOC_PASID = 8;
+/**
+ * Not Linux's: attached to a device that was handed over, it brings tables of its own and is not
+ * compared with the ones the device has.
+ */
+export const IOMMU_HWPT_ALLOC_REPLACE = 0x10000;
 export const IOMMU_HWPT_DATA_NONE = 0;
 export const IOMMU_HWPT_DATA_VTD_S1 = 1;
 export const IOMMU_HWPT_DATA_ARM_SMMUV3 = 2;

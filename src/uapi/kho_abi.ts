@@ -81,6 +81,12 @@ export const IOMMUFD_KHO = {
   },
   /** Below a device's `pasids`, by PASID. */
   pasids: "pasids",
+  /** From iommufd-v1 on an iommufd has only this below it: the files its devices write to. */
+  redriveCompatible: "iommufd-v1",
+  files: "files",
+  file: {
+    fileHandle: property("file-handle", 8, "inode"),
+  },
   pasid: {
     hwptId: property("hwpt-id", 4, "id"),
   },
@@ -113,6 +119,17 @@ export const INTEL_IOMMU_KHO = {
     devfn: property("devfn", 1, "devfn"),
     /** 0: requests without a PASID. */
     pasid: property("pasid", 4, "id"),
+  },
+  /**
+   * From intel-iommu-v1 on, in place of domains: `tables`, which have what is said above of a page
+   * table alone, and `devices`, named segment:bdf[:pasid].
+   */
+  keyedCompatible: "intel-iommu-v1",
+  tables: "tables",
+  walker: {
+    /** The node below `tables` that it walks. */
+    tables: property("tables", 4, "id"),
+    owner: property("owner", 8, "id"),
   },
   /** `mem`: root, context and PASID tables. */
   unit: {
@@ -147,6 +164,9 @@ export const KHO_NODES: readonly (readonly [path: string, record: KhoRecord])[] 
   ["/iommufd/iommufds/*/hwpts/*", IOMMUFD_KHO.hwpt],
   ["/iommufd/iommufds/*/devices/*", IOMMUFD_KHO.device],
   ["/iommufd/iommufds/*/devices/*/pasids/*", IOMMUFD_KHO.pasid],
+  ["/iommufd/iommufds/*/files/*", IOMMUFD_KHO.file],
+  ["/intel-iommu/tables/*", INTEL_IOMMU_KHO.domain],
+  ["/intel-iommu/devices/*", INTEL_IOMMU_KHO.walker],
   ["/intel-iommu/domains/*", INTEL_IOMMU_KHO.domain],
   ["/intel-iommu/domains/*/devices/*", INTEL_IOMMU_KHO.device],
   ["/intel-iommu/units/*", INTEL_IOMMU_KHO.unit],

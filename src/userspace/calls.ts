@@ -142,6 +142,25 @@ export function ioasUnmapAll(sys: Sys, fd: number, ioas: number): number {
   return typeof reply === "number" ? reply : Number(reply.length);
 }
 
+/** IOMMU_DESTROY of an object: 0 or a negative errno. */
+export function destroyObject(sys: Sys, fd: number, id: number): number {
+  const reply = call(sys, fd, U.IOMMU_DESTROY, U.iommu_destroy, { id });
+  return typeof reply === "number" ? reply : 0;
+}
+
+/** IOMMU_IOAS_UNMAP of a range; bytes or a negative errno. */
+export function ioasUnmap(
+  sys: Sys,
+  fd: number,
+  ioas: number,
+  iova: number,
+  length: number,
+): number {
+  const value = { ioas_id: ioas, iova: BigInt(iova), length: BigInt(length) };
+  const reply = call(sys, fd, U.IOMMU_IOAS_UNMAP, U.iommu_ioas_unmap, value);
+  return typeof reply === "number" ? reply : Number(reply.length);
+}
+
 /** VFIO_DEVICE_BIND_IOMMUFD: the device's object id. */
 export function vfioBind(sys: Sys, cdev: number, iommufd: number): number {
   const reply = call(sys, cdev, V.VFIO_DEVICE_BIND_IOMMUFD, V.vfio_device_bind_iommufd, {
@@ -176,6 +195,13 @@ export function vfioAttach(sys: Sys, cdev: number, pt: number, pasid?: number): 
     pasid === undefined ? { pt_id: pt } : { pt_id: pt, flags: V.VFIO_DEVICE_ATTACH_PASID, pasid },
   );
   return mustReply("VFIO_DEVICE_ATTACH_IOMMUFD_PT", reply).pt_id;
+}
+
+/** VFIO_DEVICE_DETACH_IOMMUFD_PT, of the requests without a PASID: 0 or a negative errno. */
+export function vfioDetach(sys: Sys, cdev: number): number {
+  const struct = V.vfio_device_detach_iommufd_pt;
+  const reply = call(sys, cdev, V.VFIO_DEVICE_DETACH_IOMMUFD_PT, struct, {});
+  return typeof reply === "number" ? reply : 0;
 }
 
 /** Size in bytes and file offset of a region. */

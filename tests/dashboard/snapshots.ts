@@ -1,5 +1,6 @@
 /** Snapshots made by hand, and at random: the view has to draw them all. */
 
+import { noCosts } from "../../src/platform/update_costs.ts";
 import fc from "fast-check";
 import { HEALTH_WORDS } from "../../src/health/words.ts";
 import { BUCKETS } from "../../src/health/meters.ts";
@@ -14,6 +15,7 @@ export function device(id: string, more: Partial<DeviceView> = {}): DeviceView {
     id,
     bdf: "3a:00.0",
     model: "nic",
+    present: true,
     vm: "vm0",
     persistent: true,
     owner: "vfio-pci",
@@ -68,6 +70,7 @@ export function record(
     endedAt: -1,
     reason: "",
     pauses: new Map(),
+    costs: noCosts(),
     fingerprint: "",
     kho: true,
     abortRequested: false,
@@ -83,6 +86,12 @@ export function snapshotOf(more: Partial<Snapshot> = {}): Snapshot {
     version: "6.11.0-rfc1",
     boot: 1,
     ready: true,
+    panicked: "",
+    rebooting: false,
+    hasKho: true,
+    khoActive: false,
+    loaded: "",
+    armed: [],
     update: more.updates?.at(-1),
     updates: [],
     devices: [device("nic0"), device("nic1", { persistent: false, vm: "vm1", did: 4 })],
@@ -186,6 +195,7 @@ const anyDevice: fc.Arbitrary<DeviceView> = fc.record({
   id: text,
   bdf: text,
   model: text,
+  present: fc.boolean(),
   vm: text,
   persistent: fc.boolean(),
   owner: fc.constantFrom("vfio-pci", "held", "none"),
@@ -220,6 +230,7 @@ const anyUpdate: fc.Arbitrary<UpdateRecord> = fc.record({
   ),
   endedAt: fc.oneof(time, fc.constant(-1)),
   reason: text,
+  costs: fc.constant(noCosts()),
   pauses: fc.array(fc.tuple(
     fc.constantFrom("vm0", "vm1"),
     fc.record({ from: time, to: fc.oneof(time, fc.constant(-1)) }),

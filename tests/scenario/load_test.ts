@@ -51,8 +51,8 @@ const WRONG: [what: string, from: string | RegExp, to: string, expected: string]
     "vm.start",
     "vm.strat",
     '11:11: do: found "vm.strat", expected one of run, check, vm.start, vm.stop, vm.kill, ' +
-    "vm.unmap, update, update.continue, update.abort, kho.activate, kho.deactivate, " +
-    "kexec.load, …, did you mean vm.start?",
+    "vm.unmap, vm.map, vm.crash, update, update.continue, update.abort, kho.activate, …, " +
+    "did you mean vm.start?",
   ],
   [
     "an unknown key",

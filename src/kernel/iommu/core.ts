@@ -151,6 +151,12 @@ export class IommuGroup {
     return this.held ? [...first, ...this.#pasids.values()] : [];
   }
 
+  /** The domains of the previous kernel the device still runs on, whoever has it. */
+  get inheritedDomains(): PagingDomain[] {
+    const first = this.#domain instanceof PagingDomain ? [this.#domain] : [];
+    return [...first, ...this.#pasids.values()].filter((domain) => domain.inherited);
+  }
+
   get owned(): boolean {
     return this.#ownerCount > 0;
   }
@@ -179,12 +185,36 @@ export class IommuGroup {
     return 0;
   }
 
-  /** The user lets go: back to the default domain. */
+  /**
+   * The user lets go: back to the default domain, or, where the device never left the previous
+   * kernel's tables, back to waiting for an heir.
+   */
   release(): void {
     assert(this.#ownerCount > 0, "release of a group nobody owns");
     if (--this.#ownerCount > 0) return;
+    if (this.inheritedDomains.length > 0) {
+      this.#owner = HELD;
+      this.#ownerCount = 1;
+      return;
+    }
     this.#owner = undefined;
     this.#set(this.#default());
+  }
+
+  /** A held device is given up: blocked, with and without PASIDs. EBUSY where it is not held. */
+  discard(): number {
+    if (!this.held) return -E.EBUSY;
+    const rc = this.#set(this.ops.blocking);
+    if (rc < 0) return rc;
+    for (const pasid of [...this.#pasids.keys()]) this.detachPasid(pasid);
+    this.#owner = undefined;
+    this.#ownerCount = 0;
+    return 0;
+  }
+
+  /** A device that was given up is anybody's from here on. */
+  toDefault(): void {
+    if (this.#ownerCount === 0) this.#set(this.#default());
   }
 
   attach(domain: IommuDomain): number {
@@ -202,7 +232,8 @@ export class IommuGroup {
    */
   attachPasid(pasid: number, domain: PagingDomain): number {
     if (this.ops.attachPasid === undefined) return -E.EOPNOTSUPP;
-    if (this.#pasids.has(pasid)) return -E.EBUSY;
+    const there = this.#pasids.get(pasid);
+    if (there !== undefined && !there.inherited) return -E.EBUSY;
     return this.#setPasid(pasid, domain);
   }
 

@@ -37,6 +37,11 @@ export abstract class PagingDomain extends IommuDomain {
   readonly type = "paging";
   /** The context that owns this domain across kexec; 0: none. */
   persistentOwner = 0;
+  /**
+   * The previous kernel's: a device that was handed over walks these tables until its heir attaches
+   * others in their place. Nobody maps or unmaps here, and the last device to leave frees them.
+   */
+  inherited = false;
 
   /** The id that tags what hardware caches of it: VT-d's DID, a VMID, AMD's DomainID. */
   abstract readonly did: number;

@@ -1,9 +1,10 @@
-import { E2BIG, EFAULT, EINVAL } from "../../uapi/errno.ts";
+import { E2BIG, EAGAIN, EBUSY, EFAULT, EINVAL } from "../../uapi/errno.ts";
 import { fails } from "../fault_points.ts";
 import { OpenFile } from "../fs/vfs.ts";
 import type { Kernel } from "../kernel.ts";
 import type { Task } from "../process/task.ts";
-import type { IommuDomain } from "../iommu/domain.ts";
+import { type IommuDomain, PagingDomain } from "../iommu/domain.ts";
+import { IommufdDevice } from "./device.ts";
 import { containerIoctl, containerValue } from "../vfio/container.ts";
 import { HwptPaging } from "./hwpt.ts";
 import type { Ioas } from "./ioas.ts";
@@ -56,6 +57,24 @@ export class IommufdCtx extends OpenFile {
     return found as HwptPaging | undefined;
   }
 
+  /** Devices may go on under this context with the domain they were handed over on. */
+  isHeirOf(domain: IommuDomain): boolean {
+    if (this.hwptOf(domain) !== undefined) return true;
+    return domain instanceof PagingDomain && domain.inherited &&
+      domain.persistentOwner === this.persistentId;
+  }
+
+  /**
+   * Devices of this context are on their way from the previous kernel's tables to new ones: both go
+   * by one id, and must say the same. Calls that change mappings answer EAGAIN.
+   */
+  get switching(): boolean {
+    if (!this.kernel.design.inherits || this.persistentId === 0) return false;
+    const devices = this.objects.all.filter((o) => o instanceof IommufdDevice);
+    return devices.some((idev) => idev.attached) &&
+      this.kernel.iommufd.heirs.groupsOf(this.persistentId).length > 0;
+  }
+
   /** Some device still waits, on one of this context's domains, for its heir. */
   get waiting(): boolean {
     const ours = (domain: IommuDomain) => this.hwptOf(domain) !== undefined;
@@ -68,6 +87,11 @@ export class IommufdCtx extends OpenFile {
    */
   get immutable(): boolean {
     return this.frozen || this.waiting;
+  }
+
+  /** What a call that changes mappings is to answer: EBUSY, EAGAIN, or 0. */
+  get mapsRefused(): number {
+    return this.immutable ? -EBUSY : this.switching ? -EAGAIN : 0;
   }
 
   protected override release(): void {

@@ -30,6 +30,11 @@ export class IommufdDevice extends IommufdObject {
 
   override destroy(): void {}
 
+  /** It is on some HWPT, with or without a PASID. */
+  get attached(): boolean {
+    return this.hwpt !== undefined || this.#pasids.size > 0;
+  }
+
   /** HWPTs by PASID, ascending. */
   get pasids(): [pasid: number, hwpt: HwptPaging][] {
     return [...this.#pasids].sort(([a], [b]) => a - b);
@@ -218,7 +223,7 @@ export function bindDevice(
     return -E.EPERM;
   }
   const { held } = group;
-  const rc = group.claim(ctx, (domain) => ctx.hwptOf(domain) !== undefined);
+  const rc = group.claim(ctx, (domain) => ctx.isHeirOf(domain));
   if (rc < 0) return rc;
   const idev = new IommufdDevice(ctx, dev, group, file);
   if (held) idev.inherit();

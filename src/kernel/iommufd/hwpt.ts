@@ -120,10 +120,15 @@ export function hwptAlloc(ucmd: Ucmd): number {
 
 /**
  * Flags that do not go whatever the driver says: unknown ones; page requests of a nesting parent;
- * and page requests in a persistent context, since who would answer them across a kexec is unknown.
+ * and in a persistent context page requests, since who would answer them across a kexec is unknown,
+ * and nesting parents, since tables of a guest's own would not come over (seed line 2150).
  */
 function refusedFlags(ctx: IommufdCtx, flags: number): boolean {
-  if ((flags & ~FLAGS) !== 0) return true;
-  if ((flags & U.IOMMU_HWPT_FAULT_ID_VALID) === 0) return false;
-  return (flags & U.IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0 || ctx.persistentId !== 0;
+  const persistent = ctx.persistentId !== 0;
+  const heir = persistent && ctx.kernel.design.inherits;
+  const known = FLAGS | (heir ? U.IOMMU_HWPT_ALLOC_REPLACE : 0);
+  if ((flags & ~known) !== 0) return true;
+  const faults = (flags & U.IOMMU_HWPT_FAULT_ID_VALID) !== 0;
+  const parent = (flags & U.IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0;
+  return (faults && parent) || (persistent && (faults || parent));
 }

@@ -1,6 +1,7 @@
 import { PAGE_SIZE } from "../../base/units.ts";
 import * as E from "../../uapi/errno.ts";
 import * as U from "../../uapi/iommufd.ts";
+import type { Dmesg } from "../dmesg.ts";
 import { GuestmemfsFile } from "../fs/guestmemfs/file.ts";
 import type { Task } from "../process/task.ts";
 import type { IommufdCtx } from "./ctx.ts";
@@ -17,8 +18,13 @@ const PAGE = BigInt(PAGE_SIZE);
 /** An I/O address space: areas, and the HWPTs made from it. */
 export class Ioas extends IommufdObject {
   readonly kind = ObjectKind.ioas;
-  readonly iopt = new IoPageTable();
+  readonly iopt: IoPageTable;
   readonly hwpts: HwptPaging[] = [];
+
+  constructor(log: Dmesg) {
+    super();
+    this.iopt = new IoPageTable(log);
+  }
 
   override destroy(): void {
     this.iopt.unmapAll();
@@ -35,7 +41,7 @@ export function ioasAlloc(ucmd: Ucmd): number {
   const cmd = U.iommu_ioas_alloc.decode(payload);
   if (cmd.flags !== 0) return -E.EOPNOTSUPP;
   if (ctx.immutable) return -E.EBUSY;
-  const { id } = ctx.objects.add(new Ioas());
+  const { id } = ctx.objects.add(new Ioas(ctx.kernel.dmesg));
   ucmd.abort = () => ctx.objects.remove(id);
   cmd.out_ioas_id = id;
   U.iommu_ioas_alloc.update(payload, cmd);
@@ -62,7 +68,7 @@ function mapPreamble(
   if (rc < 0) return rc;
   const ioas = getIoas(ctx, cmd.ioas_id);
   if (ioas === undefined) return -E.ENOENT;
-  return ctx.immutable ? -E.EBUSY : ioas;
+  return ctx.mapsRefused || ioas;
 }
 
 export function iommuProt(flags: number): number {
@@ -84,7 +90,8 @@ function mapSource(
   const writable = (cmd.flags & U.IOMMU_IOAS_MAP_WRITEABLE) !== 0;
   const npages = Number((start % PAGE + cmd.length + PAGE - 1n) / PAGE);
   const account = source.accounted ? Account.of(task, ctx.chargesProcess) : undefined;
-  const pages = new IoptPages(source, start - start % PAGE, npages, writable, account).get();
+  const { costs } = ctx.kernel;
+  const pages = new IoptPages(source, start - start % PAGE, npages, writable, account, costs).get();
   const fixed = (cmd.flags & U.IOMMU_IOAS_MAP_FIXED_IOVA) !== 0;
   const piece = { pages, startByte: Number(start % PAGE), length: cmd.length };
   const iova = ioas.iopt.map([piece], cmd.iova, iommuProt(cmd.flags), fixed);
@@ -105,6 +112,8 @@ export function mapUser(
   cmd: { flags: number; user_va: bigint; length: bigint; iova: bigint },
 ): number {
   const { task, ctx } = caller;
+  // An address means nothing to the next kernel: what is to persist comes by its file.
+  if (ctx.persistentId !== 0 && ctx.kernel.design.mapsFiles) return -E.EINVAL;
   const source = ctx.persistentId !== 0
     ? persistentSource(task, cmd.user_va, cmd.length)
     : new UserSource(task.mm, Number(cmd.user_va - cmd.user_va % PAGE), ctx.kernel.userPages);
@@ -165,13 +174,10 @@ export function ioasUnmap({ ctx, payload }: Ucmd): number {
   const cmd = U.iommu_ioas_unmap.decode(payload);
   const ioas = getIoas(ctx, cmd.ioas_id);
   if (ioas === undefined) return -E.ENOENT;
-  if (ctx.immutable) return -E.EBUSY;
+  if (ctx.mapsRefused !== 0) return ctx.mapsRefused;
   const all = cmd.iova === 0n && cmd.length === U.U64_MAX;
   if (!all && (cmd.iova === U.U64_MAX || cmd.length === U.U64_MAX)) return -E.EOVERFLOW;
   const bytes = all ? ioas.iopt.unmapAll() : unmapRange(ioas.iopt, cmd.iova, cmd.length);
-  if (bytes === -E.EDEADLOCK) {
-    ctx.kernel.dmesg.warn("WARNING: iommufd: an access does not let go of what is to be unmapped");
-  }
   if (typeof bytes === "number") return bytes;
   cmd.length = bytes;
   U.iommu_ioas_unmap.update(payload, cmd);

@@ -6,6 +6,8 @@ import type { PciDev } from "../pci/pci.ts";
 import type { Task } from "../process/task.ts";
 import { EBUSY } from "../../uapi/errno.ts";
 import { IommufdCtx } from "./ctx.ts";
+import { Heirs } from "./heirs.ts";
+import { PERSISTED_MOUNT } from "./persisted.ts";
 import { iommufdNotify } from "./serialise.ts";
 import { incomingIommufds, recountPins, rehydrate } from "./restore.ts";
 
@@ -22,8 +24,12 @@ export class IommufdModule {
   readonly #deviceIds = new Map<IommufdCtx, Map<number, number>>();
 
   readonly #contexts = new Set<IommufdCtx>();
+  /** Where userspace makes its objects again: who waits for it. */
+  readonly heirs: Heirs;
 
-  constructor(readonly kernel: Kernel) {}
+  constructor(readonly kernel: Kernel) {
+    this.heirs = new Heirs(kernel);
+  }
 
   /** Every open context, in the order they were opened. */
   get contexts(): IommufdCtx[] {
@@ -40,16 +46,18 @@ export class IommufdModule {
     const open: FsFile = { kind: "file", open: () => this.opened(new IommufdCtx(this.kernel)) };
     vfs.mkdirs("/dev").add("iommu", open);
     vfs.mkdirs("/dev/vfio").add("vfio", { kind: "file", open: () => this.#openContainer() });
-    if (this.kernel.image.handover === "none") return;
+    if (!this.kernel.design.persists) return;
+    if (this.kernel.design.fences) vfs.mkdirs(PERSISTED_MOUNT);
     kho.register("iommufd", (command, fdt) => iommufdNotify(this, command, fdt));
     const ids = incomingIommufds(this.kernel);
     if (ids.length === 0) return;
+    this.kernel.dmesg.info(`iommufd: ${ids.length} persistent iommufds to be picked up`);
+    if (this.kernel.design.inherits) return this.heirs.start(ids);
     const parent = vfs.mkdirs("/sys/kernel/iommufd_persisted");
     for (const id of ids) {
       this.#pending.add(id);
       parent.dir(String(id)).add("iommufd", sysfsFile({ show: (task) => this.#show(id, task) }));
     }
-    this.kernel.dmesg.info(`iommufd: ${ids.length} persistent iommufds to be picked up`);
   }
 
   /** /dev/vfio/vfio: pins count against the process, as they did for VFIO's own containers. */
@@ -64,7 +72,9 @@ export class IommufdModule {
     const fdt = this.kernel.kho.incoming;
     // With devices held for contexts this kernel cannot read, the pins there are must stay.
     const unknown = this.pending.length === 0 && this.kernel.iommu.groups.some((g) => g.held);
-    if (fdt !== undefined && !unknown) recountPins(fdt, fs, this.pending);
+    if (fdt === undefined || unknown) return;
+    if (this.kernel.design.inherits) this.heirs.adoptFiles(fs);
+    else recountPins(fdt, fs, this.pending);
   }
 
   /**
@@ -80,10 +90,15 @@ export class IommufdModule {
     return `${task.installFd(ctx)}\n`;
   }
 
+  /** A handed-over id has an open context again. */
+  pickedUp(ctx: IommufdCtx): void {
+    this.persistent.set(ctx.persistentId, this.opened(ctx));
+  }
+
   /** Gives the context the lowest persistent id nobody has or waits for. */
   markPersistent(ctx: IommufdCtx): number {
     let id = 1;
-    while (this.persistent.has(id) || this.#pending.has(id)) id++;
+    while (this.persistent.has(id) || this.pending.includes(id)) id++;
     this.persistent.set(id, ctx);
     ctx.persistentId = id;
     return id;
@@ -125,6 +140,7 @@ export class IommufdModule {
     if (ctx.persistentId !== 0) this.persistent.delete(ctx.persistentId);
     this.#deviceIds.delete(ctx);
     this.#contexts.delete(ctx);
+    this.heirs.closed(ctx);
   }
 
   /** A picked-up context was closed while devices still wait: it can be picked up again. */
@@ -135,6 +151,11 @@ export class IommufdModule {
 
   /** Ids that wait to be picked up, ascending. */
   get pending(): number[] {
-    return [...this.#pending].sort((a, b) => a - b);
+    return [...this.#pending, ...this.heirs.waiting].sort((a, b) => a - b);
+  }
+
+  /** Ids whose files are still pinned for what the previous kernel left. */
+  get unfinished(): number[] {
+    return [...this.#pending, ...this.heirs.unfinished].sort((a, b) => a - b);
   }
 }

@@ -24,7 +24,7 @@ function handler({ ctx }: Ucmd, id: number): ((u: Ucmd, cmd: OptionCall) => numb
   if (id === U.IOMMU_OPTION_RLIMIT_MODE) return rlimitMode;
   if (id === U.IOMMU_OPTION_HUGE_PAGES) return hugePages;
   // The persistence series is not in every kernel.
-  const series = ctx.kernel.image.handover !== "none";
+  const series = ctx.kernel.design.persists;
   return id === U.IOMMU_OPTION_PERSISTENT && series ? persistent : undefined;
 }
 

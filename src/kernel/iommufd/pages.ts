@@ -1,3 +1,4 @@
+import type { Costs } from "../costs.ts";
 import type { Account } from "./accounting.ts";
 import type { Area } from "./area.ts";
 import type { PageSource } from "./sources.ts";
@@ -36,6 +37,7 @@ export class IoptPages {
     readonly npages: number,
     readonly writable: boolean,
     public account: Account | undefined,
+    readonly costs?: Costs,
   ) {}
 
   get(): this {
@@ -73,6 +75,7 @@ export class IoptPages {
       return rc;
     }
     this.pinned += added;
+    if (this.costs !== undefined) this.costs.pagesPinned += added;
     return runs;
   }
 

@@ -12,6 +12,7 @@ import { Ioas } from "./ioas.ts";
 import { Area } from "./area.ts";
 import { IoptPages } from "./pages.ts";
 import { GuestmemfsSource } from "./sources.ts";
+import { readable } from "./redrive.ts";
 import { IOMMUFD_COMPATIBLE } from "./serialise.ts";
 
 /** Persistent ids the previous kernel handed over, ascending; none of another version's. */
@@ -19,8 +20,8 @@ export function incomingIommufds(kernel: Kernel): number[] {
   const fdt = kernel.kho.incoming;
   const node = fdt?.path("/iommufd") ?? -1;
   if (fdt === undefined || node < 0) return [];
-  const compatible = new TextDecoder().decode(fdt.getprop(node, "compatible"));
-  if (compatible !== IOMMUFD_COMPATIBLE + "\0") {
+  const compatible = new TextDecoder().decode(fdt.getprop(node, "compatible")).replace(/\0$/, "");
+  if (!readable(compatible, kernel.design.inherits)) {
     kernel.dmesg.err(`iommufd: handed-over data is not ${IOMMUFD_COMPATIBLE}, ignored`);
     return [];
   }
@@ -47,7 +48,7 @@ export function rehydrate(kernel: Kernel, id: number): IommufdCtx | number {
   const ctx = new IommufdCtx(kernel);
   ctx.persistentId = id;
   for (const node of nodes(fdt, fdt.subnode(root, "ioases"))) {
-    const ioas = ctx.objects.addAt(Number(fdt.name(node)), new Ioas());
+    const ioas = ctx.objects.addAt(Number(fdt.name(node)), new Ioas(ctx.kernel.dmesg));
     for (const area of nodes(fdt, node)) {
       if (!restoreArea(fdt, area, ioas, fs)) return -EINVAL;
     }

@@ -6,6 +6,7 @@ import { IommufdDevice } from "./device.ts";
 import { HwptPaging } from "./hwpt.ts";
 import { Ioas } from "./ioas.ts";
 import type { IommufdModule } from "./module.ts";
+import { mappedFiles, REDRIVE_COMPATIBLE, serialiseFiles } from "./redrive.ts";
 
 /** Version of what this kernel writes under /iommufd. */
 export const IOMMUFD_COMPATIBLE = "iommufd-v0";
@@ -28,23 +29,33 @@ export function iommufdNotify(
     }
     return NOTIFY_DONE;
   }
+  const objects = module.kernel.design.iommufd === "objects";
   let err = 0;
   err |= fdt.beginNode("iommufd");
-  err |= fdt.propString("compatible", IOMMUFD_COMPATIBLE);
+  err |= fdt.propString("compatible", objects ? IOMMUFD_COMPATIBLE : REDRIVE_COMPATIBLE);
   err |= fdt.beginNode("iommufds");
   for (const ctx of all) {
-    err |= serialiseIommufd(fdt, ctx);
+    err |= objects
+      ? serialiseIommufd(fdt, ctx)
+      : serialiseFiles(fdt, ctx.persistentId, filesOf(ctx));
     const devices = ctx.objects.all.filter((o) => o instanceof IommufdDevice);
     ctx.keptOpen = [...devices.map((idev) => idev.file.get()), ctx.get()];
     ctx.frozen = true;
   }
   const incoming = module.kernel.kho.incoming;
   for (const id of incoming === undefined ? [] : module.pending) {
-    err |= copyNode(fdt, incoming as Fdt, (incoming as Fdt).path(`/iommufd/iommufds/${id}`));
+    if (!objects) err |= serialiseFiles(fdt, id, [...new Set(module.heirs.filesOf(id))]);
+    else err |= copyNode(fdt, incoming as Fdt, (incoming as Fdt).path(`/iommufd/iommufds/${id}`));
   }
   err |= fdt.endNode();
   err |= fdt.endNode();
   return err !== 0 ? NOTIFY_BAD : NOTIFY_DONE;
+}
+
+/** Files of a context's areas, and those its devices that still wait write to. */
+function filesOf(ctx: IommufdCtx): number[] {
+  const waits = ctx.kernel.iommufd.heirs.filesOf(ctx.persistentId);
+  return [...new Set([...mappedFiles(ctx), ...waits])].sort((a, b) => a - b);
 }
 
 /** A node of another tree, with everything under it. */

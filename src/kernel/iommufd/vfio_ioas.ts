@@ -22,7 +22,7 @@ export function ensureCompatIoas(ctx: IommufdCtx): Ioas | number {
   const ioas = compatIoas(ctx);
   if (ioas !== undefined) return ioas;
   if (ctx.immutable) return -E.EBUSY;
-  return ctx.compatIoas = ctx.objects.add(new Ioas());
+  return ctx.compatIoas = ctx.objects.add(new Ioas(ctx.kernel.dmesg));
 }
 
 /**

@@ -201,6 +201,7 @@ export class Kho {
     }
     machine.memory.write(buffer * PAGE_SIZE, dt);
     this.dump = { dt, mem, buffer, bufferPages };
+    this.kernel.costs.bytesSerialised += dt.length;
     this.kernel.vfs.mkdirs("/sys/kernel/kho").add("dt", sysfsFile({ show: () => dt }));
     dmesg.info(`KHO: active, DT of ${dt.length} bytes, ${mem.length} ranges`);
     return 0;

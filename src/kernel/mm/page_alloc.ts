@@ -2,6 +2,7 @@ import { assert } from "../../base/assert.ts";
 import type { Chooser } from "../../base/choice.ts";
 import { PAGE_SIZE } from "../../base/units.ts";
 import type { Memory } from "../../machine/memory.ts";
+import type { Costs } from "../costs.ts";
 import { fails } from "../fault_points.ts";
 import { FrameMap, FrameUse } from "./frames.ts";
 import type { Region } from "./memblock.ts";
@@ -19,7 +20,11 @@ export class PageAllocator {
   #stack: number[] = [];
   #free = 0;
 
-  constructor(readonly memory: Memory, readonly chooser: Chooser) {
+  /** Most pages of I/O page tables there may be: beyond it there is no memory for them. */
+  tableLimit = Infinity;
+
+  /** `costs`: where pages of I/O page tables are counted. */
+  constructor(readonly memory: Memory, readonly chooser: Chooser, readonly costs?: Costs) {
     this.frames = new FrameMap(memory, (pfn) => this.#inExtent(pfn) ? FrameUse.free : 0);
   }
 
@@ -43,7 +48,7 @@ export class PageAllocator {
 
   /** A zeroed page, or -1 when memory is out. */
   allocPage(use: FrameUse): number {
-    if (fails(this.chooser, "allocPage")) return -1;
+    if (fails(this.chooser, "allocPage") || !this.#mayTake(use, 1)) return -1;
     let pfn: number;
     if (this.#stack.length > 0) pfn = this.#stack.pop() as number;
     else if (this.#starts.length > 0) {
@@ -51,8 +56,7 @@ export class PageAllocator {
       if (this.#starts[0] === this.#ends[0]) this.#dropExtent(0);
     } else return -1;
     this.#free--;
-    this.frames.set(pfn, 1, use);
-    this.memory.fillFrames(pfn, 1, 0);
+    this.#take(pfn, 1, use);
     return pfn;
   }
 
@@ -69,16 +73,27 @@ export class PageAllocator {
 
   /** `count` contiguous zeroed pages aligned to `align` pages, or -1. */
   allocRange(count: number, align: number, use: FrameUse): number {
-    if (fails(this.chooser, "allocPages")) return -1;
+    if (fails(this.chooser, "allocPages") || !this.#mayTake(use, count)) return -1;
     let pfn = this.#takeRange(count, align);
     if (pfn < 0 && this.#stack.length > 0) {
       this.#drain();
       pfn = this.#takeRange(count, align);
     }
     if (pfn < 0) return -1;
+    this.#take(pfn, count, use);
+    return pfn;
+  }
+
+  #mayTake(use: FrameUse, count: number): boolean {
+    return use !== FrameUse.iommuTable || (this.costs?.tables ?? 0) + count <= this.tableLimit;
+  }
+
+  #take(pfn: number, count: number, use: FrameUse): void {
     this.frames.set(pfn, count, use);
     this.memory.fillFrames(pfn, count, 0);
-    return pfn;
+    if (use !== FrameUse.iommuTable || this.costs === undefined) return;
+    this.costs.tablesAllocated += count;
+    this.costs.countTables(count);
   }
 
   #takeRange(count: number, align: number): number {
@@ -126,12 +141,14 @@ export class PageAllocator {
 
   /** Marks frames outside the allocator (reserved memory, claims). */
   mark(pfn: number, count: number, use: FrameUse): void {
+    if (use === FrameUse.iommuTable) this.costs?.countTables(count);
     this.frames.set(pfn, count, use);
   }
 
   #release(pfn: number, count: number): void {
     for (let i = 0; i < count; i++) {
       const use = this.frames.use(pfn + i);
+      if (use === FrameUse.iommuTable) this.costs?.countTables(-1);
       assert(use !== FrameUse.free && use !== FrameUse.none, `frame ${pfn + i} freed twice`);
     }
     this.frames.set(pfn, count, FrameUse.free);

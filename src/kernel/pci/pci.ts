@@ -71,9 +71,12 @@ export class PciDev {
 
   /** Offset of an extended capability, -1: the device does not have it. */
   #extendedCap(id: number): number {
-    for (let at = R.PCI_CFG_SPACE_SIZE; at >= R.PCI_CFG_SPACE_SIZE;) {
+    let at = R.PCI_CFG_SPACE_SIZE;
+    // A list that runs in a circle ends where there is no room for more.
+    for (let i = 0; i < 480 && at >= R.PCI_CFG_SPACE_SIZE; i++) {
       const header = this.read(at, 4);
-      if (header === 0) return -1;
+      // All ones: nobody answers.
+      if (header === 0 || header === 0xffffffff) return -1;
       if ((header & 0xffff) === id) return at;
       at = header >>> 20;
     }

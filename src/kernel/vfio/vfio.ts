@@ -1,5 +1,5 @@
 import { O_RDWR } from "../../uapi/sys.ts";
-import { EACCES } from "../../uapi/errno.ts";
+import { EACCES, EBUSY } from "../../uapi/errno.ts";
 import type { Kernel } from "../kernel.ts";
 import type { IommuGroup } from "../iommu/core.ts";
 import type { PciDev, PciDriver } from "../pci/pci.ts";
@@ -34,10 +34,27 @@ export class VfioPciDriver implements PciDriver {
     const name = `vfio${index}`;
     this.kernel.vfs.mkdirs("/dev/vfio/devices").add(name, {
       kind: "file",
-      open: (_task, flags) => (flags & 3) === O_RDWR ? new VfioCdevFile(vdev) : -EACCES,
+      open: (_task, flags) => {
+        if ((flags & 3) !== O_RDWR) return -EACCES;
+        return this.#fenced(dev) ? -EBUSY : new VfioCdevFile(vdev);
+      },
     });
+    this.#addHandle(dev, vdev);
     this.kernel.vfs.mkdirs(`/sys/bus/pci/devices/${dev.name}/vfio-dev/${name}`);
     return 0;
+  }
+
+  /** The device was handed over, and its heir has not got it all yet. */
+  #fenced(dev: PciDev): boolean {
+    return this.kernel.design.fences && (dev.group?.inheritedDomains.length ?? 0) > 0;
+  }
+
+  /** The one way to a fenced device, for who picks up the iommufd it belongs to. */
+  #addHandle(dev: PciDev, vdev: VfioPciDevice): void {
+    const owner = dev.group?.inheritedDomains[0]?.persistentOwner;
+    if (owner === undefined || !this.kernel.design.fences) return;
+    const handle = () => this.#fenced(dev) ? new VfioCdevFile(vdev) : -EBUSY;
+    this.kernel.iommufd.heirs.handles.add(`${owner}/devices/${dev.name}`, handle);
   }
 
   /** The legacy way to the device: /dev/vfio/<number of its IOMMU group>. */
@@ -45,7 +62,7 @@ export class VfioPciDriver implements PciDriver {
     const group = vdev.group = new VfioGroup(this.kernel, iommu, [vdev]);
     this.kernel.vfs.mkdirs("/dev/vfio").add(String(iommu.id), {
       kind: "file",
-      open: () => openGroup(group),
+      open: () => this.#fenced(vdev.dev) ? -EBUSY : openGroup(group),
     });
   }
 }

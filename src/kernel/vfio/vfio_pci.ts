@@ -95,6 +95,13 @@ export class VfioPciDevice {
       idev.file = this.#files[0];
       return;
     }
+    if (idev.group.inheritedDomains.length > 0) {
+      // Its heir never got to its tables: the device goes on as it came, for the next heir.
+      irqs.release();
+      this.#opened = undefined;
+      unbindDevice(idev);
+      return;
+    }
     this.dev.setCommand(0, R.PCI_COMMAND_MASTER);
     irqs.release();
     if (this.resetWorks) this.dev.tryReset();

@@ -27,6 +27,8 @@ export interface VmConfig {
 
 /** Where the guests' memory files are. */
 export const MEMORY_DIR = "/mnt/guestmemfs";
+/** Where a kernel shows what its predecessor handed over of iommufds. */
+export const PERSISTED_DIR = "/sys/kernel/iommufd_persisted";
 /**
  * Where guest RAM begins, which is its IOVA as well: at 0 as in a PC, or, where the IOMMU keeps
  * IOVAs down there for itself (the SMMU's window for interrupts at 128 MiB), at 1 GiB as on QEMU's
@@ -50,6 +52,8 @@ export type VmStatus =
   | "refused"
   | "paused"
   | "restored"
+  /** Its address space is all there again: nothing is left of the previous kernel's. */
+  | "whole"
   | "failed";
 
 /** What a VMM saves for the one that comes after it. */

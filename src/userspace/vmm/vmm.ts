@@ -1,14 +1,15 @@
 import {
   MAP_SHARED,
   O_CREAT,
-  O_RDONLY,
   O_RDWR,
+  O_WRONLY,
   type Program,
   PROT_READ,
   PROT_WRITE,
   type Sys,
 } from "../../uapi/sys.ts";
-import { EOPNOTSUPP, errnoName } from "../../uapi/errno.ts";
+import { EINVAL, EOPNOTSUPP, errnoName } from "../../uapi/errno.ts";
+import { IOMMU_HWPT_ALLOC_REPLACE } from "../../uapi/iommufd.ts";
 import {
   CallFailed,
   ioasAlloc,
@@ -20,17 +21,26 @@ import {
   setPersistent,
 } from "../calls.ts";
 import { Guest } from "../guest/guest.ts";
-import { MEMORY_DIR, type SavedState, SLICE, type VmConfig, type VmStatus } from "./config.ts";
+import {
+  MEMORY_DIR,
+  PERSISTED_DIR,
+  type SavedState,
+  SLICE,
+  type VmConfig,
+  type VmStatus,
+} from "./config.ts";
 import {
   attachAgain,
   attachDevices,
   type Attached,
   barOf,
+  bindDevice,
   enableBusMaster,
   makeVm,
   type OpenDevice,
   openDevice,
   placeRam,
+  takeHandle,
 } from "./hardware.ts";
 import { createStateFile, loadState, removeStateFile, saveState } from "./state_file.ts";
 
@@ -40,7 +50,12 @@ export type GuestWatcher = (name: string, guest: Guest) => void;
 interface RunningVm {
   readonly guest: Guest;
   readonly iommufd: number;
-  readonly state: SavedState;
+  state: SavedState;
+  /** Guest memory: its file, and where it is mapped. */
+  readonly file: number;
+  readonly ram: number;
+  /** What is still to be made of the address space, step by step, while the guest runs already. */
+  rest: Generator<undefined, SavedState, void> | undefined;
 }
 
 /**
@@ -96,10 +111,9 @@ function start(sys: Sys, config: VmConfig): RunningVm {
   }
   // Only an address space with the devices on it knows which IOVAs are not for memory.
   const ramBase = placeRam(sys, iommufd, ioas, config);
-  const rc = persistentId > 0
-    ? ioasMapFile(sys, iommufd, ioas, file, config.memory, ramBase)
-    : ioasMap(sys, iommufd, ioas, ram, config.memory, ramBase);
-  must("map guest memory", rc);
+  const { name, memory } = config;
+  const state = { version: 1, name, persistentId, ioas, ...attached, memory, ramBase } as const;
+  must("map guest memory", mapGuest(sys, { iommufd, state, file, ram }));
   const cpu = makeVm(sys, config, ram, ramBase, cdevs);
   for (const cdev of cdevs) enableBusMaster(sys, cdev);
   const nics = config.devices.flatMap((d, i) =>
@@ -113,9 +127,18 @@ function start(sys: Sys, config: VmConfig): RunningVm {
     nics,
     nvmes,
   });
-  const { name, memory } = config;
-  const state = { version: 1, name, persistentId, ioas, ...attached, memory, ramBase } as const;
-  return { guest, iommufd, state };
+  return { guest, iommufd, state, file, ram, rest: undefined };
+}
+
+/** What mapping guest memory for the devices takes. */
+type GuestMapping = Pick<RunningVm, "iommufd" | "state" | "file" | "ram">;
+
+/** Maps guest memory for the devices, by its file where it is to persist. 0 or a negative errno. */
+function mapGuest(sys: Sys, { iommufd, state, file, ram }: GuestMapping): number {
+  const { persistentId, ioas, memory, ramBase } = state;
+  return persistentId > 0
+    ? ioasMapFile(sys, iommufd, ioas, file, memory, ramBase)
+    : ioasMap(sys, iommufd, ioas, ram, memory, ramBase);
 }
 
 /**
@@ -142,20 +165,93 @@ function mapRam(sys: Sys, config: VmConfig, file: number): number {
   return must("mmap guest memory", sys.mmap(config.memory, prot, MAP_SHARED, file, 0));
 }
 
-/** After a kexec: the iommufd comes back from sysfs, the devices are bound again, nothing is reset. */
+/**
+ * After a kexec: the iommufd comes back from sysfs, the devices are bound again, nothing is reset.
+ * Where the kernel has made the iommufd's objects again that is all; elsewhere they are left for later,
+ * as the guest can run without (seed lines 2807-2814).
+ */
 function restore(sys: Sys, config: VmConfig, saved: SavedState): RunningVm {
   const file = must(config.name, sys.open(`${MEMORY_DIR}/${config.name}`, O_RDWR));
   const ram = mapRam(sys, config, file);
-  const path = `/sys/kernel/iommufd_persisted/${saved.persistentId}/iommufd`;
-  const handle = must(path, sys.open(path, O_RDONLY));
-  const text = sys.read(handle, 16);
-  if (typeof text === "number") throw new CallFailed(`read ${path}`, -text);
-  const iommufd = Number(new TextDecoder().decode(text));
-  sys.close(handle);
-  const devices = config.devices.map((device) => openDevice(sys, device, iommufd));
-  const attached = attachAgain(sys, devices, saved);
+  const dir = `${PERSISTED_DIR}/${saved.persistentId}`;
+  const handles = sys.readdir(`${dir}/devices`);
+  const iommufd = takeHandle(sys, `${dir}/iommufd`);
+  const empty = typeof handles !== "number";
+  const devices = config.devices.map((device) =>
+    empty
+      ? bindDevice(sys, device, takeHandle(sys, `${dir}/devices/${device.name}`), iommufd)
+      : openDevice(sys, device, iommufd)
+  );
+  const attached = empty ? { hwpts: [], pasidHwpts: [] } : attachAgain(sys, devices, saved);
   const cpu = makeVm(sys, config, ram, saved.ramBase, devices.map(({ cdev }) => cdev));
-  return { guest: Guest.attach(cpu, saved.ramBase), iommufd, state: { ...saved, ...attached } };
+  const state = { ...saved, ...attached };
+  const rest = empty ? remake(sys, config, state, { file, iommufd, devices }) : undefined;
+  return { guest: Guest.attach(cpu, saved.ramBase), iommufd, state, file, ram, rest };
+}
+
+/** Makes the address space again as it was, then moves each device over to it. */
+function* remake(
+  sys: Sys,
+  config: VmConfig,
+  saved: SavedState,
+  has: { file: number; iommufd: number; devices: readonly OpenDevice[] },
+): Generator<undefined, SavedState, void> {
+  const { file, iommufd, devices } = has;
+  const ioas = ioasAlloc(sys, iommufd);
+  yield;
+  const rc = ioasMapFile(sys, iommufd, ioas, file, config.memory, saved.ramBase);
+  must("map guest memory", rc);
+  yield;
+  const hwpts: number[] = [], pasidHwpts: number[] = [];
+  for (const device of devices) {
+    const one = attachOrReplace(sys, iommufd, ioas, device);
+    hwpts.push(...one.hwpts);
+    pasidHwpts.push(...one.pasidHwpts);
+    yield;
+  }
+  finishHandover(sys, saved.persistentId);
+  return { ...saved, ioas, hwpts, pasidHwpts };
+}
+
+/**
+ * The kernel may be one that compares: it refuses to go on with tables that do not say what they
+ * should. Then they are replaced.
+ */
+function attachOrReplace(sys: Sys, iommufd: number, ioas: number, device: OpenDevice): Attached {
+  try {
+    return attachDevices(sys, iommufd, ioas, [device]);
+  } catch (error) {
+    if (!(error instanceof CallFailed) || error.errno !== EINVAL) throw error;
+    sys.log(`${device.device.name}: not as it was (${error.message}): new tables instead`);
+    return attachDevices(sys, iommufd, ioas, [device], IOMMU_HWPT_ALLOC_REPLACE);
+  }
+}
+
+/** Says that nothing of the previous kernel's is needed any more. */
+function finishHandover(sys: Sys, id: number): void {
+  const path = `${PERSISTED_DIR}/${id}/finish`;
+  const fd = must(path, sys.open(path, O_WRONLY));
+  must(path, sys.write(fd, new TextEncoder().encode("1")));
+  sys.close(fd);
+}
+
+/**
+ * The next step of what is left; true when there is nothing more to do. A step that fails leaves the
+ * devices on the previous kernel's tables: the guest runs, and nothing of its address space changes.
+ */
+function advance(sys: Sys, vm: RunningVm): boolean {
+  if (vm.rest === undefined) return true;
+  try {
+    const step = vm.rest.next();
+    if (step.done !== true) return false;
+    vm.state = step.value;
+    sys.notify("whole");
+  } catch (error) {
+    if (!(error instanceof CallFailed)) throw error;
+    sys.log(`staying on the tables of before: ${error.message}`);
+  }
+  vm.rest = undefined;
+  return true;
 }
 
 /** The main loop: runs the guest, slice by slice, and does what the monitor socket says. */
@@ -168,6 +264,12 @@ function* serve(
   const persistent = vm.state.persistentId > 0;
   let stateAt = -1;
   for (;;) {
+    // The guest goes first: what is left to do is not on its critical path.
+    if (running && !advance(sys, vm)) {
+      vm.guest.step();
+      yield SLICE;
+      continue;
+    }
     for (let m = sys.receive(); m !== undefined; m = sys.receive()) {
       switch (m) {
         case "prepare":
@@ -188,6 +290,7 @@ function* serve(
           break;
         case "resume":
           running = true;
+          if (vm.rest === undefined) sys.notify("whole");
           sys.notify("running");
           break;
         case "forget":
@@ -203,6 +306,17 @@ function* serve(
             running = false;
             sys.notify("unmapped");
           }
+          break;
+        case "map":
+          if (mapGuest(sys, vm) < 0) sys.notify("refused");
+          else {
+            running = true;
+            sys.notify("running");
+          }
+          break;
+        case "crash":
+          // Through a null pointer, as programs do.
+          sys.load32(0);
           break;
         case "quit":
           return 0;

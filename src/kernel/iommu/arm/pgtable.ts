@@ -2,12 +2,21 @@ import type { Memory } from "../../../machine/memory.ts";
 import { EEXIST, ENOMEM } from "../../../uapi/errno.ts";
 import { PTE_AF, PTE_S2_NORMAL, PTE_TABLE, PTE_VALID } from "../../../uapi/smmuv3_tables.ts";
 import { FrameUse } from "../../mm/frames.ts";
+import type { Radix, RadixFormat } from "../compare.ts";
 import type { PageAllocator } from "../../mm/page_alloc.ts";
 
 /** Level at which tables start, and of 4 KiB pages. Blocks are 1 GiB at level 1, 2 MiB at 2. */
 const START = 1, LAST = 3;
 /** S2AP, from IOMMU_READ and IOMMU_WRITE. */
 const S2AP_SHIFT = 6;
+
+/** Stage-2 entries, for comparing tables. There, levels count from the bottom. */
+const FORMAT: RadixFormat = {
+  present: PTE_VALID,
+  permission: 3 << S2AP_SHIFT,
+  high: 0xffff,
+  leadsOn: (low, level) => leadsOn(low, LAST + 1 - level),
+};
 
 /** Pages an entry of a level spans: 1 at level 3. */
 function spanOf(level: number): number {
@@ -214,6 +223,11 @@ export class Stage2Table {
       table = pfn;
     }
     return -1;
+  }
+
+  get radix(): Radix {
+    const { root, rootPages } = this;
+    return { format: FORMAT, root, rootPages, levels: LAST + 1 - START };
   }
 
   /** Every table, the pages of the first one first. */

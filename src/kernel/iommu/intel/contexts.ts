@@ -38,6 +38,12 @@ export interface Contexts {
    * tables. What was there before is gone, cached copies too. False without memory for a table.
    */
   set(sid: number, pasid: number, target: Target): boolean;
+  /**
+   * Points a present entry at other tables of the same width and DID without ever taking it away:
+   * the half that changes is one 64-bit store, and then what was cached goes (FACTS 4.3). False
+   * where more than that half would change: nothing was done then.
+   */
+  replace(sid: number, pasid: number, target: Target): boolean;
   /** Blocks these requests: entry cleared, then caches flushed by the DID it had. */
   clear(sid: number, pasid: number): void;
   /** Blocks the device altogether. */
@@ -108,6 +114,20 @@ export class LegacyContexts implements Contexts {
       this.unit.invalidation.contextDevice(sid, 0);
       this.unit.invalidation.iotlbDomain(did);
     }
+    return true;
+  }
+
+  replace(sid: number, _pasid: number, { pgd, agaw, did }: Target): boolean {
+    const table = this.#root.table((sid >> 8) * 2, false);
+    if (table < 0) return false;
+    const { memory } = this;
+    const word = (sid & 0xff) * 4;
+    if ((memory.load(table, word) & V.CONTEXT_P) === 0) return false;
+    if (memory.load(table, word + 2) !== (agaw | (did << V.CONTEXT_DID_SHIFT_WORD2))) return false;
+    memory.store(table, word + 1, pgd >>> 20);
+    memory.store(table, word, (pgd << 12) | V.CONTEXT_P);
+    this.unit.invalidation.contextDevice(sid, did);
+    this.unit.invalidation.iotlbDomain(did);
     return true;
   }
 

@@ -21,10 +21,17 @@ export interface Attachment {
 
 /** A dmar_domain: second-level tables of one unit, under one DID. */
 export class DmarDomain extends PagingDomain {
-  readonly table: DmarPageTable;
+  table: DmarPageTable;
   readonly lastPage: number;
+  /** The domain that goes by this one's DID now, and takes its place device by device. */
+  heir: DmarDomain | undefined;
+  /** In the previous kernel's place it brings its own tables, whatever is in the old ones. */
+  replaces = true;
+  /** Pages of the previous kernel's tables, as they were listed; undefined: these are ours. */
+  handedOver: readonly number[] | undefined;
   override readonly pageSizes: number;
   readonly #attachments = new Map<number, Attachment>();
+  #did: number;
   /** What every leaf has beside its permissions: SNP once coherency is enforced. */
   #leafBits = 0;
   #noting = false;
@@ -33,11 +40,12 @@ export class DmarDomain extends PagingDomain {
     readonly kernel: Kernel,
     readonly unit: IntelUnit,
     readonly agaw: number,
-    readonly did: number,
+    did: number,
     pgd: number,
     dirty: boolean,
   ) {
     super();
+    this.#did = did;
     const width = Math.min(agawToWidth(agaw), unit.cap.mgaw);
     this.lastPage = 2 ** (width - 12) - 1;
     const { superpages } = unit.cap;
@@ -50,6 +58,32 @@ export class DmarDomain extends PagingDomain {
       pgd,
     );
     if (dirty) this.dirty = this.#dirtyTracking();
+  }
+
+  get did(): number {
+    return this.#did;
+  }
+
+  /** Goes by the DID of the domain whose place it takes; its own is given back. */
+  takeDid(from: DmarDomain): void {
+    this.unit.freeDid(this.#did);
+    this.#did = from.did;
+    this.unit.shareDid(this.#did);
+    from.heir = this;
+  }
+
+  /** Goes on with the very tables of the domain whose place it takes; its own are given back. */
+  adoptTables(from: DmarDomain): void {
+    this.takeDid(from);
+    for (const pfn of this.table.tables()) this.kernel.pages.freePage(pfn);
+    this.table = from.table;
+    from.handedOver = [];
+    if (this.dirty !== undefined) this.dirty = this.#dirtyTracking();
+  }
+
+  /** Every page of its tables. Of the previous kernel's, only what was handed over is believed. */
+  get pages(): readonly number[] {
+    return this.handedOver ?? this.table.tables();
   }
 
   /** Who is attached, by source id and PASID. */
@@ -78,7 +112,9 @@ export class DmarDomain extends PagingDomain {
   map(page: number, pfn: number, count: number, prot: number): number {
     if (page + count - 1 > this.lastPage) return -EINVAL;
     const bits = (prot & (DMA_PTE_READ | DMA_PTE_WRITE)) | this.#leafBits;
+    const { costs } = this.kernel, before = this.table.written;
     const rc = this.table.map(page, pfn, count, bits);
+    costs.ptesWritten += this.table.written - before;
     if (rc < 0) this.unmap(page, this.table.mapped);
     // A unit in caching mode may remember that nothing was here.
     else if (this.unit.cachingMode) this.unit.flushIotlbPages(this.did, page, count);
@@ -110,7 +146,7 @@ export class DmarDomain extends PagingDomain {
 
   free(): void {
     this.unit.invalidation.iotlbDomain(this.did);
-    for (const pfn of this.table.tables()) this.kernel.pages.freePage(pfn);
+    for (const pfn of this.pages) this.kernel.pages.freePage(pfn);
     this.unit.freeDid(this.did);
     this.kernel.intel?.forget(this);
   }

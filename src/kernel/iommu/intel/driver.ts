@@ -6,6 +6,7 @@ import {
   IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
   IOMMU_HWPT_ALLOC_NEST_PARENT,
   IOMMU_HWPT_ALLOC_PASID,
+  IOMMU_HWPT_ALLOC_REPLACE,
 } from "../../../uapi/iommufd.ts";
 import * as V from "../../../uapi/vtd_regs.ts";
 import type { Kernel } from "../../kernel.ts";
@@ -24,6 +25,7 @@ import { firmwareRegions } from "../reserved.ts";
 import { IOMMU_NO_PASID } from "./contexts.ts";
 import { DmarDomain, IntelBlockingDomain } from "./domain.ts";
 import { reportFaults } from "./faults.ts";
+import { succeed, type Succession } from "./replace.ts";
 import { adoptUnit, restoreDomains } from "./restore.ts";
 import { intelNotify } from "./serialise.ts";
 import { IntelUnit } from "./unit.ts";
@@ -55,7 +57,7 @@ export class IntelDriver implements IommuDriver {
           `cap ${hex8(unit.read(V.DMAR_CAP_REG + 4))}${hex8(unit.read(V.DMAR_CAP_REG))}`,
       );
     }
-    if (kernel.image.handover !== "none") {
+    if (kernel.design.persists) {
       kernel.kho.register("intel-iommu", (command, fdt) => intelNotify(this, command, fdt));
     }
     for (const unit of this.units) this.#initUnit(unit);
@@ -74,7 +76,7 @@ export class IntelDriver implements IommuDriver {
    * for physical addresses. Where nothing usable came over, an empty root blocks everything first.
    */
   #initUnit(unit: IntelUnit): void {
-    const { dmesg, machine, image } = this.kernel;
+    const { dmesg, machine, design } = this.kernel;
     machine.onFault(unit.index, () => reportFaults(unit));
     if (!unit.startQueue()) {
       dmesg.err(`DMAR: ${unit.name}: no memory for an invalidation queue`);
@@ -83,14 +85,14 @@ export class IntelDriver implements IommuDriver {
     }
     const { kernel } = this;
     if (unit.translationEnabled) {
-      if (image.handover !== "none" && !kernel.has("D29") && adoptUnit(this, unit)) {
+      if (design.persists && !kernel.has("D29") && adoptUnit(this, unit)) {
         // Whatever is cached was walked under another kernel: from here on it is these tables.
         unit.flushAll();
         dmesg.info(`DMAR: ${unit.name}: adopted, translation stays on`);
         unit.write(V.DMAR_FECTL_REG, 0);
         return;
       }
-      if (image.handover === "none" || kernel.has("D29")) {
+      if (!design.persists || kernel.has("D29")) {
         dmesg.warn(`DMAR: Translation was enabled for ${unit.name} but we are not in kdump mode`);
         unit.disableTranslation();
       } else {
@@ -135,7 +137,8 @@ export class IntelDriver implements IommuDriver {
     const { persistentId = 0, flags = 0 } = options;
     const unit = this.unitOf(dev.sid);
     if (unit === undefined) return -EINVAL;
-    const known = IOMMU_HWPT_ALLOC_PASID | IOMMU_HWPT_ALLOC_DIRTY_TRACKING |
+    const known = IOMMU_HWPT_ALLOC_REPLACE | IOMMU_HWPT_ALLOC_PASID |
+      IOMMU_HWPT_ALLOC_DIRTY_TRACKING |
       IOMMU_HWPT_ALLOC_NEST_PARENT;
     if ((flags & ~known) !== 0) return -EOPNOTSUPP;
     const dirty = (flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING) !== 0;
@@ -149,6 +152,7 @@ export class IntelDriver implements IommuDriver {
       return -ENOMEM;
     }
     const domain = new DmarDomain(this.kernel, unit, unit.agaw, did, pgd, dirty);
+    domain.replaces = !this.kernel.design.validates || (flags & IOMMU_HWPT_ALLOC_REPLACE) !== 0;
     if (persistentId !== 0) {
       domain.persistentId = persistentId;
       this.persistent.set(persistentId, domain);
@@ -183,17 +187,32 @@ export class IntelDriver implements IommuDriver {
   #put(unit: IntelUnit, dev: PciDev, pasid: number, domain: DmarDomain | undefined): number {
     const requester = { sid: dev.sid, pasid };
     const domains = this.#domainsOf(dev.sid);
-    domains.get(pasid)?.detached(requester);
+    const old = domains.get(pasid);
+    const how = domain !== undefined && old?.inherited === true
+      ? succeed(old, domain, requester, dev.name)
+      : undefined;
+    if (typeof how === "number") return how;
+    old?.detached(requester);
     domains.delete(pasid);
-    if (domain === undefined) {
-      unit.contexts.clear(dev.sid, pasid);
-      return 0;
+    if (domain === undefined) unit.contexts.clear(dev.sid, pasid);
+    else {
+      const inPlace = how === "adopted" || how === "swapped";
+      if (!inPlace && !unit.contexts.set(dev.sid, pasid, domain.target)) return -ENOMEM;
+      if (pasid !== IOMMU_NO_PASID) dev.enablePasid();
+      domain.attached(requester);
+      domains.set(pasid, domain);
     }
-    if (!unit.contexts.set(dev.sid, pasid, domain.target)) return -ENOMEM;
-    if (pasid !== IOMMU_NO_PASID) dev.enablePasid();
-    domain.attached(requester);
-    domains.set(pasid, domain);
+    if (old?.inherited === true) this.#left(old, dev, how);
     return 0;
+  }
+
+  /** A requester has left the previous kernel's tables: with the last one they are freed. */
+  #left(old: DmarDomain, dev: PciDev, how: Succession | undefined): void {
+    const { dmesg } = this.kernel;
+    if (how === "other id") {
+      dmesg.warn(`DMAR: ${dev.name}: another DID, its entry was gone for a moment`);
+    } else if (how !== undefined) dmesg.info(`DMAR: ${dev.name}: ${how}, did ${old.did}`);
+    if (old.attachments.length === 0) old.free();
   }
 
   #domainsOf(sid: number): Map<number, DmarDomain> {
@@ -258,7 +277,7 @@ export class IntelDriver implements IommuDriver {
   shutdown(): void {
     for (const unit of this.units) {
       unit.write(V.DMAR_PMEN_REG, 0);
-      if (!this.kernel.kexec.carriesDump || this.kernel.image.handover === "none") {
+      if (!this.kernel.kexec.carriesDump || !this.kernel.design.persists) {
         unit.disableTranslation();
       }
     }

@@ -62,6 +62,21 @@ export class ScalableContexts implements Contexts {
     return true;
   }
 
+  replace(sid: number, pasid: number, target: Target): boolean {
+    const entry = this.#entry(sid, pasid, false);
+    if (entry === undefined) return false;
+    const { memory } = this;
+    const { table, word } = entry;
+    const low = memory.load(table, word);
+    if ((low & S.PASID_P) === 0 || ((low ^ lowWord(target)) & 0xfff) !== 0) return false;
+    if ((memory.load(table, word + 2) & S.PASID_DID_MASK_WORD2) !== target.did) return false;
+    memory.store(table, word + 1, target.pgd >>> 20);
+    memory.store(table, word, lowWord(target));
+    this.unit.invalidation.pasid(target.did, pasid);
+    this.unit.invalidation.iotlbDomain(target.did);
+    return true;
+  }
+
   clear(sid: number, pasid: number): void {
     const entry = this.#entry(sid, pasid, false);
     if (entry === undefined) return;

@@ -10,6 +10,7 @@ import {
 } from "../../kho/abi.ts";
 import type { DmarDomain } from "./domain.ts";
 import type { IntelDriver } from "./driver.ts";
+import { KEYED_COMPATIBLE, serialiseByDevice } from "./keyed.ts";
 import { walkTables } from "./posted_serialise.ts";
 import type { IntelUnit } from "./unit.ts";
 
@@ -34,15 +35,22 @@ export function memOfPages(pfns: readonly number[]): KhoMem[] {
  * reach for a persistent domain, and the root and context tables of the units that lead there.
  */
 export function intelNotify(driver: IntelDriver, command: KhoCommand, fdt: FdtWriter): number {
-  const domains = [...driver.persistent.values()].sort((a, b) => a.persistentId - b.persistentId);
+  const { byDevice } = driver.kernel.design;
+  // By device there is nothing to say of tables that no device walks.
+  const domains = [...driver.persistent.values()]
+    .filter((domain) => !byDevice || domain.attachments.length > 0)
+    .sort((a, b) => a.persistentId - b.persistentId);
   for (const domain of domains) domain.dumped = command === KEXEC_KHO_DUMP;
   if (command !== KEXEC_KHO_DUMP) return NOTIFY_DONE;
   let err = 0;
   err |= fdt.beginNode("intel-iommu");
-  err |= fdt.propString("compatible", INTEL_COMPATIBLE);
-  err |= fdt.beginNode("domains");
-  for (const domain of domains) err |= serialiseDomain(fdt, domain);
-  err |= fdt.endNode();
+  err |= fdt.propString("compatible", byDevice ? KEYED_COMPATIBLE : INTEL_COMPATIBLE);
+  if (byDevice) err |= serialiseByDevice(fdt, domains);
+  else {
+    err |= fdt.beginNode("domains");
+    for (const domain of domains) err |= serialiseDomain(fdt, domain);
+    err |= fdt.endNode();
+  }
   err |= fdt.beginNode("units");
   for (const unit of driver.units) {
     if (unit.root < 0) continue;
