@@ -150,10 +150,11 @@ export class Health implements IncidentSink {
   }
 
   /** The old kernel has done its last store. */
-  atJump(): void {
+  atJump(kernel: Kernel): void {
     const look = emptyLook((sid) => this.nameOf(sid));
     const held = (sid: number) =>
-      this.#watched.some((w) => w.sid === sid && this.#promises.stands(w.fn));
+      this.#watched.some((w) => w.sid === sid && this.#promises.stands(w.fn)) ||
+      kernel.pci.devices.some((dev) => dev.sid === sid && kernel.iommu.handsOver(dev));
     lookAtJump(this.#machine, look, held);
     this.#note(look);
   }

@@ -11,7 +11,7 @@ import type { UnitReader } from "./translation.ts";
 /**
  * What a kernel leaves hardware in, between its last store and the next kernel's first. From here on
  * nobody answers for it: what is not kept is the next kernel's to use. `held`: the device's DMA is
- * meant to go on.
+ * meant to go on, or the kernel says it does.
  */
 export function lookAtJump(machine: Machine, look: Look, held: (sid: number) => boolean): void {
   const kept = keptMemory(machine);

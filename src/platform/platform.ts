@@ -107,7 +107,7 @@ export class Platform {
       program: (text) => this.#add("program", "info", text),
       rebooting: () => {},
       atJump: (old) => {
-        this.health.atJump();
+        this.health.atJump(old);
         this.onJump?.(old, this.boots);
       },
       jump: (image) => this.#jump(image),

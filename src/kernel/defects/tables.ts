@@ -8,8 +8,8 @@ export const TABLE_DEFECTS = [
     seedLine: 1499,
     title: "only the tables under the first entry of the pgd are preserved",
     posted: "a function that expects a table is handed the pgd's first entry, and takes that for " +
-      "the table's only one. With 4 levels everything from 512 GiB on is left out, with 3 from " +
-      "1 GiB, with 5 from 256 TiB.",
+      "the table's only one. What begins at 512 GiB or above is left out with 4 levels, with 3 " +
+      "what begins at 1 GiB, with 5 at 256 TiB.",
     seen: "the tables of the higher addresses are free memory to the next kernel, and hardware " +
       "goes on walking what it writes there.",
     invariants: ["tables-kept", "tables-owned", "no-dma-fault", "no-stray-dma"],
