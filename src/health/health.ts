@@ -22,6 +22,8 @@ export interface Watched {
   readonly guest: string | undefined;
   /** Its DMA was promised to go on through a kexec. */
   readonly promised: boolean;
+  /** A program drives it, for the guest; until that one runs the kernel may. */
+  readonly driven?: boolean;
 }
 
 /** One line of the verdict on an invariant. */
@@ -69,7 +71,8 @@ export class Health implements IncidentSink {
   refreshOwners(): void {
     for (const w of this.#watched) {
       // A guest without memory has none that its device could reach.
-      this.meters.guestOf[w.fn] = w.guest === undefined ? 0 : this.ledger.numberOf(w.guest) || -1;
+      const none = w.driven ? 0 : -1;
+      this.meters.guestOf[w.fn] = w.guest === undefined ? 0 : this.ledger.numberOf(w.guest) || none;
     }
   }
 
@@ -163,6 +166,7 @@ export class Health implements IncidentSink {
   jumped(): void {
     this.#jumping = true;
     this.#reportStopped();
+    this.ledger.programMemory.jumped();
     for (const guest of this.ledger.guests) this.#crossed.add(guest);
     for (const w of this.#watched) {
       this.#promises.jumped(w.fn);

@@ -2,6 +2,11 @@ import abort from "../../scenarios/abort.yaml" with { type: "text" };
 import controlMainline from "../../scenarios/control-mainline.yaml" with { type: "text" };
 import handover from "../../scenarios/handover.yaml" with { type: "text" };
 import highIova from "../../scenarios/high-iova.yaml" with { type: "text" };
+import noiommuCompaction from "../../scenarios/noiommu-compaction.yaml" with { type: "text" };
+import noiommuKeepalive from "../../scenarios/noiommu-keepalive.yaml" with { type: "text" };
+import noiommuMilestone from "../../scenarios/noiommu-milestone.yaml" with { type: "text" };
+import noiommuMixed from "../../scenarios/noiommu-mixed.yaml" with { type: "text" };
+import noiommuPagemap from "../../scenarios/noiommu-pagemap.yaml" with { type: "text" };
 import onlyGuestmemfs from "../../scenarios/only-guestmemfs.yaml" with { type: "text" };
 import persistedIommufd from "../../scenarios/persisted-iommufd.yaml" with { type: "text" };
 import persistedIommufdPasid from "../../scenarios/persisted-iommufd-pasid.yaml" with {
@@ -29,4 +34,9 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["high-iova", highIova],
   ["small-pages", smallPages],
   ["rollback-mainline", rollbackMainline],
+  ["noiommu-keepalive", noiommuKeepalive],
+  ["noiommu-compaction", noiommuCompaction],
+  ["noiommu-pagemap", noiommuPagemap],
+  ["noiommu-milestone", noiommuMilestone],
+  ["noiommu-mixed", noiommuMixed],
 ]);

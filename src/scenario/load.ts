@@ -9,6 +9,7 @@ import { BAR_WINDOW, BAR_WINDOW_END, RAM_BASES } from "../userspace/vmm/config.t
 import { didYouMean, UsageError } from "./errors.ts";
 import { reservedComplaint } from "./firmware.ts";
 import { imageComplaint } from "./image_name.ts";
+import { programComplaint } from "./programs.ts";
 import { NIC_PASID_BITS, type Scenario, scenarioSchema } from "./schema.ts";
 import { parseYaml, type YamlDocument } from "./yaml.ts";
 
@@ -204,6 +205,8 @@ function checkMachine(scenario: Scenario, document: YamlDocument, file: string):
   if (reserved !== undefined) {
     fail(reserved.message, ["machine", "devices", reserved.device, "rmrr"]);
   }
+  const driven = programComplaint(scenario);
+  if (driven !== undefined) fail(driven.message, ["machine", "vms", driven.vm, driven.key]);
   const owners = new Map<string, string>();
   const ids = devices.map((d) => d.id);
   let guests = 0;
@@ -212,6 +215,7 @@ function checkMachine(scenario: Scenario, document: YamlDocument, file: string):
       fail(`there are two ${vm.id}`, ["machine", "vms", i, "id"]);
     }
     if (vm.persistent) guests += vm.memory + 2 * 1048576;
+    if (vm.dma === "guestmemfs") guests += 2 * 1048576;
     if (vm.persistent && vm.memory > MAX_FILE) {
       fail("a guestmemfs file ends at 1GiB: so does a persistent VM", [
         "machine",

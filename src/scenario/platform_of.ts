@@ -10,7 +10,12 @@ export function platformSpec(scenario: Scenario, seed: number, image?: string): 
       profile: findProfile(machine.profile) ?? PROFILES[0],
       memory: machine.memory,
       devices: machine.devices.map((d) => {
-        const where = { id: d.id, bdf: d.bdf, ...(d.rmrr !== undefined && { rmrr: d.rmrr }) };
+        const where = {
+          id: d.id,
+          bdf: d.bdf,
+          ...(d.iommu !== undefined && { iommu: d.iommu }),
+          ...(d.rmrr !== undefined && { rmrr: d.rmrr }),
+        };
         return d.model === "nic"
           ? {
             ...where,

@@ -132,6 +132,23 @@ export function usableIovas(
   return ranges;
 }
 
+/** IOMMU_IOAS_NOIOMMU_GET_PA: where an IOVA lies, and how many bytes from there are in one piece. */
+export function getPa(
+  sys: Sys,
+  fd: number,
+  ioas: number,
+  iova: number,
+  most: number,
+): { physical: number; length: number } {
+  const reply = call(sys, fd, U.IOMMU_IOAS_NOIOMMU_GET_PA, U.iommu_ioas_noiommu_get_pa, {
+    ioas_id: ioas,
+    iova: BigInt(iova),
+    length: BigInt(most),
+  });
+  const { out_phys, length } = mustReply("IOMMU_IOAS_NOIOMMU_GET_PA", reply);
+  return { physical: Number(out_phys), length: Number(length) };
+}
+
 /** Unmaps everything in an IOAS; bytes or a negative errno. */
 export function ioasUnmapAll(sys: Sys, fd: number, ioas: number): number {
   const reply = call(sys, fd, U.IOMMU_IOAS_UNMAP, U.iommu_ioas_unmap, {

@@ -26,7 +26,7 @@ for (const seed of [2, 3, 4, 5, 6, 7, 8, 9]) {
 
 /** The scenario on another machine. */
 const on = (profile: string, name: string) =>
-  builtin(name).replace(/^machine:\n(  profile: .*\n)?/m, `machine:\n  profile: ${profile}\n`);
+  builtin(name).replace(/^machine:\n( +profile: .*\n)?/m, `machine:\n  profile: ${profile}\n`);
 
 for (
   const [profile, name] of [

@@ -335,11 +335,12 @@ export class IommuCore {
 
   /**
    * True when the device's DMA is to go on through the jump: the next kernel gets the dump, and the
-   * device is on a domain that is in it.
+   * device is on a domain that is in it, or, where no IOMMU covers it, is in it itself.
    */
   handsOver(dev: PciDev): boolean {
     const { group } = dev;
-    if (group === undefined || !this.kernel.kexec.carriesDump) return false;
+    if (!this.kernel.kexec.carriesDump) return false;
+    if (group === undefined) return dev.dumped;
     return group.domain.dumped || [...group.pasids.values()].some((domain) => domain.dumped);
   }
 

@@ -96,9 +96,16 @@ export class Area {
     return [left, right];
   }
 
-  /** A restored domain has the area's frames: it is the storage, unless another one is already. */
-  adopt(domain: PagingDomain): void {
-    if (this.storage === undefined) this.#store(domain);
+  /**
+   * A restored domain has the area's frames: it is the storage, unless another one is already. The
+   * pages are pinned anew: 0, or what that answers.
+   */
+  adopt(domain: PagingDomain): number {
+    if (this.storage !== undefined) return 0;
+    const runs = this.pages.acquire(this.first, this.count);
+    if (typeof runs === "number") return runs;
+    this.#store(domain);
+    return 0;
   }
 
   #store(domain: PagingDomain): void {

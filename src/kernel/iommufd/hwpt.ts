@@ -66,7 +66,9 @@ export function makeHwpt(
   idev: IommufdDevice,
   options: HwptOptions,
 ): HwptPaging | number {
-  const id = ctx.persistentId === 0 ? 0 : ctx.kernel.iommufd.allocDomainId();
+  // Tables that no hardware walks are filled anew by the next kernel: they need no name.
+  const named = ctx.persistentId !== 0 && idev.noiommu === undefined;
+  const id = named ? ctx.kernel.iommufd.allocDomainId() : 0;
   // The fault queue is iommufd's own business.
   const flags = options.flags & ~U.IOMMU_HWPT_FAULT_ID_VALID;
   const domain = idev.group.ops.allocPaging(idev.dev, { persistentId: id, flags });

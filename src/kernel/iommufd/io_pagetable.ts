@@ -257,7 +257,6 @@ export class IoPageTable {
   restore(area: Area): boolean {
     if (this.areas.first(area.start, area.last) !== undefined) return false;
     area.pages.get();
-    area.pages.pinned = area.pages.npages;
     this.areas.insert(area);
     return true;
   }
@@ -266,7 +265,10 @@ export class IoPageTable {
   adoptDomain(domain: PagingDomain): number {
     const rc = this.#reserveBeyond(domain);
     if (rc < 0) return rc;
-    for (const area of this.areas.items) area.adopt(domain);
+    for (const area of this.areas.items) {
+      const adopted = area.adopt(domain);
+      if (adopted < 0) return adopted;
+    }
     this.domains.push(domain);
     return 0;
   }
