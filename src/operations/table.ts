@@ -5,6 +5,7 @@ import { TaskKilled } from "../uapi/sys.ts";
 import { DEVICE_OPERATIONS } from "./devices.ts";
 import { FAULT_OPERATIONS } from "./faults.ts";
 import { FILE_OPERATIONS } from "./files.ts";
+import { HANDOVER_OPERATIONS } from "./handover.ts";
 import { IOMMUFD_OPERATIONS } from "./iommufd.ts";
 import { MEMORY_OPERATIONS } from "./memory.ts";
 import { OK, type Operation, operation, type Outcome } from "./types.ts";
@@ -42,6 +43,7 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     ...UPDATE_OPERATIONS,
     ...FILE_OPERATIONS,
     ...IOMMUFD_OPERATIONS,
+    ...HANDOVER_OPERATIONS,
     ...MEMORY_OPERATIONS,
     ...DEVICE_OPERATIONS,
     ...FAULT_OPERATIONS,

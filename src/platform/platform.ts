@@ -46,6 +46,7 @@ export class Platform {
   readonly wanted = new Set<string>();
   onJump: JumpListener | undefined;
   #nextImage: KernelImage;
+  #atJump: ((old: Kernel) => void)[] = [];
   readonly #released = new WeakSet<UpdateRecord>();
 
   constructor(readonly spec: PlatformSpec) {
@@ -123,6 +124,7 @@ export class Platform {
       program: (text) => this.#add("program", "info", text),
       rebooting: () => {},
       atJump: (old) => {
+        for (const act of this.#atJump.splice(0)) act(old);
         this.health.atJump(old);
         this.onJump?.(old, this.boots);
       },
@@ -161,6 +163,11 @@ export class Platform {
 
   #add(source: EventLine["source"], level: EventLine["level"], text: string): void {
     this.events.push({ time: this.now, source, level, text, boot: this.boots });
+  }
+
+  /** Done once, between the last store of the kernel that jumps and the first of the next. */
+  atNextJump(act: (old: Kernel) => void): void {
+    this.#atJump.push(act);
   }
 
   /** A line from the operator's side. */

@@ -128,7 +128,7 @@ export function hwptAlloc(ucmd: Ucmd): number {
 function refusedFlags(ctx: IommufdCtx, flags: number): boolean {
   const persistent = ctx.persistentId !== 0;
   const heir = persistent && ctx.kernel.design.inherits;
-  const known = FLAGS | (heir ? U.IOMMU_HWPT_ALLOC_REPLACE : 0);
+  const known = FLAGS | (heir ? U.IOMMU_HWPT_ALLOC_REPLACE | U.IOMMU_HWPT_ALLOC_PAGE_MASK : 0);
   if ((flags & ~known) !== 0) return true;
   const faults = (flags & U.IOMMU_HWPT_FAULT_ID_VALID) !== 0;
   const parent = (flags & U.IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0;

@@ -6,7 +6,8 @@ import type { Ucmd } from "./ioctls.ts";
 
 /**
  * The IOAS that stands for a VFIO container (FACTS 1.3, VFIO_IOAS): what the type 1 calls of
- * /dev/vfio/vfio map into. Undefined when none was set, or it was destroyed since.
+ * /dev/vfio/vfio map into. Undefined when none was set, or it was destroyed since. No kexec hands it
+ * over.
  */
 export function compatIoas(ctx: IommufdCtx): Ioas | undefined {
   const ioas = ctx.compatIoas;

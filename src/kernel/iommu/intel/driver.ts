@@ -5,6 +5,7 @@ import {
   iommu_hw_info_vtd,
   IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
   IOMMU_HWPT_ALLOC_NEST_PARENT,
+  IOMMU_HWPT_ALLOC_PAGE_MASK,
   IOMMU_HWPT_ALLOC_PASID,
   IOMMU_HWPT_ALLOC_REPLACE,
 } from "../../../uapi/iommufd.ts";
@@ -25,7 +26,8 @@ import { firmwareRegions } from "../reserved.ts";
 import { IOMMU_NO_PASID } from "./contexts.ts";
 import { DmarDomain, IntelBlockingDomain } from "./domain.ts";
 import { reportFaults } from "./faults.ts";
-import { succeed, type Succession } from "./replace.ts";
+import { largestPage } from "../page_limit.ts";
+import { leave, succeed } from "../succession.ts";
 import { adoptUnit, restoreDomains } from "./restore.ts";
 import { intelNotify } from "./serialise.ts";
 import { IntelUnit } from "./unit.ts";
@@ -137,7 +139,7 @@ export class IntelDriver implements IommuDriver {
     const { persistentId = 0, flags = 0 } = options;
     const unit = this.unitOf(dev.sid);
     if (unit === undefined) return -EINVAL;
-    const known = IOMMU_HWPT_ALLOC_REPLACE | IOMMU_HWPT_ALLOC_PASID |
+    const known = IOMMU_HWPT_ALLOC_REPLACE | IOMMU_HWPT_ALLOC_PAGE_MASK | IOMMU_HWPT_ALLOC_PASID |
       IOMMU_HWPT_ALLOC_DIRTY_TRACKING |
       IOMMU_HWPT_ALLOC_NEST_PARENT;
     if ((flags & ~known) !== 0) return -EOPNOTSUPP;
@@ -151,7 +153,15 @@ export class IntelDriver implements IommuDriver {
       unit.freeDid(did);
       return -ENOMEM;
     }
-    const domain = new DmarDomain(this.kernel, unit, unit.agaw, did, pgd, dirty);
+    const domain = new DmarDomain(
+      this.kernel,
+      unit,
+      unit.agaw,
+      did,
+      pgd,
+      dirty,
+      largestPage(this.kernel, flags),
+    );
     domain.replaces = !this.kernel.design.validates || (flags & IOMMU_HWPT_ALLOC_REPLACE) !== 0;
     if (persistentId !== 0) {
       domain.persistentId = persistentId;
@@ -189,7 +199,12 @@ export class IntelDriver implements IommuDriver {
     const domains = this.#domainsOf(dev.sid);
     const old = domains.get(pasid);
     const how = domain !== undefined && old?.inherited === true
-      ? succeed(old, domain, requester, dev.name)
+      ? succeed(old, domain, {
+        name: dev.name,
+        swap: () => unit.contexts.replace(dev.sid, pasid, domain.target),
+        // VT-d knows no rules of break-before-make.
+        sizesStay: false,
+      })
       : undefined;
     if (typeof how === "number") return how;
     old?.detached(requester);
@@ -202,17 +217,8 @@ export class IntelDriver implements IommuDriver {
       domain.attached(requester);
       domains.set(pasid, domain);
     }
-    if (old?.inherited === true) this.#left(old, dev, how);
+    if (old?.inherited === true) leave(old, dev.name, how);
     return 0;
-  }
-
-  /** A requester has left the previous kernel's tables: with the last one they are freed. */
-  #left(old: DmarDomain, dev: PciDev, how: Succession | undefined): void {
-    const { dmesg } = this.kernel;
-    if (how === "other id") {
-      dmesg.warn(`DMAR: ${dev.name}: another DID, its entry was gone for a moment`);
-    } else if (how !== undefined) dmesg.info(`DMAR: ${dev.name}: ${how}, did ${old.did}`);
-    if (old.attachments.length === 0) old.free();
   }
 
   #domainsOf(sid: number): Map<number, DmarDomain> {
@@ -262,6 +268,12 @@ export class IntelDriver implements IommuDriver {
     return this.#unclaimed.get(id);
   }
 
+  /** Domains in use that go over by device, each once. */
+  toHandOver(): DmarDomain[] {
+    const all = [...this.#attached.values()].flatMap((domains) => [...domains.values()]);
+    return [...new Set(all)].filter((domain) => this.kernel.iommu.goesOver(domain));
+  }
+
   forget(domain: DmarDomain): void {
     if (domain.persistentId === 0) return;
     this.persistent.delete(domain.persistentId);
@@ -282,7 +294,9 @@ export class IntelDriver implements IommuDriver {
       }
     }
     if (!this.kernel.kexec.carriesDump) return;
-    for (const dev of this.kernel.pci.devices) this.#blockUnlessDumped(dev);
+    if (!this.kernel.design.coreBlocks) {
+      for (const dev of this.kernel.pci.devices) this.#blockUnlessDumped(dev);
+    }
     for (const unit of this.units) if (!zaps(unit)) unit.flushAll();
   }
 
