@@ -12,6 +12,8 @@ export interface KernelImage {
   /** Version of the KHO tree it writes and reads, its root's compatible. */
   readonly khoCompatible: string;
   readonly handover: Handover;
+  /** Pages of the largest page it maps with for DMA; all the hardware can when left out. */
+  readonly largestPage?: number;
   /** Faults of the posted series it still has, by id. */
   readonly defects: ReadonlySet<string>;
   readonly summary: string;

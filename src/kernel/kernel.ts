@@ -1,6 +1,7 @@
 import type { Chooser } from "../base/choice.ts";
 import type { EventQueue } from "../base/event_queue.ts";
 import type { Machine } from "../machine/machine.ts";
+import { ProgramTables } from "../machine/program_tables.ts";
 import { EINVAL } from "../uapi/errno.ts";
 import { type Program, TaskKilled } from "../uapi/sys.ts";
 import { boot } from "./boot.ts";
@@ -18,12 +19,14 @@ import { IntelDriver } from "./iommu/intel/driver.ts";
 import { IommufdModule } from "./iommufd/module.ts";
 import { Kexec } from "./kho/kexec.ts";
 import { Kho } from "./kho/kho.ts";
+import { Compaction } from "./mm/compaction.ts";
 import { Kasan } from "./mm/kasan.ts";
 import { Memblock } from "./mm/memblock.ts";
 import { PageAllocator } from "./mm/page_alloc.ts";
 import { UserPages } from "./mm/user_pages.ts";
 import { Oops } from "./oops.ts";
 import { PciCore } from "./pci/pci.ts";
+import { AddressSpace } from "./process/address_space.ts";
 import { Scheduler } from "./process/scheduler.ts";
 import type { Task } from "./process/task.ts";
 import { Syscalls } from "./syscalls.ts";
@@ -56,6 +59,7 @@ export class Kernel {
   readonly memblock = new Memblock();
   readonly pages: PageAllocator;
   readonly userPages: UserPages;
+  readonly compaction: Compaction;
   readonly vfs = new Vfs();
   readonly kho = new Kho(this);
   readonly kexec = new Kexec(this);
@@ -75,6 +79,8 @@ export class Kernel {
   /** Memory set aside for guests, bytes. */
   guestRange: { readonly base: number; readonly size: number } | undefined;
   guestmemfs: Guestmemfs | undefined;
+  /** TAINT_* bits: what makes a kernel's word worth less, as /proc/sys/kernel/tainted has it. */
+  taint = 0;
   /** init runs: programs can be started. */
   ready = false;
   /** reboot(2) was called and cannot be taken back. */
@@ -100,6 +106,8 @@ export class Kernel {
     this.dmesg = new Dmesg(number, machine.queue, machine.hash, (line) => out.log(line));
     this.pages = new PageAllocator(machine.memory, machine.chooser, this.costs);
     this.userPages = new UserPages(this.pages);
+    this.compaction = new Compaction(this.pages, this.userPages, this.dmesg);
+    this.pages.onFragmented = () => this.compaction.run() > 0;
     const { drhds, smmus, ivhds } = machine.firmware;
     this.intel = drhds.length > 0 ? new IntelDriver(this) : undefined;
     this.iommuDriver = this.intel ??
@@ -110,8 +118,9 @@ export class Kernel {
         : undefined);
     this.vfio = new VfioPciDriver(this);
     const sys = (task: Task) => new Syscalls(this, task);
+    const mm = (comm: string) => this.#addressSpace(comm);
     const exited = () => machine.poke();
-    this.scheduler = new Scheduler(machine.queue, machine.chooser, this.dmesg, sys, exited);
+    this.scheduler = new Scheduler(machine.queue, machine.chooser, this.dmesg, sys, mm, exited);
     this.#shutdownEvent = machine.queue.register(() => this.#orPanic(() => this.#shutdown()));
     this.#jumpEvent = machine.queue.register(() => this.#orPanic(() => this.#jump()));
   }
@@ -176,6 +185,15 @@ export class Kernel {
     this.machine.hash.mixAt(this.queue.now, text.length);
     this.machine.hash.mixText(text);
     this.out.program(text);
+  }
+
+  /** A program's memory; the tables a processor goes by only where somebody watches them. */
+  #addressSpace(comm: string): AddressSpace {
+    const { programs } = this.machine.guestObserver;
+    if (!programs?.watches(comm)) return new AddressSpace();
+    const tables = new ProgramTables(comm, programs);
+    this.userPages.notifiers.add((from, to) => tables.moved(from, to));
+    return new AddressSpace(tables);
   }
 
   /**

@@ -20,7 +20,7 @@ import type { Kernel } from "./kernel.ts";
 import { KvmVcpuFile } from "./kvm.ts";
 import { AnonBacking } from "./process/address_space.ts";
 import type { Task } from "./process/task.ts";
-import { CAP_SETUID, CAP_SYS_RESOURCE } from "../uapi/capability.ts";
+import { CAP_IPC_LOCK, CAP_SETUID, CAP_SYS_RESOURCE } from "../uapi/capability.ts";
 import { copyFromUser, copyToUser } from "./process/user_copy.ts";
 
 /** The system calls, for one task: arguments in, value or negative errno out. */
@@ -166,6 +166,12 @@ export class Syscalls implements Sys {
     return 0;
   }
 
+  mlock(address: number, length: number): number {
+    const { mm, cred, memlock } = this.task;
+    const limit = cred.capable(CAP_IPC_LOCK) ? Infinity : memlock.soft;
+    return limit === 0 ? -E.EPERM : mm.lock(address, length, limit);
+  }
+
   setuid(uid: number): number {
     const { cred } = this.task;
     if (!cred.capable(CAP_SETUID)) return -E.EPERM;
@@ -212,12 +218,20 @@ export class Syscalls implements Sys {
   }
 
   load32(address: number): number {
+    const register = this.task.mm.register(address);
+    if (register >= 0) return this.kernel.machine.bus.read32(register) | 0;
     const pfn = this.task.mm.translate(address);
     if (pfn < 0) throw new SegmentationFault(address);
     return this.kernel.machine.memory.load(pfn, (address % PAGE_SIZE) >>> 2);
   }
 
   store32(address: number, value: number): void {
+    const register = this.task.mm.register(address);
+    if (register >= 0) {
+      if (!this.task.mm.find(address)?.writable) throw new SegmentationFault(address);
+      this.kernel.machine.bus.write32(register, value);
+      return;
+    }
     const pfn = this.task.mm.translate(address);
     if (pfn < 0 || !this.task.mm.find(address)?.writable) throw new SegmentationFault(address);
     this.kernel.machine.memory.store(pfn, (address % PAGE_SIZE) >>> 2, value);

@@ -22,6 +22,8 @@ export type DeviceSpec =
   & {
     readonly id: string;
     readonly bdf: string;
+    /** `none`: no unit is in charge of it, its addresses are physical ones. */
+    readonly iommu?: "none";
     /** Memory that firmware lets the device use for itself; bytes, whole pages of RAM. */
     readonly rmrr?: { readonly base: number; readonly size: number };
   }
@@ -72,11 +74,6 @@ export interface Firmware {
   readonly rmrrs: readonly ReservedMemory[];
 }
 
-const node = (unit: { regBase: number }): IommuNode => ({
-  regBase: unit.regBase,
-  covers: () => true,
-});
-
 const LOW_RAM_END = 3 * GiB;
 const BAR_BASE = 0xc0000000;
 /** Room for each device's registers, naturally aligned for all of them. */
@@ -102,6 +99,11 @@ function without(ranges: readonly PhysRange[], { base, size }: ReservedMemory): 
   });
 }
 
+/** What a PC's firmware leaves in page 0: real-mode vectors, all of its handler that does nothing. */
+function powerOn(memory: Memory): void {
+  for (let vector = 0; vector < 256; vector++) memory.store(0, vector, 0xf000ff53 | 0);
+}
+
 /**
  * The hardware: memory, buses, devices, IOMMU. A kexec is nothing to it but one more sequence of
  * loads and stores: everything here goes on.
@@ -112,7 +114,7 @@ export class Machine {
   readonly memory: Memory;
   readonly bus = new Bus();
   readonly pci = new PciRoot();
-  /** The IOMMUs, by kind; a profile has one kind. */
+  /** The IOMMUs, by kind; a profile has one kind, or none. */
   readonly units: VtdUnit[] = [];
   readonly smmus: SmmuUnit[] = [];
   readonly amdvis: AmdviUnit[] = [];
@@ -132,9 +134,10 @@ export class Machine {
   ) {
     this.profile = spec.profile;
     this.memory = new Memory(memoryMap(spec.memory));
+    if (spec.profile.smmu === undefined) powerOn(this.memory);
     this.#faultEvent = this.queue.register((unit) => this.#faultHandlers[unit]?.());
     const remapper = this.#addIommu();
-    const buses = new Set<number>();
+    const buses = new Set<number>(), uncovered = new Set<number>();
     let bar = BAR_BASE;
     spec.devices.forEach((device, fn) => {
       const sid = parseBdf(device.bdf);
@@ -142,11 +145,16 @@ export class Machine {
       buses.add(sid >> 8);
       const { memory, queue, hash } = this;
       const port = new DmaPort(fn, sid, memory, queue, hash, this.dmaObserver);
-      port.remapper = remapper;
+      if (device.iommu === "none") uncovered.add(sid);
+      else port.remapper = remapper;
       const made = this.#makeDevice(device, port, bar, seed);
       bar += BAR_STRIDE;
       this.functions.push(made);
       this.pci.plug(made);
+    });
+    const node = ({ regBase }: { regBase: number }): IommuNode => ({
+      regBase,
+      covers: (sid) => !uncovered.has(sid),
     });
     const rmrrs = spec.devices.flatMap(({ bdf, rmrr }) =>
       rmrr === undefined ? [] : [{ sid: parseBdf(bdf) ?? 0, ...rmrr }]
@@ -170,13 +178,13 @@ export class Machine {
     assert(inside && pages, "reserved memory is whole pages of one range of RAM");
   }
 
-  /** The IOMMU the profile asks for: every device's DMA goes through it. */
-  #addIommu(): Remapper {
+  /** The IOMMU the profile asks for, if it has one: what it covers goes through it. */
+  #addIommu(): Remapper | undefined {
     const { memory, queue, hash, chooser } = this;
     const { vtd, smmu, amdvi } = this.profile;
     const parts = { memory, queue, hash };
     const kinds = [vtd, smmu, amdvi].filter((kind) => kind !== undefined).length;
-    assert(kinds === 1, `profile ${this.profile.name}: one kind of IOMMU`);
+    assert(kinds <= 1, `profile ${this.profile.name}: one kind of IOMMU`);
     // An interrupt is taken when the processor gets to it, not in the middle of the DMA.
     const interrupt = () => this.queue.after(0, this.#faultEvent, 0);
     if (smmu !== undefined) {
@@ -191,7 +199,7 @@ export class Machine {
       unit.onInterrupt = interrupt;
       return this.#plug(unit, this.amdvis);
     }
-    assert(vtd !== undefined, "VT-d is what is left");
+    if (vtd === undefined) return undefined;
     const options = { ...parts, name: "dmar0", regBase: DRHD_BASE, chooser, capability: vtd };
     const unit = new VtdUnit(options);
     unit.onFault = interrupt;

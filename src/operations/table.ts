@@ -5,7 +5,9 @@ import { TaskKilled } from "../uapi/sys.ts";
 import { DEVICE_OPERATIONS } from "./devices.ts";
 import { FAULT_OPERATIONS } from "./faults.ts";
 import { FILE_OPERATIONS } from "./files.ts";
+import { HANDOVER_OPERATIONS } from "./handover.ts";
 import { IOMMUFD_OPERATIONS } from "./iommufd.ts";
+import { MEMORY_OPERATIONS } from "./memory.ts";
 import { OK, type Operation, operation, type Outcome } from "./types.ts";
 import { UPDATE_OPERATIONS } from "./update.ts";
 import { duration } from "./values.ts";
@@ -41,6 +43,8 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     ...UPDATE_OPERATIONS,
     ...FILE_OPERATIONS,
     ...IOMMUFD_OPERATIONS,
+    ...HANDOVER_OPERATIONS,
+    ...MEMORY_OPERATIONS,
     ...DEVICE_OPERATIONS,
     ...FAULT_OPERATIONS,
   ].map((o) => [o.name, { ...o, run: (session, args) => survived(o.run(session, args)) }]),

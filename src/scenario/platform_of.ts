@@ -10,7 +10,12 @@ export function platformSpec(scenario: Scenario, seed: number, image?: string): 
       profile: findProfile(machine.profile) ?? PROFILES[0],
       memory: machine.memory,
       devices: machine.devices.map((d) => {
-        const where = { id: d.id, bdf: d.bdf, ...(d.rmrr !== undefined && { rmrr: d.rmrr }) };
+        const where = {
+          id: d.id,
+          bdf: d.bdf,
+          ...(d.iommu !== undefined && { iommu: d.iommu }),
+          ...(d.rmrr !== undefined && { rmrr: d.rmrr }),
+        };
         return d.model === "nic"
           ? {
             ...where,
@@ -27,7 +32,11 @@ export function platformSpec(scenario: Scenario, seed: number, image?: string): 
         d.model === "nic" && d.pasid !== undefined ? [[d.id, d.pasid] as const] : []
       ),
     ),
-    vms: machine.vms,
+    vms: machine.vms.map(({ ram_base, huge_pages, ...vm }) => ({
+      ...vm,
+      ramBase: ram_base,
+      hugePages: huge_pages,
+    })),
     kernel: image ?? kernel.image,
     guestmemfs: machine.guestmemfs,
     khoScratch: machine.kho_scratch,

@@ -6,6 +6,8 @@ import { duration, pages, size, sizeOf } from "../operations/values.ts";
 import { MiB, TiB } from "../base/units.ts";
 import { imageComplaint } from "./image_name.ts";
 import { PROFILES } from "../machine/profile.ts";
+import { PROGRAMS } from "../platform/spec.ts";
+import { DMA_MEMORY } from "../userspace/paravisor/config.ts";
 import { parseBdf } from "../uapi/pci_regs.ts";
 
 /** Shape of a scenario file. Everything a person may write is here, with its words. */
@@ -29,10 +31,15 @@ const rmrr = z.strictObject({
   size: pages,
 }).describe("memory that firmware lets the device use for itself, mapped 1:1").optional();
 
+const iommu = z.literal("none")
+  .describe("no unit is in charge of the device: it reaches physical addresses, unchecked")
+  .optional();
+
 const nic = z.strictObject({
   id,
   model: z.literal("nic"),
   bdf,
+  iommu,
   rmrr,
   interval: pace.describe("time between two packets on the wire").prefault("200us"),
   packet: sizeOf(4, "4B").refine((n) => n >= 64 && n <= 2048, {
@@ -46,6 +53,7 @@ const nvme = z.strictObject({
   id,
   model: z.literal("nvme"),
   bdf,
+  iommu,
   rmrr,
   latency: pace.describe("service time of a command").prefault("2ms"),
 });
@@ -55,8 +63,18 @@ const vm = z.strictObject({
   memory: sizeOf(2 * MiB, "2MiB").prefault("32MiB"),
   persistent: z.boolean().describe("its devices' DMA is to go on through a kexec").default(true),
   devices: z.array(id).default([]),
+  program: z.enum(PROGRAMS).default("vmm").describe(
+    "vmm: passes its devices through; paravisor: drives one disk without an IOMMU for its guest",
+  ),
+  dma: z.enum(DMA_MEMORY).default("iommufd").describe(
+    "where a paravisor's disk has its queues: in pinned pages of an iommufd; in locked pages, or a " +
+      "file of guestmemfs, whose physical addresses it looks up in /proc/self/pagemap",
+  ),
   ring: z.number().int().min(8).max(65536).multipleOf(8)
     .describe("receive descriptors of each NIC").default(4096),
+  ram_base: size.refine((n) => n % (2 * MiB) === 0, { message: "expected a multiple of 2MiB" })
+    .describe("where its RAM begins, which is its IOVA as well").optional(),
+  huge_pages: z.boolean().describe("its RAM is mapped for devices in large pages").default(true),
 });
 
 const machine = z.strictObject({

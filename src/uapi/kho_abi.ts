@@ -139,6 +139,25 @@ export const INTEL_IOMMU_KHO = {
   },
 } as const;
 
+/** /arm-smmu-v3/{tables,devices,units}/ID; `tables` and `devices` as in intel-iommu-v1. */
+export const SMMU_KHO = {
+  node: "arm-smmu-v3",
+  compatible: "arm-smmu-v3-v1",
+  tables: {
+    mem: KHO_MEM,
+    pgd: property("pgd", 8, "physical address"),
+    /** VMID. */
+    did: property("did", 4, "id"),
+    unit: property("unit", 4, "id"),
+  },
+  /** `mem`: every page of the stream table. */
+  unit: {
+    mem: KHO_MEM,
+    regBase: property("reg-base", 8, "physical address"),
+    streamTable: property("stream-table", 8, "physical address"),
+  },
+} as const;
+
 /** /guestmemfs/{fs_mem,superblock,mappings_blocks,mappings_to_inode}. */
 export const GUESTMEMFS_KHO = {
   node: "guestmemfs",
@@ -170,5 +189,8 @@ export const KHO_NODES: readonly (readonly [path: string, record: KhoRecord])[] 
   ["/intel-iommu/domains/*", INTEL_IOMMU_KHO.domain],
   ["/intel-iommu/domains/*/devices/*", INTEL_IOMMU_KHO.device],
   ["/intel-iommu/units/*", INTEL_IOMMU_KHO.unit],
+  ["/arm-smmu-v3/tables/*", SMMU_KHO.tables],
+  ["/arm-smmu-v3/devices/*", INTEL_IOMMU_KHO.walker],
+  ["/arm-smmu-v3/units/*", SMMU_KHO.unit],
   ["/guestmemfs/mappings_to_inode", GUESTMEMFS_KHO.mappings],
 ];

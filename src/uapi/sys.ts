@@ -85,6 +85,8 @@ export interface Sys {
     address?: number,
   ): number;
   munmap(address: number, length: number): number;
+  /** Keeps pages in memory, though not in place. ENOMEM: not mapped, or beyond RLIMIT_MEMLOCK. */
+  mlock(address: number, length: number): number;
   /** Changes the user; root loses every capability with it. EPERM for anybody but root. */
   setuid(uid: number): number;
   /** Gives up a capability (CAP_…, by number) for good. */

@@ -47,6 +47,17 @@ export function setPersistent(sys: Sys, fd: number): number {
   return typeof reply === "number" ? reply : Number(reply.val64);
 }
 
+/** The IOAS maps everything in pages of 4 KiB from here on. */
+export function noHugePages(sys: Sys, fd: number, ioas: number): void {
+  const value = {
+    option_id: U.IOMMU_OPTION_HUGE_PAGES,
+    op: U.IOMMU_OPTION_OP_SET,
+    object_id: ioas,
+    val64: 0n,
+  };
+  mustReply("IOMMU_OPTION_HUGE_PAGES", call(sys, fd, U.IOMMU_OPTION, U.iommu_option, value));
+}
+
 export function ioasAlloc(sys: Sys, fd: number): number {
   return mustReply("IOMMU_IOAS_ALLOC", call(sys, fd, U.IOMMU_IOAS_ALLOC, U.iommu_ioas_alloc, {}))
     .out_ioas_id;
@@ -119,6 +130,23 @@ export function usableIovas(
   });
   sys.munmap(at, PAGE_SIZE);
   return ranges;
+}
+
+/** IOMMU_IOAS_NOIOMMU_GET_PA: where an IOVA lies, and how many bytes from there are in one piece. */
+export function getPa(
+  sys: Sys,
+  fd: number,
+  ioas: number,
+  iova: number,
+  most: number,
+): { physical: number; length: number } {
+  const reply = call(sys, fd, U.IOMMU_IOAS_NOIOMMU_GET_PA, U.iommu_ioas_noiommu_get_pa, {
+    ioas_id: ioas,
+    iova: BigInt(iova),
+    length: BigInt(most),
+  });
+  const { out_phys, length } = mustReply("IOMMU_IOAS_NOIOMMU_GET_PA", reply);
+  return { physical: Number(out_phys), length: Number(length) };
 }
 
 /** Unmaps everything in an IOAS; bytes or a negative errno. */

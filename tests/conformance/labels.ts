@@ -9,7 +9,7 @@ const KINDS: readonly (readonly [pattern: RegExp, kind: string])[] = [
   [/^\/dev\/vfio\/devices\/.*$/, "VFIO device"],
   [/^\/dev\/vfio\/vfio$/, "VFIO container"],
   [/^\/dev\/vfio\/.*$/, "VFIO group"],
-  [/^\/mnt(\/guestmemfs)?(\/[^/]*)?$/, "guestmemfs"],
+  [/^\/mnt(\/guestmemfs)?(\/.*)?$/, "guestmemfs"],
   [/^\/sys\/kernel\/kho\/(.*)$/, "kho/$1"],
   [/^\/sys\/firmware\/kho\/dt$/, "firmware/kho/dt"],
   [/^\/sys\/kernel\/iommufd_persisted\/.*$/, "iommufd_persisted"],

@@ -8,7 +8,9 @@ import { iommufdTree } from "../../src/platform/look/iommufd_tree.ts";
 import { snapshot } from "../../src/platform/snapshot.ts";
 
 /** The other ones have persistence: tests/scenario/run_test.ts. */
-const NAMES = PROFILES.filter((p) => p.vtd === undefined).map((p) => p.name);
+const NAMES = PROFILES.filter((p) => p.smmu !== undefined || p.amdvi !== undefined).map((p) =>
+  p.name
+);
 
 function play(text: string, seed = 1, image?: string): FinishedRun {
   return runScenario(prepare(loadScenario(text, "test.yaml"), seed, image));

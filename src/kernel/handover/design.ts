@@ -30,6 +30,8 @@ export interface Design {
   readonly fences: boolean;
   /** What is done to devices at a kexec is up to the core, not to drivers (seed lines 2182-2193). */
   readonly coreBlocks: boolean;
+  /** Devices that no IOMMU covers are handed over as well, and their contexts' pinned memory. */
+  readonly keepsUncovered: boolean;
 }
 
 const NOTHING: Design = {
@@ -41,6 +43,7 @@ const NOTHING: Design = {
   mapsFiles: false,
   fences: false,
   coreBlocks: false,
+  keepsUncovered: false,
 };
 
 const REDRIVE: Design = {
@@ -52,11 +55,12 @@ const REDRIVE: Design = {
   mapsFiles: true,
   fences: true,
   coreBlocks: true,
+  keepsUncovered: false,
 };
 
 const DESIGNS: Readonly<Record<Handover, Design>> = {
   "none": NOTHING,
-  "serialise": { ...NOTHING, persists: true, iommufd: "objects" },
+  "serialise": { ...NOTHING, persists: true, iommufd: "objects", keepsUncovered: true },
   "replay": { ...REDRIVE, iommufd: "calls" },
   "redrive": { ...REDRIVE, validates: true },
   "redrive-replace": REDRIVE,

@@ -6,6 +6,8 @@ export interface RadixFormat {
   readonly present: number;
   /** Bits of the low word that a leaf must have the same, beside its address: permissions. */
   readonly permission: number;
+  /** The bit by which, above the last level, a leaf is told from a pointer. */
+  readonly size: number;
   /** Bits of the high word that are address. */
   readonly high: number;
   /** An entry of this low word leads to a table. `level`: 1 for entries of 4 KiB pages. */

@@ -114,7 +114,9 @@ export class IommuGroup {
   /** Makes the group; a handed-over device starts on its restored domain, untouched. */
   static probe(id: number, dev: PciDev, ops: IommuOps): IommuGroup | number {
     const restored = ops.restored(dev);
-    if (restored !== undefined) {
+    // What firmware counts on is nobody's: a default domain takes its place at once.
+    const nobodys = restored?.domain?.inherited === true && restored.domain.persistentOwner === 0;
+    if (restored !== undefined && !nobodys) {
       const group = new IommuGroup(id, dev, ops, undefined, restored.domain ?? ops.blocking);
       for (const [pasid, domain] of restored.pasids) group.#pasids.set(pasid, domain);
       group.#owner = HELD;
@@ -132,7 +134,7 @@ export class IommuGroup {
   }
 
   /** Firmware counts on a mapping of the device: it must never be without. */
-  get #requiresDirect(): boolean {
+  get requiresDirect(): boolean {
     return this.ops.reservedRegions(this.dev).some(({ kind }) => kind === "direct");
   }
 
@@ -199,6 +201,19 @@ export class IommuGroup {
     }
     this.#owner = undefined;
     this.#set(this.#default());
+  }
+
+  /** Nothing of the device is handed over: whoever has it, it does no more DMA. */
+  blockForKexec(): void {
+    this.blockPasids();
+    this.#set(this.ops.blocking);
+  }
+
+  /** Takes away the PASIDs that are not handed over. */
+  blockPasids(): void {
+    for (const [pasid, domain] of [...this.#pasids]) {
+      if (!domain.dumped) this.detachPasid(pasid);
+    }
   }
 
   /** A held device is given up: blocked, with and without PASIDs. EBUSY where it is not held. */
@@ -268,7 +283,7 @@ export class IommuGroup {
   }
 
   #set(domain: IommuDomain): number {
-    if (domain.type === "blocking" && this.#requiresDirect) {
+    if (domain.type === "blocking" && this.requiresDirect) {
       this.dev.pci.kernel.dmesg.warn(
         `pci ${this.dev.name}: Firmware has requested this device have a 1:1 IOMMU mapping, ` +
           "rejecting configuring the device without a 1:1 mapping",
@@ -335,15 +350,29 @@ export class IommuCore {
 
   /**
    * True when the device's DMA is to go on through the jump: the next kernel gets the dump, and the
-   * device is on a domain that is in it.
+   * device is on a domain that is in it, or, where no IOMMU covers it, is in it itself.
    */
   handsOver(dev: PciDev): boolean {
     const { group } = dev;
-    if (group === undefined || !this.kernel.kexec.carriesDump) return false;
+    if (!this.kernel.kexec.carriesDump) return false;
+    if (group === undefined) return dev.dumped;
     return group.domain.dumped || [...group.pasids.values()].some((domain) => domain.dumped);
   }
 
+  /** The domain, or the mapping that firmware counts on, goes over to the next kernel. */
+  goesOver(domain: PagingDomain): boolean {
+    if (domain.persistentId !== 0) return true;
+    return this.groups.some((group) => group.domain === domain && group.requiresDirect);
+  }
+
   shutdown(): void {
+    const { design, kexec } = this.kernel;
+    if (design.coreBlocks && kexec.carriesDump) {
+      for (const group of this.groups) {
+        if (!this.handsOver(group.dev)) group.blockForKexec();
+        else group.blockPasids();
+      }
+    }
     for (const driver of this.#drivers) driver.shutdown();
   }
 }

@@ -1,3 +1,4 @@
+import type { Radix } from "./compare.ts";
 import { PAGE_SIZE } from "../../base/units.ts";
 
 /**
@@ -68,6 +69,11 @@ export abstract class PagingDomain extends IommuDomain {
   /** Every access through it snoops. */
   get coherent(): boolean {
     return false;
+  }
+
+  /** The tables as a tree that can be compared; undefined where nobody can. */
+  get radix(): Radix | undefined {
+    return undefined;
   }
 
   /** Undefined where the domain was not made for it, or the IOMMU cannot. */

@@ -28,10 +28,11 @@ export class IommufdAccess extends IommufdObject implements Accessor {
     super();
   }
 
-  /** EINVAL: it wants to pin but has no hook to let go. */
-  static create(ctx: IommufdCtx, ops: AccessOps): IommufdAccess | number {
+  /** EINVAL: it wants to pin but has no hook to let go. `id`: one that is reserved for it. */
+  static create(ctx: IommufdCtx, ops: AccessOps, id?: number): IommufdAccess | number {
     if (ops.needsPinPages && ops.unmap === undefined) return -E.EINVAL;
-    const access = ctx.objects.add(new IommufdAccess(ctx, ops));
+    const made = new IommufdAccess(ctx, ops);
+    const access = id === undefined ? ctx.objects.add(made) : ctx.objects.addAt(id, made);
     access.users++;
     ctx.get();
     return access;
@@ -63,6 +64,16 @@ export class IommufdAccess extends IommufdObject implements Accessor {
   /** Another IOAS instead. ENOENT while not attached, or for the id. */
   replace(ioasId: number): number {
     return this.#ioas === undefined ? -E.ENOENT : this.#change(ioasId);
+  }
+
+  /** Attaches it, or moves it from another IOAS. */
+  use(ioasId: number): number {
+    return this.#ioas === undefined ? this.attach(ioasId) : this.replace(ioasId);
+  }
+
+  /** The IOAS it is attached to. */
+  get ioas(): Ioas | undefined {
+    return this.#ioas;
   }
 
   /** Whatever it holds it is asked to let go first. */

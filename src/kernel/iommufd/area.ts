@@ -63,23 +63,21 @@ export class Area {
 
   /**
    * Takes the area out of a domain. `heir`: the domain that becomes storage when `domain` was it;
-   * with no heir the frames are read back from the domain one last time and let go.
+   * with no heir the frames are read back from the domain one last time and let go. Pages that
+   * were there to be unmapped.
    */
-  unfill(domain: PagingDomain, heir: PagingDomain | undefined): void {
-    if (this.storage !== domain) {
-      domain.unmap(this.page, this.count);
-      return;
-    }
+  unfill(domain: PagingDomain, heir: PagingDomain | undefined): number {
+    if (this.storage !== domain) return domain.unmap(this.page, this.count);
     if (heir !== undefined) {
       this.storage = heir;
-      domain.unmap(this.page, this.count);
-      return;
+      return domain.unmap(this.page, this.count);
     }
     const runs = this.#readBack(domain);
-    domain.unmap(this.page, this.count);
+    const unmapped = domain.unmap(this.page, this.count);
     this.storage = undefined;
     this.pages.unstore(this);
     this.pages.letGo(this.first, runs);
+    return unmapped;
   }
 
   /** Two areas in its place, the second one from IOVA `at` on. Nothing in the tables changes. */
@@ -98,9 +96,16 @@ export class Area {
     return [left, right];
   }
 
-  /** A restored domain has the area's frames: it is the storage, unless another one is already. */
-  adopt(domain: PagingDomain): void {
-    if (this.storage === undefined) this.#store(domain);
+  /**
+   * A restored domain has the area's frames: it is the storage, unless another one is already. The
+   * pages are pinned anew: 0, or what that answers.
+   */
+  adopt(domain: PagingDomain): number {
+    if (this.storage !== undefined) return 0;
+    const runs = this.pages.acquire(this.first, this.count);
+    if (typeof runs === "number") return runs;
+    this.#store(domain);
+    return 0;
   }
 
   #store(domain: PagingDomain): void {

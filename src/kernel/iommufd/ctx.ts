@@ -7,6 +7,7 @@ import { type IommuDomain, PagingDomain } from "../iommu/domain.ts";
 import { IommufdDevice } from "./device.ts";
 import { containerIoctl, containerValue } from "../vfio/container.ts";
 import { HwptPaging } from "./hwpt.ts";
+import { dropRestored } from "./restore.ts";
 import type { Ioas } from "./ioas.ts";
 import { IOCTLS, type Ucmd } from "./ioctls.ts";
 import { ObjectTable } from "./objects.ts";
@@ -20,10 +21,14 @@ export class IommufdCtx extends OpenFile {
   chargesProcess = false;
   /** Stands for a VFIO container, see vfio_ioas.ts: it may have been destroyed since. */
   compatIoas: Ioas | undefined;
+  /** As a VFIO container it is for groups without an IOMMU: no IOAS stands for it. */
+  noiommu = false;
   /** A dump stands: what was written into it must not change. */
   frozen = false;
   /** What the dump keeps open: this file and those of its devices. */
   keptOpen: OpenFile[] = [];
+  /** Lets go of the memory that the dump holds. */
+  letGo: () => void = () => {};
 
   constructor(readonly kernel: Kernel) {
     super();
@@ -47,8 +52,8 @@ export class IommufdCtx extends OpenFile {
     return -EFAULT;
   }
 
-  override ioctlValue(_task: Task, command: number, value: number): number {
-    return IOCTLS.has(command) ? -EFAULT : containerValue(this, command, value);
+  override ioctlValue(task: Task, command: number, value: number): number {
+    return IOCTLS.has(command) ? -EFAULT : containerValue(task, this, command, value);
   }
 
   /** The HWPT that stands for a domain. */
@@ -75,10 +80,11 @@ export class IommufdCtx extends OpenFile {
       this.kernel.iommufd.heirs.groupsOf(this.persistentId).length > 0;
   }
 
-  /** Some device still waits, on one of this context's domains, for its heir. */
+  /** Some device still waits, on one of this context's domains or on none, for its heir. */
   get waiting(): boolean {
     const ours = (domain: IommuDomain) => this.hwptOf(domain) !== undefined;
-    return this.kernel.iommu.groups.some((group) => group.heldDomains.some(ours));
+    return this.kernel.iommu.groups.some((group) => group.heldDomains.some(ours)) ||
+      this.kernel.iommufd.isAwaited(this);
   }
 
   /**
@@ -97,6 +103,7 @@ export class IommufdCtx extends OpenFile {
   protected override release(): void {
     if (this.waiting) {
       // The process went away before it took its devices: they go on, somebody may try again.
+      dropRestored(this);
       this.kernel.iommufd.returnToPending(this);
       return;
     }

@@ -66,7 +66,9 @@ export function makeHwpt(
   idev: IommufdDevice,
   options: HwptOptions,
 ): HwptPaging | number {
-  const id = ctx.persistentId === 0 ? 0 : ctx.kernel.iommufd.allocDomainId();
+  // Tables that no hardware walks are filled anew by the next kernel: they need no name.
+  const named = ctx.persistentId !== 0 && idev.noiommu === undefined;
+  const id = named ? ctx.kernel.iommufd.allocDomainId() : 0;
   // The fault queue is iommufd's own business.
   const flags = options.flags & ~U.IOMMU_HWPT_FAULT_ID_VALID;
   const domain = idev.group.ops.allocPaging(idev.dev, { persistentId: id, flags });
@@ -126,7 +128,7 @@ export function hwptAlloc(ucmd: Ucmd): number {
 function refusedFlags(ctx: IommufdCtx, flags: number): boolean {
   const persistent = ctx.persistentId !== 0;
   const heir = persistent && ctx.kernel.design.inherits;
-  const known = FLAGS | (heir ? U.IOMMU_HWPT_ALLOC_REPLACE : 0);
+  const known = FLAGS | (heir ? U.IOMMU_HWPT_ALLOC_REPLACE | U.IOMMU_HWPT_ALLOC_PAGE_MASK : 0);
   if ((flags & ~known) !== 0) return true;
   const faults = (flags & U.IOMMU_HWPT_FAULT_ID_VALID) !== 0;
   const parent = (flags & U.IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0;

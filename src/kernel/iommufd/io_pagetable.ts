@@ -2,6 +2,7 @@ import { IntervalTree } from "../../base/interval_tree.ts";
 import { PAGE_SIZE } from "../../base/units.ts";
 import * as E from "../../uapi/errno.ts";
 import { IOMMU_WRITE, U64_MAX } from "../../uapi/iommufd.ts";
+import type { Dmesg } from "../dmesg.ts";
 import type { PagingDomain } from "../iommu/domain.ts";
 import { Area } from "./area.ts";
 import { IovaSpace } from "./iova_space.ts";
@@ -39,6 +40,8 @@ export class IoPageTable {
   readonly domains: PagingDomain[] = [];
   readonly #accessors: Accessor[] = [];
   #largePages = true;
+
+  constructor(readonly log: Dmesg) {}
 
   /** Bytes to which IOVAs, lengths and memory must be aligned: 1 while nobody wants whole pages. */
   get alignment(): bigint {
@@ -127,7 +130,7 @@ export class IoPageTable {
         const rc = area.fill(domain, !this.#largePages);
         if (rc < 0) {
           // The storage went in first: it comes out last.
-          for (const [a, d] of filled.reverse()) a.unfill(d, undefined);
+          for (const [a, d] of filled.reverse()) this.#unfill(a, d, undefined);
           return rc;
         }
         filled.push([area, domain]);
@@ -161,7 +164,10 @@ export class IoPageTable {
     let bytes = 0n;
     for (const area of this.areas.overlapping(start, last)) {
       if (area.start < start || area.last > last) return -E.ENOENT;
-      if (!this.#released(area)) return -E.EDEADLOCK;
+      if (!this.#released(area)) {
+        this.log.warn("WARNING: iommufd: an access does not let go of what is to be unmapped");
+        return -E.EDEADLOCK;
+      }
       this.#drop(area);
       bytes += area.last - area.start + 1n;
     }
@@ -203,10 +209,18 @@ export class IoPageTable {
   #drop(area: Area): void {
     this.areas.remove(area);
     for (const domain of this.domains) {
-      if (domain !== area.storage) area.unfill(domain, undefined);
+      if (domain !== area.storage) this.#unfill(area, domain, undefined);
     }
-    if (area.storage !== undefined) area.unfill(area.storage, undefined);
+    if (area.storage !== undefined) this.#unfill(area, area.storage, undefined);
     area.pages.put();
+  }
+
+  /** What is in an area is in every table; where it is not, something was at them (FACTS 1.4). */
+  #unfill(area: Area, domain: PagingDomain, heir: PagingDomain | undefined): void {
+    const missing = area.count - area.unfill(domain, heir);
+    if (missing === 0) return;
+    const at = `0x${area.start.toString(16)}`;
+    this.log.warn(`WARNING: iommufd: ${missing} pages of the area at ${at} were not in the tables`);
   }
 
   /** Kernel code begins to use the IOAS. EADDRINUSE: it wants whole pages, an area is none. */
@@ -229,7 +243,7 @@ export class IoPageTable {
     for (const area of this.areas.items) {
       const filled = area.fill(domain, !this.#largePages);
       if (filled < 0) {
-        for (const a of done) a.unfill(domain, this.domains[0]);
+        for (const a of done) this.#unfill(a, domain, this.domains[0]);
         this.space.release(domain);
         return filled;
       }
@@ -243,7 +257,6 @@ export class IoPageTable {
   restore(area: Area): boolean {
     if (this.areas.first(area.start, area.last) !== undefined) return false;
     area.pages.get();
-    area.pages.pinned = area.pages.npages;
     this.areas.insert(area);
     return true;
   }
@@ -252,7 +265,10 @@ export class IoPageTable {
   adoptDomain(domain: PagingDomain): number {
     const rc = this.#reserveBeyond(domain);
     if (rc < 0) return rc;
-    for (const area of this.areas.items) area.adopt(domain);
+    for (const area of this.areas.items) {
+      const adopted = area.adopt(domain);
+      if (adopted < 0) return adopted;
+    }
     this.domains.push(domain);
     return 0;
   }
@@ -262,7 +278,7 @@ export class IoPageTable {
     const at = this.domains.indexOf(domain);
     if (at < 0) return;
     this.domains.splice(at, 1);
-    for (const area of this.areas.items) area.unfill(domain, this.domains[0]);
+    for (const area of this.areas.items) this.#unfill(area, domain, this.domains[0]);
     this.space.release(domain);
   }
 

@@ -1,24 +1,40 @@
 import { PAGE_SIZE } from "../../base/units.ts";
 import * as E from "../../uapi/errno.ts";
 import * as U from "../../uapi/iommufd.ts";
+import type { Dmesg } from "../dmesg.ts";
 import { GuestmemfsFile } from "../fs/guestmemfs/file.ts";
+import { MemfdFile } from "../fs/memfd.ts";
+import type { OpenFile } from "../fs/vfs.ts";
 import type { Task } from "../process/task.ts";
 import type { IommufdCtx } from "./ctx.ts";
 import type { HwptPaging } from "./hwpt.ts";
 import { Account } from "./accounting.ts";
 import { IoPageTable } from "./io_pagetable.ts";
 import type { Ucmd } from "./ioctls.ts";
+import { NoiommuDomain } from "./noiommu.ts";
 import { IommufdObject, ObjectKind } from "./objects.ts";
 import { IoptPages } from "./pages.ts";
-import { fileSource, GuestmemfsSource, type PageSource, UserSource } from "./sources.ts";
+import {
+  fileSource,
+  GuestmemfsSource,
+  NO_PINS,
+  type PageSource,
+  type Pins,
+  UserSource,
+} from "./sources.ts";
 
 const PAGE = BigInt(PAGE_SIZE);
 
 /** An I/O address space: areas, and the HWPTs made from it. */
 export class Ioas extends IommufdObject {
   readonly kind = ObjectKind.ioas;
-  readonly iopt = new IoPageTable();
+  readonly iopt: IoPageTable;
   readonly hwpts: HwptPaging[] = [];
+
+  constructor(log: Dmesg) {
+    super();
+    this.iopt = new IoPageTable(log);
+  }
 
   override destroy(): void {
     this.iopt.unmapAll();
@@ -35,7 +51,7 @@ export function ioasAlloc(ucmd: Ucmd): number {
   const cmd = U.iommu_ioas_alloc.decode(payload);
   if (cmd.flags !== 0) return -E.EOPNOTSUPP;
   if (ctx.immutable) return -E.EBUSY;
-  const { id } = ctx.objects.add(new Ioas());
+  const { id } = ctx.objects.add(new Ioas(ctx.kernel.dmesg));
   ucmd.abort = () => ctx.objects.remove(id);
   cmd.out_ioas_id = id;
   U.iommu_ioas_alloc.update(payload, cmd);
@@ -110,7 +126,7 @@ export function mapUser(
   if (ctx.persistentId !== 0 && ctx.kernel.design.mapsFiles) return -E.EINVAL;
   const source = ctx.persistentId !== 0
     ? persistentSource(task, cmd.user_va, cmd.length)
-    : new UserSource(task.mm, Number(cmd.user_va - cmd.user_va % PAGE), ctx.kernel.userPages);
+    : new UserSource(task.mm, Number(cmd.user_va - cmd.user_va % PAGE), pinsOf(ctx, ioas));
   return typeof source === "number" ? source : mapSource(caller, ioas, source, cmd, cmd.user_va);
 }
 
@@ -149,11 +165,30 @@ export function ioasMapFile(ucmd: Ucmd): number {
   if (typeof ioas === "number") return ioas;
   const file = task.file(cmd.fd);
   if (file === undefined) return -E.EBADF;
-  if (ctx.persistentId !== 0 && !(file instanceof GuestmemfsFile)) return -E.EFAULT;
-  const source = fileSource(file, Number(cmd.start - cmd.start % PAGE));
+  if (ctx.persistentId !== 0 && !outlivesKernel(ctx, ioas, file)) return -E.EFAULT;
+  const source = fileSource(file, Number(cmd.start - cmd.start % PAGE), pinsOf(ctx, ioas));
   const rc = mapSource(ucmd, ioas, source, cmd, cmd.start);
   if (rc === 0) U.iommu_ioas_map_file.update(payload, cmd);
   return rc;
+}
+
+/**
+ * A file whose memory persistent DMA may reach: one of guestmemfs, or, for devices that no IOMMU
+ * covers, a memfd, whose pinned pages are handed over with the context.
+ */
+function outlivesKernel({ kernel }: IommufdCtx, ioas: Ioas, file: OpenFile): boolean {
+  if (file instanceof GuestmemfsFile) return true;
+  return file instanceof MemfdFile && isNoiommu(ioas) && kernel.design.keepsUncovered;
+}
+
+/** Devices that no IOMMU covers use it. */
+function isNoiommu({ hwpts }: Ioas): boolean {
+  return hwpts.some(({ domain }) => domain instanceof NoiommuDomain);
+}
+
+/** What keeps the pages of a mapping in place. */
+function pinsOf({ kernel }: IommufdCtx, ioas: Ioas): Pins {
+  return kernel.has("K05") && isNoiommu(ioas) ? NO_PINS : kernel.userPages;
 }
 
 /** Bytes unmapped. EINVAL for an empty range, EOVERFLOW beyond the last IOVA; then what unmap answers. */
@@ -172,9 +207,6 @@ export function ioasUnmap({ ctx, payload }: Ucmd): number {
   const all = cmd.iova === 0n && cmd.length === U.U64_MAX;
   if (!all && (cmd.iova === U.U64_MAX || cmd.length === U.U64_MAX)) return -E.EOVERFLOW;
   const bytes = all ? ioas.iopt.unmapAll() : unmapRange(ioas.iopt, cmd.iova, cmd.length);
-  if (bytes === -E.EDEADLOCK) {
-    ctx.kernel.dmesg.warn("WARNING: iommufd: an access does not let go of what is to be unmapped");
-  }
   if (typeof bytes === "number") return bytes;
   cmd.length = bytes;
   U.iommu_ioas_unmap.update(payload, cmd);

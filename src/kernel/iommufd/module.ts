@@ -4,12 +4,23 @@ import type { FsFile } from "../fs/vfs.ts";
 import type { Kernel } from "../kernel.ts";
 import type { PciDev } from "../pci/pci.ts";
 import type { Task } from "../process/task.ts";
-import { EBUSY } from "../../uapi/errno.ts";
+import { EBUSY, ENODEV } from "../../uapi/errno.ts";
+import type { CarriedMemory } from "./carried.ts";
 import { IommufdCtx } from "./ctx.ts";
 import { Heirs } from "./heirs.ts";
 import { PERSISTED_MOUNT } from "./persisted.ts";
 import { iommufdNotify } from "./serialise.ts";
-import { incomingIommufds, recountPins, rehydrate } from "./restore.ts";
+import { incomingIommufds, incomingMemfds, recountPins, rehydrate } from "./restore.ts";
+
+/** What waits in a picked-up context for the device that had it. */
+export interface Reserved {
+  /** Object id of the device. */
+  readonly id: number;
+  /** That of its access, where it has one. */
+  readonly access?: number;
+  /** The HWPT it was attached to, where hardware does not tell. */
+  readonly hwpt?: number;
+}
 
 /** /dev/iommu, /dev/vfio/vfio and the persistent iommufds of this boot. */
 export class IommufdModule {
@@ -20,8 +31,10 @@ export class IommufdModule {
   /** Ids the previous kernel handed over; nobody else may get one of them. */
   readonly #pending = new Set<number>();
   readonly #domainIds = new Set<number>();
-  /** Object ids that wait for the device they belonged to: by context, then by source id. */
-  readonly #deviceIds = new Map<IommufdCtx, Map<number, number>>();
+  /** By context, then by source id. */
+  readonly #reserved = new Map<IommufdCtx, Map<number, Reserved>>();
+  /** Memory that came over with contexts, by persistent id, once somebody has asked for them. */
+  readonly #carried = new Map<number, CarriedMemory>();
 
   readonly #contexts = new Set<IommufdCtx>();
   /** Where userspace makes its objects again: who waits for it. */
@@ -56,7 +69,11 @@ export class IommufdModule {
     const parent = vfs.mkdirs("/sys/kernel/iommufd_persisted");
     for (const id of ids) {
       this.#pending.add(id);
-      parent.dir(String(id)).add("iommufd", sysfsFile({ show: (task) => this.#show(id, task) }));
+      const dir = parent.dir(String(id));
+      dir.add("iommufd", sysfsFile({ show: (task) => this.#show(id, task) }));
+      for (const n of incomingMemfds(this.kernel, id)) {
+        dir.add(`memfd${n}`, sysfsFile({ show: (task) => this.#showMemfd(id, n, task) }));
+      }
     }
   }
 
@@ -83,11 +100,29 @@ export class IommufdModule {
    */
   #show(id: number, task: Task): string | number {
     if (!this.#pending.has(id)) return -EBUSY;
-    const ctx = rehydrate(this.kernel, id);
+    const ctx = rehydrate(this.kernel, id, task);
     if (typeof ctx === "number") return ctx;
     this.#pending.delete(id);
     this.persistent.set(id, this.opened(ctx));
     return `${task.installFd(ctx)}\n`;
+  }
+
+  /**
+   * The same for one of the memfds that came over with it: a descriptor of the file it was. ENODEV
+   * before the iommufd was picked up, and after it was closed.
+   */
+  #showMemfd(id: number, n: number, task: Task): string | number {
+    const file = this.#pending.has(id) ? undefined : this.#carried.get(id)?.files.get(n);
+    return file === undefined ? -ENODEV : `${task.installFd(file.get())}\n`;
+  }
+
+  /** The memory of a handed-over context; what {@link CarriedMemory.claim} says against it. */
+  carried(id: number, claim: () => CarriedMemory | number): CarriedMemory | number {
+    const known = this.#carried.get(id);
+    if (known !== undefined) return known;
+    const memory = claim();
+    if (typeof memory !== "number") this.#carried.set(id, memory);
+    return memory;
   }
 
   /** A handed-over id has an open context again. */
@@ -120,32 +155,54 @@ export class IommufdModule {
     this.#domainIds.delete(id);
   }
 
-  /** The device with this source id will get this object id back when it is bound. */
-  reserveDeviceId(ctx: IommufdCtx, sid: number, id: number): void {
-    let ids = this.#deviceIds.get(ctx);
-    if (ids === undefined) this.#deviceIds.set(ctx, ids = new Map());
-    ids.set(sid, id);
-    ctx.objects.reserve(id);
+  /** The device with this source id will get back what it had when it is bound. */
+  reserveDevice(ctx: IommufdCtx, sid: number, reserved: Reserved): void {
+    let devices = this.#reserved.get(ctx);
+    if (devices === undefined) this.#reserved.set(ctx, devices = new Map());
+    devices.set(sid, reserved);
+    ctx.objects.reserve(reserved.id);
+    if (reserved.access !== undefined) ctx.objects.reserve(reserved.access);
   }
 
-  takeReservedId(ctx: IommufdCtx, dev: PciDev): number | undefined {
-    const ids = this.#deviceIds.get(ctx);
-    const id = ids?.get(dev.sid);
-    ids?.delete(dev.sid);
-    return id;
+  /** This context had the device before the kexec, and nobody has taken it since. */
+  isReserved(ctx: IommufdCtx, dev: PciDev): boolean {
+    return this.#reserved.get(ctx)?.has(dev.sid) ?? false;
+  }
+
+  takeReserved(ctx: IommufdCtx, dev: PciDev): Reserved | undefined {
+    const devices = this.#reserved.get(ctx);
+    const reserved = devices?.get(dev.sid);
+    devices?.delete(dev.sid);
+    return reserved;
+  }
+
+  /** A device that no IOMMU covers waits for this context, which had it. */
+  isAwaited(ctx: IommufdCtx): boolean {
+    return this.kernel.pci.devices.some((d) => d.incoming && this.isReserved(ctx, d));
+  }
+
+  /** The context has taken a device that waited. */
+  taken(ctx: IommufdCtx): void {
+    if (!ctx.waiting) this.#carried.get(ctx.persistentId)?.settle();
   }
 
   /** A context was closed for good. */
   forget(ctx: IommufdCtx): void {
+    this.#drop(ctx);
+    this.#carried.get(ctx.persistentId)?.release();
+    this.#carried.delete(ctx.persistentId);
+  }
+
+  #drop(ctx: IommufdCtx): void {
     if (ctx.persistentId !== 0) this.persistent.delete(ctx.persistentId);
-    this.#deviceIds.delete(ctx);
+    this.#reserved.delete(ctx);
     this.#contexts.delete(ctx);
     this.heirs.closed(ctx);
   }
 
   /** A picked-up context was closed while devices still wait: it can be picked up again. */
   returnToPending(ctx: IommufdCtx): void {
-    this.forget(ctx);
+    this.#drop(ctx);
     this.#pending.add(ctx.persistentId);
   }
 

@@ -3,15 +3,19 @@ import type { Fdt } from "../../fdt/mod.ts";
 import { EINVAL, ENODEV } from "../../uapi/errno.ts";
 import { IOMMU_WRITE } from "../../uapi/iommufd.ts";
 import type { Kernel } from "../kernel.ts";
+import type { Task } from "../process/task.ts";
 import type { Guestmemfs } from "../fs/guestmemfs/guestmemfs.ts";
 import { readBigInt, readNumber } from "../kho/abi.ts";
 import type { IommuDomain } from "../iommu/domain.ts";
+import { Account } from "./accounting.ts";
+import { CarriedMemory } from "./carried.ts";
 import { IommufdCtx } from "./ctx.ts";
 import { HwptPaging } from "./hwpt.ts";
 import { Ioas } from "./ioas.ts";
 import { Area } from "./area.ts";
+import { NoiommuDomain } from "./noiommu.ts";
 import { IoptPages } from "./pages.ts";
-import { GuestmemfsSource } from "./sources.ts";
+import { GuestmemfsSource, MemfdSource } from "./sources.ts";
 import { readable } from "./redrive.ts";
 import { IOMMUFD_COMPATIBLE } from "./serialise.ts";
 
@@ -30,52 +34,107 @@ export function incomingIommufds(kernel: Kernel): number[] {
   return nodes(fdt, all).map((n) => Number(fdt.name(n))).sort((a, b) => a - b);
 }
 
+/** Numbers of the memfds that came over with a context. */
+export function incomingMemfds({ kho }: Kernel, id: number): number[] {
+  const fdt = kho.incoming as Fdt;
+  return nodes(fdt, fdt.path(`/iommufd/iommufds/${id}/memory`)).map((n) => Number(fdt.name(n)));
+}
+
 function nodes(fdt: Fdt, parent: number): number[] {
   return parent < 0 ? [] : [...fdt.subnodes(parent)];
 }
 
 /**
  * Builds the context anew from what was handed over: same object ids, areas backed by the same
- * files, HWPTs on the domains hardware still walks. The pins are in the inodes already and are
- * adopted, not taken again. An errno leaves nothing behind: EINVAL for data that makes no sense,
- * ENODEV when a domain or the file system did not come over.
+ * files, HWPTs on the domains hardware still walks; those that no hardware walks are filled again.
+ * The pins are in the inodes already and are adopted, not taken again; memory that came over counts
+ * against `task`. An errno leaves nothing behind: EINVAL for data that makes no sense, ENODEV when a
+ * domain, the file system or memory did not come over, ENOMEM.
  */
-export function rehydrate(kernel: Kernel, id: number): IommufdCtx | number {
+export function rehydrate(kernel: Kernel, id: number, task: Task): IommufdCtx | number {
   const fdt = kernel.kho.incoming as Fdt;
   const root = fdt.path(`/iommufd/iommufds/${id}`);
-  const fs = kernel.guestmemfs;
-  if (fs === undefined) return -ENODEV;
+  const memory = kernel.iommufd.carried(id, () => CarriedMemory.claim(kernel, fdt, root));
+  if (typeof memory === "number") return memory;
   const ctx = new IommufdCtx(kernel);
   ctx.persistentId = id;
-  for (const node of nodes(fdt, fdt.subnode(root, "ioases"))) {
-    const ioas = ctx.objects.addAt(Number(fdt.name(node)), new Ioas());
-    for (const area of nodes(fdt, node)) {
-      if (!restoreArea(fdt, area, ioas, fs)) return -EINVAL;
-    }
-  }
-  for (const node of nodes(fdt, fdt.subnode(root, "hwpts"))) {
-    const ioas = ctx.objects.get(readNumber(fdt, node, "ioas-id") ?? 0);
-    const domain = kernel.iommu.restoredDomain(readNumber(fdt, node, "domain") ?? 0);
-    if (!(ioas instanceof Ioas)) return -EINVAL;
-    if (domain === undefined) return -ENODEV;
-    const options = {
-      auto: readNumber(fdt, node, "auto") === 1,
-      flags: readNumber(fdt, node, "flags") ?? 0,
-    };
-    const hwpt = ctx.objects.addAt(Number(fdt.name(node)), new HwptPaging(ioas, domain, options));
-    // A device that waits is a user of the HWPTs it runs on, until its heir takes the place.
-    const held = kernel.iommu.groups.flatMap((group) => group.heldDomains);
-    hwpt.users += held.filter((d) => d === domain).length;
-    const rc = ioas.iopt.adoptDomain(domain);
-    if (rc < 0) return rc;
-  }
-  for (const node of nodes(fdt, fdt.subnode(root, "devices"))) {
-    const sid = (readNumber(fdt, node, "bus") ?? 0) << 8 | (readNumber(fdt, node, "devfn") ?? 0);
-    if (!isWhereItWas(kernel, ctx, fdt, node, sid)) return -EINVAL;
-    kernel.iommufd.reserveDeviceId(ctx, sid, Number(fdt.name(node)));
+  const rc = restoreObjects(ctx, fdt, root, { task, memory });
+  if (rc < 0) {
+    dropRestored(ctx);
+    return rc;
   }
   kernel.dmesg.info(`iommufd: persistent iommufd ${id} picked up`);
   return ctx;
+}
+
+/** Where the memory behind areas comes from. */
+interface Sources {
+  readonly task: Task;
+  readonly memory: CarriedMemory;
+}
+
+function restoreObjects(ctx: IommufdCtx, fdt: Fdt, root: number, sources: Sources): number {
+  const { kernel } = ctx;
+  for (const node of nodes(fdt, fdt.subnode(root, "ioases"))) {
+    const ioas = ctx.objects.addAt(Number(fdt.name(node)), new Ioas(kernel.dmesg));
+    for (const area of nodes(fdt, node)) {
+      const rc = restoreArea(ctx, fdt, area, ioas, sources);
+      if (rc < 0) return rc;
+    }
+  }
+  for (const node of nodes(fdt, fdt.subnode(root, "hwpts"))) {
+    const rc = restoreHwpt(ctx, fdt, node);
+    if (rc < 0) return rc;
+  }
+  for (const node of nodes(fdt, fdt.subnode(root, "devices"))) {
+    const value = (name: string) => readNumber(fdt, node, name);
+    const sid = (value("bus") ?? 0) << 8 | (value("devfn") ?? 0);
+    if (!isWhereItWas(kernel, ctx, fdt, node, sid)) return -EINVAL;
+    const id = Number(fdt.name(node)), access = value("access-id"), hwpt = value("hwpt-id") ?? 0;
+    const reserved = access === undefined ? { id } : { id, access, hwpt };
+    kernel.iommufd.reserveDevice(ctx, sid, reserved);
+    // A device that waits is a user of the HWPT it runs on, until its heir takes the place.
+    const waits = kernel.pci.devices.some((d) => d.sid === sid && d.incoming);
+    const object = ctx.objects.get(hwpt);
+    if (waits && object instanceof HwptPaging) object.users++;
+  }
+  return 0;
+}
+
+function restoreHwpt(ctx: IommufdCtx, fdt: Fdt, node: number): number {
+  const { kernel } = ctx;
+  const value = (name: string) => readNumber(fdt, node, name) ?? 0;
+  const ioas = ctx.objects.get(value("ioas-id"));
+  if (!(ioas instanceof Ioas)) return -EINVAL;
+  const noiommu = fdt.getprop(node, "noiommu") !== undefined;
+  const id = value("domain");
+  const domain = noiommu ? NoiommuDomain.make(kernel) : kernel.iommu.restoredDomain(id);
+  if (domain === undefined) return -ENODEV;
+  if (typeof domain === "number") return domain;
+  const options = { auto: value("auto") === 1, flags: value("flags") };
+  const hwpt = ctx.objects.addAt(Number(fdt.name(node)), new HwptPaging(ioas, domain, options));
+  if (noiommu) return ioas.iopt.addDomain(domain);
+  const held = kernel.iommu.groups.flatMap((group) => group.heldDomains);
+  hwpt.users += held.filter((d) => d === domain).length;
+  return ioas.iopt.adoptDomain(domain);
+}
+
+/**
+ * The context goes without having taken its devices: what this kernel made of it goes too, and
+ * what was handed over stays as it is, for the next one.
+ */
+export function dropRestored(ctx: IommufdCtx): void {
+  for (const object of ctx.objects.all) {
+    if (object instanceof HwptPaging && object.domain instanceof NoiommuDomain) {
+      object.ioas.iopt.removeDomain(object.domain);
+      object.domain.free();
+    }
+  }
+  for (const object of ctx.objects.all) {
+    for (const { pages } of object instanceof Ioas ? object.iopt.areas.items : []) {
+      if (pages.source instanceof MemfdSource) pages.put();
+    }
+  }
 }
 
 /**
@@ -101,30 +160,32 @@ function isWhereItWas(
     });
 }
 
+/** 0; EINVAL; ENODEV without the file system. */
 function restoreArea(
+  ctx: IommufdCtx,
   fdt: Fdt,
   node: number,
   ioas: Ioas,
-  fs: Guestmemfs,
-): boolean {
+  { task, memory }: Sources,
+): number {
   const value = (name: string) => readNumber(fdt, node, name);
   const start = readBigInt(fdt, node, "iova-start"), length = readBigInt(fdt, node, "iova-len");
-  const prot = value("iommu-prot");
-  const handle = value("file-handle"), offset = value("file-offset");
+  const prot = value("iommu-prot"), offset = value("file-offset");
   const pageOffset = value("page-offset") ?? 0;
-  if (start === undefined || !length || prot === undefined || !handle || offset === undefined) {
-    return false;
-  }
-  const source = new GuestmemfsSource(fs, handle, offset, true);
+  if (start === undefined || !length || prot === undefined || offset === undefined) return -EINVAL;
+  const file = memory.files.get(value("memory") ?? 0), handle = value("file-handle");
+  const fs = ctx.kernel.guestmemfs;
+  if (file === undefined && fs === undefined) return -ENODEV;
+  if (file === undefined && !handle) return -EINVAL;
+  const source = file !== undefined
+    ? new MemfdSource(file, offset)
+    : new GuestmemfsSource(fs as Guestmemfs, handle as number, offset, true);
+  const account = source.accounted ? Account.of(task, ctx.chargesProcess) : undefined;
   const npages = Math.ceil((Number(length) + pageOffset) / PAGE_SIZE);
-  const pages = new IoptPages(
-    source,
-    BigInt(offset),
-    npages,
-    (prot & IOMMU_WRITE) !== 0,
-    undefined,
-  );
-  return ioas.iopt.restore(new Area(start, start + length - 1n, prot, pages, pageOffset));
+  const writable = (prot & IOMMU_WRITE) !== 0;
+  const pages = new IoptPages(source, BigInt(offset), npages, writable, account);
+  const area = new Area(start, start + length - 1n, prot, pages, pageOffset);
+  return ioas.iopt.restore(area) ? 0 : -EINVAL;
 }
 
 /**

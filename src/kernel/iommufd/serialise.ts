@@ -1,11 +1,15 @@
 import { PAGE_SIZE } from "../../base/units.ts";
 import type { Fdt, FdtWriter } from "../../fdt/mod.ts";
 import { KEXEC_KHO_DUMP, type KhoCommand, NOTIFY_BAD, NOTIFY_DONE } from "../kho/abi.ts";
+import type { MemfdFile } from "../fs/memfd.ts";
+import { carriedFiles, holdCarried, serialiseCarried } from "./carried.ts";
 import type { IommufdCtx } from "./ctx.ts";
 import { IommufdDevice } from "./device.ts";
 import { HwptPaging } from "./hwpt.ts";
 import { Ioas } from "./ioas.ts";
 import type { IommufdModule } from "./module.ts";
+import { NoiommuDomain } from "./noiommu.ts";
+import { MemfdSource } from "./sources.ts";
 import { mappedFiles, REDRIVE_COMPATIBLE, serialiseFiles } from "./redrive.ts";
 
 /** Version of what this kernel writes under /iommufd. */
@@ -25,6 +29,7 @@ export function iommufdNotify(
   if (command !== KEXEC_KHO_DUMP) {
     for (const ctx of all.filter((c) => c.frozen)) {
       ctx.frozen = false;
+      ctx.letGo();
       for (const file of ctx.keptOpen.splice(0)) file.put();
     }
     return NOTIFY_DONE;
@@ -35,9 +40,12 @@ export function iommufdNotify(
   err |= fdt.propString("compatible", objects ? IOMMUFD_COMPATIBLE : REDRIVE_COMPATIBLE);
   err |= fdt.beginNode("iommufds");
   for (const ctx of all) {
-    err |= objects
-      ? serialiseIommufd(fdt, ctx)
-      : serialiseFiles(fdt, ctx.persistentId, filesOf(ctx));
+    if (objects) {
+      const letGo = holdCarried(ctx);
+      if (typeof letGo === "number") err |= letGo;
+      else ctx.letGo = letGo;
+      err |= serialiseIommufd(fdt, ctx);
+    } else err |= serialiseFiles(fdt, ctx.persistentId, filesOf(ctx));
     const devices = ctx.objects.all.filter((o) => o instanceof IommufdDevice);
     ctx.keptOpen = [...devices.map((idev) => idev.file.get()), ctx.get()];
     ctx.frozen = true;
@@ -71,10 +79,11 @@ function copyNode(fdt: FdtWriter, from: Fdt, node: number): number {
  * stands beside it, where its reader does not look: HWPTs, devices, and files of areas.
  */
 function serialiseIommufd(fdt: FdtWriter, ctx: IommufdCtx): number {
+  const files = carriedFiles(ctx);
   let err = fdt.beginNode(String(ctx.persistentId));
   err |= fdt.beginNode("ioases");
   for (const ioas of ctx.objects.all) {
-    if (ioas instanceof Ioas) err |= serialiseIoas(fdt, ioas);
+    if (ioas instanceof Ioas) err |= serialiseIoas(fdt, ioas, files);
   }
   err |= fdt.endNode();
   err |= fdt.beginNode("hwpts");
@@ -85,6 +94,7 @@ function serialiseIommufd(fdt: FdtWriter, ctx: IommufdCtx): number {
     err |= fdt.propU64("domain", hwpt.domain.persistentId);
     err |= fdt.propU32("auto", hwpt.auto ? 1 : 0);
     err |= fdt.propU32("flags", hwpt.flags);
+    if (hwpt.domain instanceof NoiommuDomain) err |= fdt.propFlag("noiommu");
     err |= fdt.endNode();
   }
   err |= fdt.endNode();
@@ -96,6 +106,9 @@ function serialiseIommufd(fdt: FdtWriter, ctx: IommufdCtx): number {
     err |= fdt.propU8("bus", idev.dev.bus);
     err |= fdt.propU8("devfn", idev.dev.devfn);
     err |= fdt.propU32("hwpt-id", idev.hwpt?.id ?? 0);
+    if (idev.noiommu !== undefined) {
+      err |= fdt.propU32("access-id", idev.noiommu.access.id);
+    }
     err |= fdt.beginNode("pasids");
     for (const [pasid, hwpt] of idev.pasids) {
       err |= fdt.beginNode(String(pasid));
@@ -106,10 +119,11 @@ function serialiseIommufd(fdt: FdtWriter, ctx: IommufdCtx): number {
     err |= fdt.endNode();
   }
   err |= fdt.endNode();
+  err |= serialiseCarried(fdt, ctx.kernel, files);
   return err | fdt.endNode();
 }
 
-function serialiseIoas(fdt: FdtWriter, ioas: Ioas): number {
+function serialiseIoas(fdt: FdtWriter, ioas: Ioas, files: readonly MemfdFile[]): number {
   const areas = ioas.iopt.areas.items;
   const handle = areas.find((a) => a.pages.source.persistent)?.pages.source.persistent?.handle;
   let err = fdt.beginNode(String(ioas.id));
@@ -119,9 +133,11 @@ function serialiseIoas(fdt: FdtWriter, ioas: Ioas): number {
     err |= fdt.propU64("iova-start", area.start);
     err |= fdt.propU64("iova-len", area.last - area.start + 1n);
     err |= fdt.propU32("iommu-prot", area.prot);
-    const file = area.pages.source.persistent;
-    err |= fdt.propU64("file-handle", file?.handle ?? 0);
-    err |= fdt.propU64("file-offset", BigInt((file?.offset ?? 0) + area.first * PAGE_SIZE));
+    const { source } = area.pages;
+    const start = source instanceof MemfdSource ? source.start : source.persistent?.offset ?? 0;
+    err |= fdt.propU64("file-handle", source.persistent?.handle ?? 0);
+    err |= fdt.propU64("file-offset", BigInt(start + area.first * PAGE_SIZE));
+    if (source instanceof MemfdSource) err |= fdt.propU32("memory", files.indexOf(source.file) + 1);
     err |= fdt.propU32("page-offset", area.pageOffset);
     err |= fdt.endNode();
   });

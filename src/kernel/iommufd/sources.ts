@@ -21,6 +21,12 @@ export interface PageSource {
   release(): void;
 }
 
+/** Who keeps pages in place: {@link UserPages}, as a rule. */
+export type Pins = Pick<UserPages, "pin" | "unpin">;
+
+/** Nobody does: the pages stay where they are by luck. */
+export const NO_PINS: Pins = { pin() {}, unpin() {} };
+
 /** Memory of a process, by user address. Pinned with get_user_pages(FOLL_LONGTERM). */
 export class UserSource implements PageSource {
   readonly kind = "user";
@@ -29,7 +35,7 @@ export class UserSource implements PageSource {
   constructor(
     readonly mm: AddressSpace,
     readonly va: number,
-    readonly userPages: UserPages,
+    readonly pins: Pins,
   ) {}
 
   /** EFAULT: nothing mapped, mapped read-only and to be written, or VM_PFNMAP / VM_IO memory. */
@@ -40,12 +46,12 @@ export class UserSource implements PageSource {
     if (vma.backing.kind === "pfnmap" || vma.backing.kind === "io") return -EFAULT;
     const pfn = this.mm.translate(address);
     if (pfn < 0) return -ENOMEM;
-    this.userPages.pin(pfn);
+    this.pins.pin(pfn);
     return pfn;
   }
 
   unpin(pfn: number): void {
-    this.userPages.unpin(pfn);
+    this.pins.unpin(pfn);
   }
 
   release(): void {}
@@ -56,19 +62,23 @@ export class MemfdSource implements PageSource {
   readonly kind = "file";
   readonly accounted = true;
 
-  constructor(readonly file: MemfdFile, readonly start: number) {
+  constructor(
+    readonly file: MemfdFile,
+    readonly start: number,
+    readonly pins: Pins = file.userPages,
+  ) {
     file.get();
   }
 
   pin(index: number): number {
     const pfn = this.file.pageAt(Math.floor(this.start / PAGE_SIZE) + index);
     if (pfn < 0) return -EFAULT;
-    this.file.userPages.pin(pfn);
+    this.pins.pin(pfn);
     return pfn;
   }
 
   unpin(pfn: number): void {
-    this.file.userPages.unpin(pfn);
+    this.pins.unpin(pfn);
   }
 
   release(): void {
@@ -130,8 +140,8 @@ class UnpinnableSource implements PageSource {
 }
 
 /** The source MAP_FILE makes of a file. */
-export function fileSource(file: OpenFile, start: number): PageSource {
-  if (file instanceof MemfdFile) return new MemfdSource(file, start);
+export function fileSource(file: OpenFile, start: number, pins?: Pins): PageSource {
+  if (file instanceof MemfdFile) return new MemfdSource(file, start, pins);
   if (file instanceof GuestmemfsFile) {
     return new GuestmemfsSource(file.fs, file.inode.ino, start, false);
   }

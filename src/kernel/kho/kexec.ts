@@ -55,7 +55,7 @@ export class Kexec {
 
   /**
    * Loads (or unloads) the next kernel. The KHO tree is COPIED here: load before activate hands
-   * nothing over, silently (FACTS 6.1). ENOENT: no such image; ENOMEM; EBUSY once reboot(2) holds
+   * nothing over, silently (FACTS 6.1). Nor does it for an image that has no KHO. ENOENT: no such image; ENOMEM; EBUSY once reboot(2) holds
    * the kexec lock.
    */
   fileLoad(name: string, flags: number): number {
@@ -66,8 +66,13 @@ export class Kexec {
     }
     const image = findImage(name);
     if (image === undefined) return -E.ENOENT;
-    const { kho } = this.kernel;
-    return this.#load(image, kho.scratch, kho.dump);
+    const { kho, dmesg } = this.kernel;
+    const takes = image.kho || this.kernel.has("G11");
+    if (!takes && kho.active) {
+      // With nothing handed over, devices are silenced before the jump, as that kernel expects.
+      dmesg.warn(`kexec_file: ${image.name} takes no KHO data: nothing is handed over`);
+    }
+    return this.#load(image, kho.scratch, takes ? kho.dump : undefined);
   }
 
   #load(image: KernelImage, scratch: Region | undefined, dump: KhoDump | undefined): number {

@@ -19,6 +19,8 @@ export class PageAllocator {
   #ends: number[] = [];
   #stack: number[] = [];
   #free = 0;
+  /** No free range is long enough: true when something was moved out of the way (compaction). */
+  onFragmented: () => boolean = () => false;
 
   /** Most pages of I/O page tables there may be: beyond it there is no memory for them. */
   tableLimit = Infinity;
@@ -71,6 +73,21 @@ export class PageAllocator {
     return pfn;
   }
 
+  /**
+   * A zeroed page above frame `pfn`, one of the `window` highest of the highest free range, or -1
+   * when nothing up there is free.
+   */
+  allocAbove(pfn: number, use: FrameUse, window: number, point: string): number {
+    const i = this.#starts.length - 1;
+    if (i < 0 || this.#ends[i] - 1 <= pfn) return -1;
+    const lowest = Math.max(pfn + 1, this.#starts[i], this.#ends[i] - window);
+    const taken = lowest + this.chooser.pick(point, this.#ends[i] - 1 - lowest);
+    this.#carve(i, taken, 1);
+    this.frames.set(taken, 1, use);
+    this.memory.fillFrames(taken, 1, 0);
+    return taken;
+  }
+
   /** `count` contiguous zeroed pages aligned to `align` pages, or -1. */
   allocRange(count: number, align: number, use: FrameUse): number {
     if (fails(this.chooser, "allocPages") || !this.#mayTake(use, count)) return -1;
@@ -79,6 +96,7 @@ export class PageAllocator {
       this.#drain();
       pfn = this.#takeRange(count, align);
     }
+    if (pfn < 0 && this.onFragmented()) pfn = this.#takeRange(count, align);
     if (pfn < 0) return -1;
     this.#take(pfn, count, use);
     return pfn;

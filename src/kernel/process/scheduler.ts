@@ -4,6 +4,7 @@ import type { Message, Program, Sys } from "../../uapi/sys.ts";
 import type { Dmesg } from "../dmesg.ts";
 import { fails } from "../fault_points.ts";
 import { Oops } from "../oops.ts";
+import { AddressSpace } from "./address_space.ts";
 import { Task } from "./task.ts";
 import { Credentials, UserTable } from "./user.ts";
 
@@ -33,6 +34,7 @@ export class Scheduler {
     readonly chooser: Chooser,
     readonly dmesg: Dmesg,
     readonly makeSys: (task: Task) => Sys,
+    readonly makeMm: (comm: string) => AddressSpace = () => new AddressSpace(),
     /** A program ended. */
     readonly onExit: () => void = () => {},
   ) {
@@ -41,7 +43,8 @@ export class Scheduler {
 
   /** A task that runs no program. */
   newTask(comm: string): Task {
-    return new Task(this.#nextPid++, comm, new Credentials(this.users.get(0)));
+    const cred = new Credentials(this.users.get(0));
+    return new Task(this.#nextPid++, comm, cred, this.makeMm(comm));
   }
 
   /** Starts a program; it runs for the first time at once, from the event queue. */

@@ -6,7 +6,6 @@ import { type Credentials, DEFAULT_MEMLOCK } from "./user.ts";
 
 /** A process: descriptors, memory, and the messages its operator sent. */
 export class Task {
-  readonly mm = new AddressSpace();
   readonly inbox: Message[] = [];
   #files: (OpenFile | undefined)[] = [];
   /** undefined while it runs. */
@@ -17,7 +16,12 @@ export class Task {
   /** Bytes of memory it may lock, and how far it may raise that itself (RLIMIT_MEMLOCK). */
   memlock = { soft: DEFAULT_MEMLOCK, hard: DEFAULT_MEMLOCK };
 
-  constructor(readonly pid: number, readonly comm: string, readonly cred: Credentials) {}
+  constructor(
+    readonly pid: number,
+    readonly comm: string,
+    readonly cred: Credentials,
+    readonly mm = new AddressSpace(),
+  ) {}
 
   /** Installs a file at the lowest free descriptor. */
   installFd(file: OpenFile): number {

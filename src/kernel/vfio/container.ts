@@ -8,7 +8,9 @@ import type { IoPageTable } from "../iommufd/io_pagetable.ts";
 import { type Ioas, mapUser, unmapRange } from "../iommufd/ioas.ts";
 import type { Ucmd } from "../iommufd/ioctls.ts";
 import { compatIoas } from "../iommufd/vfio_ioas.ts";
+import type { Task } from "../process/task.ts";
 import { iommuInfo } from "./container_info.ts";
+import { mayOpenNoiommu } from "./noiommu.ts";
 import { take } from "./request.ts";
 
 /**
@@ -28,7 +30,7 @@ export function containerIoctl(ucmd: Ucmd, command: number): number {
     case U.VFIO_CHECK_EXTENSION:
     case U.VFIO_SET_IOMMU:
       // An address in the place of a number: none that says anything.
-      return containerValue(ucmd.ctx, command, -1);
+      return containerValue(ucmd.task, ucmd.ctx, command, -1);
     default:
       // VFIO_IOMMU_DIRTY_PAGES among them: dirty pages are told by HWPT.
       return -E.ENOTTY;
@@ -36,14 +38,19 @@ export function containerIoctl(ucmd: Ucmd, command: number): number {
 }
 
 /** Those that take a number. The others find no structure behind it: EFAULT. */
-export function containerValue(ctx: IommufdCtx, command: number, value: number): number {
+export function containerValue(
+  task: Task,
+  ctx: IommufdCtx,
+  command: number,
+  value: number,
+): number {
   switch (command) {
     case U.VFIO_GET_API_VERSION:
       return U.VFIO_API_VERSION;
     case U.VFIO_CHECK_EXTENSION:
       return checkExtension(ctx, value);
     case U.VFIO_SET_IOMMU:
-      return setIommu(ctx, value);
+      return setIommu(task, ctx, value);
     case U.VFIO_IOMMU_GET_INFO:
     case U.VFIO_IOMMU_MAP_DMA:
     case U.VFIO_IOMMU_UNMAP_DMA:
@@ -59,6 +66,7 @@ function checkExtension(ctx: IommufdCtx, extension: number): number {
     case U.VFIO_TYPE1_IOMMU:
     case U.VFIO_TYPE1v2_IOMMU:
     case U.VFIO_UNMAP_ALL:
+    case U.VFIO_NOIOMMU_IOMMU:
       return 1;
     case U.VFIO_DMA_CC_IOMMU: {
       const ioas = compatIoas(ctx);
@@ -72,9 +80,11 @@ function checkExtension(ctx: IommufdCtx, extension: number): number {
 
 /**
  * The first type 1 unmaps in the middle of what was mapped. Superpages cannot be cut, so that it
- * does without: EINVAL or EADDRINUSE where that cannot be any more (OPTION_HUGE_PAGES).
+ * does without: EINVAL or EADDRINUSE where that cannot be any more (OPTION_HUGE_PAGES). A container
+ * of noiommu groups is of that type and no other, for who has CAP_SYS_RAWIO (EPERM).
  */
-function setIommu(ctx: IommufdCtx, type: number): number {
+function setIommu(task: Task, ctx: IommufdCtx, type: number): number {
+  if (ctx.noiommu) return type === U.VFIO_NOIOMMU_IOMMU ? mayOpenNoiommu(task) : -E.EINVAL;
   if (type !== U.VFIO_TYPE1_IOMMU && type !== U.VFIO_TYPE1v2_IOMMU) return -E.EINVAL;
   const ioas = compatIoas(ctx);
   if (ioas === undefined) return -E.ENODEV;

@@ -14,9 +14,25 @@ export class VfioGroup {
 
   constructor(
     readonly kernel: Kernel,
-    readonly iommu: IommuGroup,
+    /** Undefined for a device that no IOMMU covers: the group is VFIO's own make. */
+    readonly iommu: IommuGroup | undefined,
     readonly devices: readonly VfioPciDevice[],
+    readonly number: number,
   ) {}
+
+  get noiommu(): boolean {
+    return this.iommu === undefined;
+  }
+
+  /** Name of its file. */
+  get name(): string {
+    return this.noiommu ? `noiommu-${this.number}` : String(this.number);
+  }
+
+  /** A device of it was handed over and waits for its heir. */
+  get held(): boolean {
+    return this.devices.some(({ dev }) => dev.held);
+  }
 
   /** No container any more. A device that is open stays bound to the one it had. */
   unsetContainer(): void {

@@ -45,6 +45,18 @@ export class VfioGroupDeviceFile extends VfioDeviceFile {
     return 0;
   }
 
+  /**
+   * The same for a device that no IOMMU covers: it is bound to nothing, and what it is told to
+   * write to is its user's business. EPERM where the container has an IOAS all the same: whoever
+   * made one expects translation (FACTS 2.3).
+   */
+  openNoiommu(container: IommufdCtx): number {
+    if (compatIoas(container) !== undefined) return -E.EPERM;
+    const rc = this.vdev.open(undefined, this);
+    this.#open = rc === 0;
+    return rc;
+  }
+
   protected get granted(): boolean {
     return this.#open;
   }

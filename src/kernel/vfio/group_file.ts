@@ -2,10 +2,11 @@ import * as E from "../../uapi/errno.ts";
 import * as U from "../../uapi/vfio.ts";
 import { OpenFile } from "../fs/vfs.ts";
 import { IommufdCtx } from "../iommufd/ctx.ts";
-import { ensureCompatIoas } from "../iommufd/vfio_ioas.ts";
+import { ensureCompatIoas, setNoiommu } from "../iommufd/vfio_ioas.ts";
 import type { Task } from "../process/task.ts";
 import type { VfioGroup } from "./group.ts";
 import { VfioGroupDeviceFile } from "./group_device_file.ts";
+import { mayOpenNoiommu, warnOpened } from "./noiommu.ts";
 import { take } from "./request.ts";
 import type { VfioPciDevice } from "./vfio_pci.ts";
 
@@ -13,11 +14,14 @@ import type { VfioPciDevice } from "./vfio_pci.ts";
 const NAME_BYTES = 4096;
 
 /**
- * Opens /dev/vfio/<group>. EBUSY: it is open, or a device of it that was opened through it; one is
- * open by its cdev (FACTS 2.2); or one was handed over and waits for its heir (FACTS 10.6).
+ * Opens /dev/vfio/<group>. EPERM: it is a noiommu one, and the process has no CAP_SYS_RAWIO (FACTS
+ * 2.3). EBUSY: it is open, or a device of it that was opened through it; one is open by its cdev
+ * (FACTS 2.2); or one was handed over and waits for its heir (FACTS 10.6).
  */
-export function openGroup(group: VfioGroup): VfioGroupFile | number {
-  if (group.opened || group.cdevs > 0 || group.iommu.held) return -E.EBUSY;
+export function openGroup(group: VfioGroup, task: Task): VfioGroupFile | number {
+  const rc = group.noiommu ? mayOpenNoiommu(task) : 0;
+  if (rc < 0) return rc;
+  if (group.opened || group.cdevs > 0 || group.held) return -E.EBUSY;
   return new VfioGroupFile(group);
 }
 
@@ -54,14 +58,15 @@ export class VfioGroupFile extends OpenFile {
     const { container, iommu } = this.group;
     if (container !== undefined) {
       cmd.flags = U.VFIO_GROUP_FLAGS_CONTAINER_SET | U.VFIO_GROUP_FLAGS_VIABLE;
-    } else cmd.flags = iommu.owned ? 0 : U.VFIO_GROUP_FLAGS_VIABLE;
+    } else cmd.flags = iommu?.owned ? 0 : U.VFIO_GROUP_FLAGS_VIABLE;
     U.vfio_group_status.update(payload, cmd);
     return 0;
   }
 
   /**
    * A container is an iommufd, whichever way it was opened. It gets the IOAS that the type 1 calls
-   * map into. EFAULT; EBADF; EINVAL: the group has one; EBADFD: the file is none.
+   * map into; for a noiommu group it must not have one, and never gets one. EFAULT; EBADF; EINVAL:
+   * the group has a container, or the other kind of group is in this one; EBADFD: the file is none.
    */
   #setContainer(task: Task, payload: Uint8Array): number {
     if (payload.length < U.vfio_group_container.size) return -E.EFAULT;
@@ -69,8 +74,8 @@ export class VfioGroupFile extends OpenFile {
     if (file === undefined) return -E.EBADF;
     if (this.group.container !== undefined) return -E.EINVAL;
     if (!(file instanceof IommufdCtx)) return -E.EBADFD;
-    const ioas = ensureCompatIoas(file);
-    if (typeof ioas === "number") return ioas;
+    const ioas = this.group.noiommu ? setNoiommu(file) : ensureCompatIoas(file);
+    if (typeof ioas === "number" && ioas < 0) return ioas;
     this.group.container = file.get();
     return 0;
   }
@@ -97,10 +102,11 @@ export class VfioGroupFile extends OpenFile {
   }
 
   #openDevice(task: Task, vdev: VfioPciDevice): number {
-    const { container } = this.group;
+    const { container, noiommu } = this.group;
     if (container === undefined) return -E.EINVAL;
     const file = new VfioGroupDeviceFile(vdev, this);
-    const rc = file.open(container);
+    const rc = noiommu ? file.openNoiommu(container) : file.open(container);
+    if (rc === 0 && noiommu) warnOpened(vdev.dev, task);
     if (rc === 0) return task.installFd(file);
     file.put();
     return rc;

@@ -17,6 +17,7 @@ import {
   ioasMapFile,
   ioasUnmapAll,
   must,
+  noHugePages,
   setPersistent,
 } from "../calls.ts";
 import { Guest } from "../guest/guest.ts";
@@ -24,7 +25,6 @@ import {
   MEMORY_DIR,
   PERSISTED_DIR,
   type SavedState,
-  SLICE,
   type VmConfig,
   type VmStatus,
 } from "./config.ts";
@@ -41,7 +41,8 @@ import {
   placeRam,
   takeHandle,
 } from "./hardware.ts";
-import { createStateFile, loadState, removeStateFile, saveState } from "./state_file.ts";
+import { type Manageable, serve } from "./serve.ts";
+import { loadState } from "./state_file.ts";
 
 /** Sees each guest as it runs: what a console attached to it would show. */
 export type GuestWatcher = (name: string, guest: Guest) => void;
@@ -66,17 +67,31 @@ export function vmm(config: VmConfig, watch: GuestWatcher): Program {
     const status = (s: VmStatus) => sys.notify(s);
     try {
       status("starting");
-      const saved = loadState(sys, config.name);
+      const saved = loadState<SavedState>(sys, config.name);
       const vm = saved ? restore(sys, config, saved) : start(sys, config);
       watch(config.name, vm.guest);
       status(saved ? "restored" : "running");
-      return yield* serve(sys, config, vm, saved === undefined);
+      return yield* serve(sys, config.name, manageable(sys, vm), saved === undefined);
     } catch (error) {
       if (!(error instanceof CallFailed)) throw error;
       sys.log(`cannot go on: ${error.message}`);
       status("failed");
       return 1;
     }
+  };
+}
+
+function manageable(sys: Sys, vm: RunningVm): Manageable {
+  return {
+    persistent: vm.state.persistentId > 0,
+    step: () => void vm.guest.step(),
+    advance: () => advance(sys, vm),
+    get whole() {
+      return vm.rest === undefined;
+    },
+    save: () => vm.state,
+    unmap: () => ioasUnmapAll(sys, vm.iommufd, vm.state.ioas),
+    map: () => mapGuest(sys, vm),
   };
 }
 
@@ -96,6 +111,7 @@ function start(sys: Sys, config: VmConfig): RunningVm {
   const devices = config.devices.map((device) => openDevice(sys, device, iommufd));
   const cdevs = devices.map(({ cdev }) => cdev);
   const ioas = ioasAlloc(sys, iommufd);
+  if (config.hugePages === false) noHugePages(sys, iommufd, ioas);
   const attached = persistentId > 0
     ? attachPersistent(sys, iommufd, ioas, devices)
     : attachDevices(sys, iommufd, ioas, devices);
@@ -108,7 +124,7 @@ function start(sys: Sys, config: VmConfig): RunningVm {
     return start(sys, { ...config, persistent: false });
   }
   // Only an address space with the devices on it knows which IOVAs are not for memory.
-  const ramBase = placeRam(sys, iommufd, ioas, config.memory);
+  const ramBase = placeRam(sys, iommufd, ioas, config);
   const { name, memory } = config;
   const state = { version: 1, name, persistentId, ioas, ...attached, memory, ramBase } as const;
   must("map guest memory", mapGuest(sys, { iommufd, state, file, ram }));
@@ -250,77 +266,4 @@ function advance(sys: Sys, vm: RunningVm): boolean {
   }
   vm.rest = undefined;
   return true;
-}
-
-/** The main loop: runs the guest, slice by slice, and does what the monitor socket says. */
-function* serve(
-  sys: Sys,
-  config: VmConfig,
-  vm: RunningVm,
-  running: boolean,
-): Generator<number, number, void> {
-  const persistent = vm.state.persistentId > 0;
-  let stateAt = -1;
-  for (;;) {
-    // The guest goes first: what is left to do is not on its critical path.
-    if (running && !advance(sys, vm)) {
-      vm.guest.step();
-      yield SLICE;
-      continue;
-    }
-    for (let m = sys.receive(); m !== undefined; m = sys.receive()) {
-      switch (m) {
-        case "prepare":
-          try {
-            if (persistent && stateAt < 0) stateAt = createStateFile(sys, config.name);
-            sys.notify("prepared");
-          } catch (error) {
-            if (!(error instanceof CallFailed)) throw error;
-            // Nothing is lost yet: better no update than an update without this guest.
-            sys.log(`not ready for an update: ${error.message}`);
-            sys.notify("refused");
-          }
-          break;
-        case "pause":
-          running = false;
-          if (stateAt >= 0) saveState(sys, stateAt, vm.state);
-          sys.notify("paused");
-          break;
-        case "resume":
-          running = true;
-          if (vm.rest === undefined) sys.notify("whole");
-          sys.notify("running");
-          break;
-        case "forget":
-          // The update is over, one way or the other: nobody will need the state file.
-          if (persistent) removeStateFile(sys, config.name, stateAt);
-          stateAt = -1;
-          running = true;
-          sys.notify("running");
-          break;
-        case "unmap":
-          if (ioasUnmapAll(sys, vm.iommufd, vm.state.ioas) < 0) sys.notify("refused");
-          else {
-            running = false;
-            sys.notify("unmapped");
-          }
-          break;
-        case "map":
-          if (mapGuest(sys, vm) < 0) sys.notify("refused");
-          else {
-            running = true;
-            sys.notify("running");
-          }
-          break;
-        case "crash":
-          // Through a null pointer, as programs do.
-          sys.load32(0);
-          break;
-        case "quit":
-          return 0;
-      }
-    }
-    if (running) vm.guest.step();
-    yield SLICE;
-  }
 }

@@ -229,7 +229,7 @@ Deno.test("other memory than before: compared, refused by name; replaced with a 
   const said1 = bench.platform.events.map((e) => e.text);
   assert.ok(
     said1.includes(
-      `DMAR: ${NIC0}: tables of the previous kernel differ at IOVA 0x0: page size; not adopted`,
+      `iommu: ${NIC0}: tables of the previous kernel differ at IOVA 0x0: page size; not adopted`,
     ),
     said1.filter((t) => t.includes("DMAR")).join("\n"),
   );

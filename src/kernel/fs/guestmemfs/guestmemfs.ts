@@ -16,6 +16,8 @@ export class Guestmemfs implements FsDir {
   readonly kind = "dir";
   /** Set while a KHO dump stands: the carried structures must not change any more. */
   serialised = false;
+  /** Memory of the dump that stands, beside the carried structures. */
+  #table: { readonly pfn: number; readonly pages: number } | undefined;
   /** Open files of each inode; a mapping holds its file open. */
   readonly #opens = new Map<number, number>();
   readonly blocks: number;
@@ -161,9 +163,25 @@ export class Guestmemfs implements FsDir {
     this.settle();
   }
 
+  /**
+   * Writes inode numbers side by side, 32 bits each, into memory that stays until {@link thaw}: its
+   * physical address, or ENOMEM.
+   */
+  tabulate(inos: readonly number[]): number {
+    const { pages, machine } = this.kernel;
+    const count = Math.max(1, Math.ceil(4 * inos.length / PAGE_SIZE));
+    const pfn = pages.allocRange(count, 1, FrameUse.kernel);
+    if (pfn < 0) return -E.ENOMEM;
+    this.#table = { pfn, pages: count };
+    machine.memory.write(pfn * PAGE_SIZE, new Uint8Array(Int32Array.from(inos).buffer));
+    return pfn * PAGE_SIZE;
+  }
+
   /** The dump does not stand any more. */
   thaw(): void {
     this.serialised = false;
+    if (this.#table !== undefined) this.kernel.pages.freeRange(this.#table.pfn, this.#table.pages);
+    this.#table = undefined;
     this.settle();
   }
 

@@ -14,6 +14,7 @@ const S2AP_SHIFT = 6;
 const FORMAT: RadixFormat = {
   present: PTE_VALID,
   permission: 3 << S2AP_SHIFT,
+  size: PTE_TABLE,
   high: 0xffff,
   leadsOn: (low, level) => leadsOn(low, LAST + 1 - level),
 };
@@ -36,11 +37,13 @@ function leadsOn(low: number, level: number): boolean {
 export class Stage2Table {
   /** Pages the last {@link map} put in place: all of them, or those before it failed. */
   mapped = 0;
+  /** Entries stored so far. */
+  written = 0;
 
   /**
    * `root`: frame of the first table, `rootPages` long. `invalidate`: makes sure that nothing
    * cached of these pages is left. `breakFirst`: below BBML 2 an entry that changes between block
-   * and table has to be invalid, and flushed, in between (FACTS 4.3).
+   * and table has to be invalid, and flushed, in between (FACTS 4.3). `largest`: pages of the largest block.
    */
   constructor(
     readonly memory: Memory,
@@ -49,6 +52,7 @@ export class Stage2Table {
     readonly rootPages: number,
     readonly invalidate: (page: number, count: number) => void,
     readonly breakFirst: boolean,
+    readonly largest = Infinity,
   ) {}
 
   /** Where the entry for a page is: the table of its level, as frame, and the word in it. */
@@ -68,6 +72,7 @@ export class Stage2Table {
 
   #store(table: number, word: number, pfn: number, flags: number): void {
     const at = word & 1023;
+    this.written++;
     this.memory.store(table + (word >>> 10), at + 1, flags === 0 ? 0 : pfn >>> 20);
     this.memory.store(table + (word >>> 10), at, flags === 0 ? 0 : (pfn << 12) | flags);
   }
@@ -102,7 +107,7 @@ export class Stage2Table {
     let level = LAST;
     while (level > START) {
       const span = spanOf(level - 1);
-      if (count < span || page % span !== 0 || pfn % span !== 0) break;
+      if (span > this.largest || count < span || page % span !== 0 || pfn % span !== 0) break;
       level--;
     }
     return level;

@@ -2,7 +2,9 @@ import { GiB, MiB, PAGE_SIZE } from "../../../base/units.ts";
 import { EINVAL } from "../../../uapi/errno.ts";
 import { agawToLevels, agawToWidth, DMA_PTE_SNP } from "../../../uapi/vtd_regs.ts";
 import type { Kernel } from "../../kernel.ts";
-import { type DirtyTracking, IommuDomain, PagingDomain } from "../domain.ts";
+import type { Radix } from "../compare.ts";
+import { type DirtyTracking, IommuDomain } from "../domain.ts";
+import { HeritableDomain } from "../succession.ts";
 import type { Target } from "./contexts.ts";
 import { DirtyBits } from "./dirty.ts";
 import { DMA_PTE_READ, DMA_PTE_WRITE, DmarPageTable } from "./pgtable.ts";
@@ -13,24 +15,11 @@ export class IntelBlockingDomain extends IommuDomain {
   readonly type = "blocking";
 }
 
-/** A requester: a device, and the PASID of its requests (0: without one). */
-export interface Attachment {
-  readonly sid: number;
-  readonly pasid: number;
-}
-
 /** A dmar_domain: second-level tables of one unit, under one DID. */
-export class DmarDomain extends PagingDomain {
+export class DmarDomain extends HeritableDomain {
   table: DmarPageTable;
   readonly lastPage: number;
-  /** The domain that goes by this one's DID now, and takes its place device by device. */
-  heir: DmarDomain | undefined;
-  /** In the previous kernel's place it brings its own tables, whatever is in the old ones. */
-  replaces = true;
-  /** Pages of the previous kernel's tables, as they were listed; undefined: these are ours. */
-  handedOver: readonly number[] | undefined;
   override readonly pageSizes: number;
-  readonly #attachments = new Map<number, Attachment>();
   #did: number;
   /** What every leaf has beside its permissions: SNP once coherency is enforced. */
   #leafBits = 0;
@@ -43,60 +32,49 @@ export class DmarDomain extends PagingDomain {
     did: number,
     pgd: number,
     dirty: boolean,
+    largest = Infinity,
   ) {
     super();
     this.#did = did;
     const width = Math.min(agawToWidth(agaw), unit.cap.mgaw);
     this.lastPage = 2 ** (width - 12) - 1;
-    const { superpages } = unit.cap;
+    const superpages = unit.cap.superpages & (largest < 512 ? 0 : largest < 512 * 512 ? 1 : 3);
     this.pageSizes = PAGE_SIZE | (superpages & 1 && 2 * MiB) | (superpages & 2 && GiB);
     this.table = new DmarPageTable(
       kernel.machine.memory,
       kernel.pages,
       agawToLevels(agaw),
-      unit.cap.superpages,
+      superpages,
       pgd,
     );
     if (dirty) this.dirty = this.#dirtyTracking();
+  }
+
+  override get radix(): Radix {
+    return this.table.radix;
   }
 
   get did(): number {
     return this.#did;
   }
 
-  /** Goes by the DID of the domain whose place it takes; its own is given back. */
-  takeDid(from: DmarDomain): void {
+  override takeId(from: DmarDomain): void {
     this.unit.freeDid(this.#did);
     this.#did = from.did;
     this.unit.shareDid(this.#did);
-    from.heir = this;
   }
 
-  /** Goes on with the very tables of the domain whose place it takes; its own are given back. */
-  adoptTables(from: DmarDomain): void {
-    this.takeDid(from);
+  override adoptTables(from: DmarDomain): void {
+    this.takeId(from);
+    from.heir = this;
     for (const pfn of this.table.tables()) this.kernel.pages.freePage(pfn);
     this.table = from.table;
     from.handedOver = [];
     if (this.dirty !== undefined) this.dirty = this.#dirtyTracking();
   }
 
-  /** Every page of its tables. Of the previous kernel's, only what was handed over is believed. */
-  get pages(): readonly number[] {
+  override get pages(): readonly number[] {
     return this.handedOver ?? this.table.tables();
-  }
-
-  /** Who is attached, by source id and PASID. */
-  get attachments(): Attachment[] {
-    return [...this.#attachments.values()].sort((a, b) => a.sid - b.sid || a.pasid - b.pasid);
-  }
-
-  attached(to: Attachment): void {
-    this.#attachments.set(keyOf(to), to);
-  }
-
-  detached(from: Attachment): void {
-    this.#attachments.delete(keyOf(from));
   }
 
   /** What an entry that leads here says. */
@@ -180,8 +158,4 @@ export class DmarDomain extends PagingDomain {
       },
     };
   }
-}
-
-function keyOf({ sid, pasid }: Attachment): number {
-  return pasid * 65536 + sid;
 }

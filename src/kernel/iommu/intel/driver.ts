@@ -5,6 +5,7 @@ import {
   iommu_hw_info_vtd,
   IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
   IOMMU_HWPT_ALLOC_NEST_PARENT,
+  IOMMU_HWPT_ALLOC_PAGE_MASK,
   IOMMU_HWPT_ALLOC_PASID,
   IOMMU_HWPT_ALLOC_REPLACE,
 } from "../../../uapi/iommufd.ts";
@@ -25,10 +26,12 @@ import { firmwareRegions } from "../reserved.ts";
 import { IOMMU_NO_PASID } from "./contexts.ts";
 import { DmarDomain, IntelBlockingDomain } from "./domain.ts";
 import { reportFaults } from "./faults.ts";
-import { succeed, type Succession } from "./replace.ts";
+import { largestPage } from "../page_limit.ts";
+import { leave, succeed } from "../succession.ts";
 import { adoptUnit, restoreDomains } from "./restore.ts";
 import { intelNotify } from "./serialise.ts";
 import { IntelUnit } from "./unit.ts";
+import { zap, zaps } from "./zap.ts";
 
 /** The Intel IOMMU driver of one boot. */
 export class IntelDriver implements IommuDriver {
@@ -82,15 +85,16 @@ export class IntelDriver implements IommuDriver {
       if (unit.translationEnabled) unit.blockAll();
       return;
     }
+    const { kernel } = this;
     if (unit.translationEnabled) {
-      if (design.persists && adoptUnit(this, unit)) {
+      if (design.persists && !kernel.has("D29") && adoptUnit(this, unit)) {
         // Whatever is cached was walked under another kernel: from here on it is these tables.
         unit.flushAll();
         dmesg.info(`DMAR: ${unit.name}: adopted, translation stays on`);
         unit.write(V.DMAR_FECTL_REG, 0);
         return;
       }
-      if (!design.persists) {
+      if (!design.persists || kernel.has("D29")) {
         dmesg.warn(`DMAR: Translation was enabled for ${unit.name} but we are not in kdump mode`);
         unit.disableTranslation();
       } else {
@@ -135,7 +139,7 @@ export class IntelDriver implements IommuDriver {
     const { persistentId = 0, flags = 0 } = options;
     const unit = this.unitOf(dev.sid);
     if (unit === undefined) return -EINVAL;
-    const known = IOMMU_HWPT_ALLOC_REPLACE | IOMMU_HWPT_ALLOC_PASID |
+    const known = IOMMU_HWPT_ALLOC_REPLACE | IOMMU_HWPT_ALLOC_PAGE_MASK | IOMMU_HWPT_ALLOC_PASID |
       IOMMU_HWPT_ALLOC_DIRTY_TRACKING |
       IOMMU_HWPT_ALLOC_NEST_PARENT;
     if ((flags & ~known) !== 0) return -EOPNOTSUPP;
@@ -149,7 +153,15 @@ export class IntelDriver implements IommuDriver {
       unit.freeDid(did);
       return -ENOMEM;
     }
-    const domain = new DmarDomain(this.kernel, unit, unit.agaw, did, pgd, dirty);
+    const domain = new DmarDomain(
+      this.kernel,
+      unit,
+      unit.agaw,
+      did,
+      pgd,
+      dirty,
+      largestPage(this.kernel, flags),
+    );
     domain.replaces = !this.kernel.design.validates || (flags & IOMMU_HWPT_ALLOC_REPLACE) !== 0;
     if (persistentId !== 0) {
       domain.persistentId = persistentId;
@@ -187,7 +199,12 @@ export class IntelDriver implements IommuDriver {
     const domains = this.#domainsOf(dev.sid);
     const old = domains.get(pasid);
     const how = domain !== undefined && old?.inherited === true
-      ? succeed(old, domain, requester, dev.name)
+      ? succeed(old, domain, {
+        name: dev.name,
+        swap: () => unit.contexts.replace(dev.sid, pasid, domain.target),
+        // VT-d knows no rules of break-before-make.
+        sizesStay: false,
+      })
       : undefined;
     if (typeof how === "number") return how;
     old?.detached(requester);
@@ -200,17 +217,8 @@ export class IntelDriver implements IommuDriver {
       domain.attached(requester);
       domains.set(pasid, domain);
     }
-    if (old?.inherited === true) this.#left(old, dev, how);
+    if (old?.inherited === true) leave(old, dev.name, how);
     return 0;
-  }
-
-  /** A requester has left the previous kernel's tables: with the last one they are freed. */
-  #left(old: DmarDomain, dev: PciDev, how: Succession | undefined): void {
-    const { dmesg } = this.kernel;
-    if (how === "other id") {
-      dmesg.warn(`DMAR: ${dev.name}: another DID, its entry was gone for a moment`);
-    } else if (how !== undefined) dmesg.info(`DMAR: ${dev.name}: ${how}, did ${old.did}`);
-    if (old.attachments.length === 0) old.free();
   }
 
   #domainsOf(sid: number): Map<number, DmarDomain> {
@@ -260,6 +268,12 @@ export class IntelDriver implements IommuDriver {
     return this.#unclaimed.get(id);
   }
 
+  /** Domains in use that go over by device, each once. */
+  toHandOver(): DmarDomain[] {
+    const all = [...this.#attached.values()].flatMap((domains) => [...domains.values()]);
+    return [...new Set(all)].filter((domain) => this.kernel.iommu.goesOver(domain));
+  }
+
   forget(domain: DmarDomain): void {
     if (domain.persistentId === 0) return;
     this.persistent.delete(domain.persistentId);
@@ -280,16 +294,19 @@ export class IntelDriver implements IommuDriver {
       }
     }
     if (!this.kernel.kexec.carriesDump) return;
-    for (const dev of this.kernel.pci.devices) this.#blockUnlessDumped(dev);
-    for (const unit of this.units) unit.flushAll();
+    if (!this.kernel.design.coreBlocks) {
+      for (const dev of this.kernel.pci.devices) this.#blockUnlessDumped(dev);
+    }
+    for (const unit of this.units) if (!zaps(unit)) unit.flushAll();
   }
 
   /** What the next kernel does not know of must not be translated under its nose. */
   #blockUnlessDumped(dev: PciDev): void {
     const unit = this.unitOf(dev.sid);
     if (unit === undefined) return;
-    if (!this.kernel.iommu.handsOver(dev)) {
-      unit.contexts.clearDevice(dev.sid);
+    if (!this.kernel.iommu.handsOver(dev) || this.kernel.has("D16")) {
+      if (zaps(unit)) zap(unit, dev.sid);
+      else unit.contexts.clearDevice(dev.sid);
       return;
     }
     for (const [pasid, domain] of this.#domainsOf(dev.sid)) {

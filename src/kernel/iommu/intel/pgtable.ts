@@ -13,6 +13,7 @@ export const DMA_PTE_LARGE = 1 << 7;
 const FORMAT: RadixFormat = {
   present: DMA_PTE_READ | DMA_PTE_WRITE,
   permission: DMA_PTE_READ | DMA_PTE_WRITE,
+  size: DMA_PTE_LARGE,
   high: 0xfffff,
   leadsOn: (low, level) => level > 1 && (low & DMA_PTE_LARGE) === 0,
 };

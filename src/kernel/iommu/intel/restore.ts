@@ -1,11 +1,12 @@
 import { hex, PAGE_SIZE } from "../../../base/units.ts";
 import type { Fdt } from "../../../fdt/mod.ts";
-import { type KhoMem, readMem, readNumber } from "../../kho/abi.ts";
+import { readMem, readNumber } from "../../kho/abi.ts";
 import { FrameUse } from "../../mm/frames.ts";
-import { type Attachment, DmarDomain } from "./domain.ts";
+import { DmarDomain } from "./domain.ts";
 import type { IntelDriver } from "./driver.ts";
-import { KEYED_COMPATIBLE, type Walkers, walkersOf } from "./keyed.ts";
-import { INTEL_COMPATIBLE } from "./serialise.ts";
+import { framesOf, type Walkers, walkersOf } from "../keyed.ts";
+import type { Attachment } from "../succession.ts";
+import { INTEL_COMPATIBLE, KEYED_COMPATIBLE } from "./serialise.ts";
 import type { IntelUnit } from "./unit.ts";
 
 interface Incoming {
@@ -87,10 +88,6 @@ function attachmentsOf(fdt: Fdt, node: number): Attachment[] {
   }));
 }
 
-function framesOf({ address, length }: KhoMem): number[] {
-  return Array.from({ length: length / PAGE_SIZE }, (_, i) => address / PAGE_SIZE + i);
-}
-
 function restoreDomain(
   driver: IntelDriver,
   fdt: Fdt,
@@ -103,7 +100,8 @@ function restoreDomain(
   // Where it only has to last until it is replaced, any id will do.
   const id = inherits ? -1 : value("persistent_id");
   const unit = driver.units[value("unit") ?? -1];
-  if (!id || !pgd || agaw === undefined || did === undefined || !owner) return undefined;
+  if (!id || !pgd || agaw === undefined || did === undefined) return undefined;
+  if (!owner && !inherits) return undefined;
   // A unit that could not be adopted walks an empty root: its domains are not in use any more.
   if (unit === undefined || !unit.adopted) return undefined;
   // After the dump a device may have gone away, and with the last of them the tables.
@@ -120,7 +118,7 @@ function restoreDomain(
   domain.persistentId = inherits ? driver.kernel.iommufd.allocDomainId() : id;
   domain.persistentOwner = owner;
   domain.inherited = inherits;
-  if (inherits) domain.handedOver = readMem(fdt, node).flatMap(framesOf);
+  if (inherits) domain.handedOver = framesOf(readMem(fdt, node));
   domain.enforceCacheCoherency();
   for (const attachment of attached) domain.attached(attachment);
   driver.kernel.dmesg.info(

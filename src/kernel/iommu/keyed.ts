@@ -1,13 +1,8 @@
-import { PAGE_SIZE } from "../../../base/units.ts";
-import type { Fdt, FdtWriter } from "../../../fdt/mod.ts";
-import { INTEL_IOMMU_KHO } from "../../../uapi/kho_abi.ts";
-import { formatSbdf, parseBdf } from "../../../uapi/pci_regs.ts";
-import { memProperty, readNumber } from "../../kho/abi.ts";
-import type { Attachment, DmarDomain } from "./domain.ts";
-import { memOfPages } from "./serialise.ts";
-
-/** Version of /intel-iommu that goes by device. */
-export const KEYED_COMPATIBLE = INTEL_IOMMU_KHO.keyedCompatible;
+import { PAGE_SIZE } from "../../base/units.ts";
+import type { Fdt, FdtWriter } from "../../fdt/mod.ts";
+import { formatSbdf, parseBdf } from "../../uapi/pci_regs.ts";
+import { type KhoMem, memProperty, readNumber } from "../kho/abi.ts";
+import type { Attachment, HeritableDomain } from "./succession.ts";
 
 /** `0000:3a:00.0`, or `0000:3a:00.0:5` for requests with PASID 5. */
 function keyOf({ sid, pasid }: Attachment): string {
@@ -24,18 +19,20 @@ function parseKey(key: string): Attachment | undefined {
 /**
  * What is said of page tables where devices are the key (seed lines 2256-2260): `tables`, one node a
  * tree, and `devices`, one a requester, which says whose it is and which tables it walks. Nothing else
- * is kept (seed lines 2131-2143).
+ * is kept (seed lines 2131-2143). `describe` adds what is the driver's own.
  */
-export function serialiseByDevice(fdt: FdtWriter, domains: readonly DmarDomain[]): number {
+export function serialiseByDevice<D extends HeritableDomain>(
+  fdt: FdtWriter,
+  domains: readonly D[],
+  describe: (domain: D) => number,
+): number {
   let err = fdt.beginNode("tables");
   domains.forEach((domain, index) => {
     err |= fdt.beginNode(String(index));
     err |= memProperty(fdt, memOfPages(domain.pages));
     err |= fdt.propU64("pgd", domain.pgd * PAGE_SIZE);
-    err |= fdt.propI32("agaw", domain.agaw);
     err |= fdt.propU32("did", domain.did);
-    err |= fdt.propU32("unit", domain.unit.index);
-    err |= fdt.propU32("dirty", domain.dirty === undefined ? 0 : domain.dirty.on ? 2 : 1);
+    err |= describe(domain);
     err |= fdt.endNode();
   });
   err |= fdt.endNode();
@@ -51,13 +48,33 @@ export function serialiseByDevice(fdt: FdtWriter, domains: readonly DmarDomain[]
   return err | fdt.endNode();
 }
 
+/** "mem" entries of table pages, neighbours joined: a big guest would fill the blob otherwise. */
+export function memOfPages(pfns: readonly number[]): KhoMem[] {
+  const sorted = [...pfns].sort((a, b) => a - b);
+  const entries: { address: number; length: number }[] = [];
+  for (const pfn of sorted) {
+    const last = entries[entries.length - 1];
+    if (last !== undefined && last.address + last.length === pfn * PAGE_SIZE) {
+      last.length += PAGE_SIZE;
+    } else entries.push({ address: pfn * PAGE_SIZE, length: PAGE_SIZE });
+  }
+  return entries;
+}
+
+/** The frames of "mem" entries. */
+export function framesOf(mem: readonly KhoMem[]): number[] {
+  return mem.flatMap(({ address, length }) =>
+    Array.from({ length: length / PAGE_SIZE }, (_, i) => address / PAGE_SIZE + i)
+  );
+}
+
 /** Who walks some tables, and the iommufd they belong to. */
 export interface Walkers {
   readonly owner: number;
   readonly listed: readonly Attachment[];
 }
 
-/** The requesters of one node below `tables`. `root`: /intel-iommu. */
+/** The requesters of one node below `tables`. `root`: the driver's node. */
 export function walkersOf(fdt: Fdt, root: number, tables: number): Walkers {
   const index = Number(fdt.name(tables));
   const list = fdt.subnode(root, "devices");
