@@ -13,6 +13,7 @@ import persistedIommufdPasid from "../../scenarios/persisted-iommufd-pasid.yaml"
 import pinnedFile from "../../scenarios/pinned-file.yaml" with { type: "text" };
 import redrive from "../../scenarios/redrive.yaml" with { type: "text" };
 import redriveReplace from "../../scenarios/redrive-replace.yaml" with { type: "text" };
+import rollback from "../../scenarios/rollback.yaml" with { type: "text" };
 import tour from "../../scenarios/tour.yaml" with { type: "text" };
 
 /** The scenarios that come with the program, by name. Imported as text: reading needs nothing. */
@@ -25,6 +26,7 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["only-guestmemfs", onlyGuestmemfs],
   ["abort", abort],
   ["redrive", redrive],
+  ["rollback", rollback],
   ["redrive-replace", redriveReplace],
   ["noiommu-keepalive", noiommuKeepalive],
   ["noiommu-compaction", noiommuCompaction],

@@ -1,9 +1,10 @@
 import { KEEP_ALIVE_DEFECTS } from "./keep_alive.ts";
 import { TABLE_DEFECTS } from "./tables.ts";
 import type { Defect } from "./types.ts";
+import { VERSION_DEFECTS } from "./versions.ts";
 
 /** Every known fault of the posted series, by patch. */
-const ALL = [...TABLE_DEFECTS, ...KEEP_ALIVE_DEFECTS] as const;
+const ALL = [...TABLE_DEFECTS, ...KEEP_ALIVE_DEFECTS, ...VERSION_DEFECTS] as const;
 
 /** Ids the kernel may ask for. */
 export type DefectId = (typeof ALL)[number]["id"];

@@ -451,7 +451,7 @@ Deno.test("a page table other than the one hardware walks is not adopted", () =>
 
 Deno.test("mainline clears translation, and in that window an IOVA is taken for an address", () => {
   // FACTS 3.3, 3.7: the open window.
-  const rig = new KernelRig();
+  const rig = new KernelRig({ image: "rfc-v1+G11" });
   rig.persistentDevice(NIC);
   rig.activate();
   rig.load("mainline");
