@@ -26,9 +26,14 @@ export interface Look {
   nameOf(sid: number): string;
 }
 
+/** Nothing seen yet. */
+export function emptyLook(nameOf: (sid: number) => string): Look {
+  return { findings: [], premises: new Set(), nameOf };
+}
+
 /** Looks over machine and kernel. Reads everything, changes nothing. */
 export function lookOver(machine: Machine, kernel: Kernel, nameOf: (sid: number) => string): Look {
-  const look: Look = { findings: [], premises: new Set(), nameOf };
+  const look = emptyLook(nameOf);
   // A kernel that has not got its allocator up knows nothing yet that could be wrong.
   if (kernel.pages.freePages === 0 && !kernel.ready) return look;
   const units = readUnits(machine);

@@ -5,9 +5,10 @@ import type { Machine } from "../machine/machine.ts";
 import { iommuFaultText } from "../uapi/iommu_faults.ts";
 import { formatBdf } from "../uapi/pci_regs.ts";
 import type { GuestReport } from "../userspace/guest/guest.ts";
-import { lookOver } from "./checks.ts";
+import { emptyLook, type Look, lookOver } from "./checks.ts";
 import { complaintsOf } from "./complaints.ts";
 import { type InvariantId, INVARIANTS, type Premise, type Violation } from "./invariants.ts";
+import { lookAtJump } from "./jump.ts";
 import { type Damage, Ledger } from "./ledger.ts";
 import { type DmaIncident, type IncidentSink, Meters } from "./meters.ts";
 import { Promises } from "./promises.ts";
@@ -151,6 +152,16 @@ export class Health implements IncidentSink {
     return this.#watched.find((w) => w.fn === fn)?.name ?? `function ${fn}`;
   }
 
+  /** The old kernel has done its last store. */
+  atJump(kernel: Kernel): void {
+    const look = emptyLook((sid) => this.nameOf(sid));
+    const held = (sid: number) =>
+      this.#watched.some((w) => w.sid === sid && this.#promises.stands(w.fn)) ||
+      kernel.pci.devices.some((dev) => dev.sid === sid && kernel.iommu.handsOver(dev));
+    lookAtJump(this.#machine, look, held);
+    this.#note(look);
+  }
+
   /** The old kernel is gone. */
   jumped(): void {
     this.#jumping = true;
@@ -177,8 +188,7 @@ export class Health implements IncidentSink {
   check(kernel: Kernel): void {
     if (kernel.ready) this.premises.add("programs-ran");
     const look = lookOver(this.#machine, kernel, (sid) => this.nameOf(sid));
-    for (const premise of look.premises) this.premises.add(premise);
-    for (const f of look.findings) this.report(f.invariant, f.subject, f.address, f.detail);
+    this.#note(look);
     this.#reportStopped();
     const running = (guest: string) => kernel.scheduler.find(guest) !== undefined;
     for (const guest of this.ledger.guests) {
@@ -188,6 +198,11 @@ export class Health implements IncidentSink {
         if (damage.what === "shared" || this.#isPersistent(guest)) this.#damaged(damage);
       }
     }
+  }
+
+  #note(look: Look): void {
+    for (const premise of look.premises) this.premises.add(premise);
+    for (const f of look.findings) this.report(f.invariant, f.subject, f.address, f.detail);
   }
 
   #isPersistent(guest: string): boolean {

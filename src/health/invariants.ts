@@ -15,6 +15,7 @@ export const PREMISES = {
   "dma-seen": "a device reached memory",
   "unheld-at-kexec": "a device that was doing DMA was not handed over at a kexec",
   "tables-after-kexec": "page tables in use were looked at after a kexec",
+  "translates-at-jump": "an IOMMU translated at a jump",
   "two-domains": "a unit had two domains in use at once",
   "file-pinned": "a memory file was pinned for DMA",
   "kho-active": "a KHO dump stood",
@@ -46,6 +47,18 @@ export const INVARIANTS = [
     title: "a device that is not handed over does no DMA between the jump and its driver's probe",
     premise: "unheld-at-kexec",
     source: "FACTS 10.3 I2",
+  },
+  {
+    id: "closed-at-jump",
+    title: "at a jump hardware leads no device anywhere that is not handed over",
+    premise: "translates-at-jump",
+    source: "FACTS 10.3 I2",
+  },
+  {
+    id: "tables-kept",
+    title: "at a jump every table in use by hardware is kept for the next kernel",
+    premise: "translates-at-jump",
+    source: "FACTS 10.3 I3",
   },
   {
     id: "tables-owned",

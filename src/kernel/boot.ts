@@ -42,6 +42,11 @@ export function* boot(kernel: Kernel): Generator<number, void, void> {
       `${formatSize(kept * PAGE_SIZE)} kernel`,
   );
   if (kernel.kho.enabled) kernel.kho.init();
+  if (kernel.guestRange !== undefined) {
+    // It has no page structures: what was handed over of it nobody can claim page by page.
+    const { base, size } = kernel.guestRange;
+    kernel.pages.mark(base / PAGE_SIZE, size / PAGE_SIZE, FrameUse.guestmemfs);
+  }
   // The driver claims the page tables first: nothing else may take them for free memory.
   kernel.iommuDriver?.init();
   yield timing.devices;

@@ -99,6 +99,11 @@ function without(ranges: readonly PhysRange[], { base, size }: ReservedMemory): 
   });
 }
 
+/** What a PC's firmware leaves in page 0: real-mode vectors, all of its handler that does nothing. */
+function powerOn(memory: Memory): void {
+  for (let vector = 0; vector < 256; vector++) memory.store(0, vector, 0xf000ff53 | 0);
+}
+
 /**
  * The hardware: memory, buses, devices, IOMMU. A kexec is nothing to it but one more sequence of
  * loads and stores: everything here goes on.
@@ -129,6 +134,7 @@ export class Machine {
   ) {
     this.profile = spec.profile;
     this.memory = new Memory(memoryMap(spec.memory));
+    if (spec.profile.smmu === undefined) powerOn(this.memory);
     this.#faultEvent = this.queue.register((unit) => this.#faultHandlers[unit]?.());
     const remapper = this.#addIommu();
     const buses = new Set<number>(), uncovered = new Set<number>();

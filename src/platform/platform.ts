@@ -125,12 +125,21 @@ export class Platform {
       rebooting: () => {},
       atJump: (old) => {
         for (const act of this.#atJump.splice(0)) act(old);
+        this.health.atJump(old);
         this.onJump?.(old, this.boots);
       },
       jump: (image) => this.#jump(image),
     });
-    this.director.start(bootScript(kernel));
+    this.director.start(this.#bootScript(kernel));
     return kernel;
+  }
+
+  /** Everything is looked over at the end of each stage, as it stands until the next one begins. */
+  *#bootScript(kernel: Kernel): Script {
+    for (const stage of kernel.boot()) {
+      this.health.check(kernel);
+      yield stage;
+    }
   }
 
   #jump(image: KernelImage): void {
@@ -211,6 +220,8 @@ export class Platform {
       guestId: this.spec.vms.indexOf(vm) + 1,
       memory: vm.memory,
       persistent: vm.persistent,
+      ramBase: vm.ramBase,
+      hugePages: vm.hugePages ?? true,
       devices: vm.devices.map((id) => {
         const device = findDevice(this.spec, id);
         assert(device !== undefined, `VM ${vm.id}: no device ${id}`);
@@ -360,10 +371,6 @@ export class Platform {
       }
     }
   }
-}
-
-function* bootScript(kernel: Kernel): Script {
-  for (const stage of kernel.boot()) yield stage;
 }
 
 function firstDifference(before: string, after: string): string {

@@ -15,6 +15,10 @@ export interface VmSpec {
   readonly devices: readonly string[];
   /** Receive descriptors of each NIC. */
   readonly ring: number;
+  /** Where guest RAM begins, a multiple of 2 MiB; undefined: where the VMM likes. */
+  readonly ramBase?: number | undefined;
+  /** False: mapped for devices in pages of 4 KiB; true unless told. */
+  readonly hugePages?: boolean;
   /** A VMM unless told. */
   readonly program?: typeof PROGRAMS[number];
   /** Of a paravisor. */

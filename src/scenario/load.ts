@@ -5,7 +5,7 @@ import { findProfile, PROFILES } from "../machine/profile.ts";
 import { OPERATIONS } from "../operations/table.ts";
 import type { Names } from "../operations/types.ts";
 import { layOut } from "../userspace/guest/layout.ts";
-import { BAR_WINDOW, RAM_BASES } from "../userspace/vmm/config.ts";
+import { BAR_WINDOW, BAR_WINDOW_END, RAM_BASES } from "../userspace/vmm/config.ts";
 import { didYouMean, UsageError } from "./errors.ts";
 import { reservedComplaint } from "./firmware.ts";
 import { imageComplaint } from "./image_name.ts";
@@ -236,7 +236,9 @@ function checkMachine(scenario: Scenario, document: YamlDocument, file: string):
   vms.forEach((vm, i) => {
     const models = vm.devices.map((id) => devices.find((d) => d.id === id)?.model);
     const misfit = guestMisfit(vm.memory, vm.ring, models);
-    const tooBig = guestTooBig(vm.memory, scenario.machine.profile);
+    const tooBig = vm.ram_base === undefined || vm.ram_base < BAR_WINDOW_END
+      ? guestTooBig(vm.memory, scenario.machine.profile, vm.ram_base)
+      : undefined;
     const wrong = misfit ?? tooBig;
     if (wrong !== undefined) fail(wrong, ["machine", "vms", i, "memory"]);
   });
@@ -274,12 +276,13 @@ function guestMisfit(
 }
 
 /** What is wrong with a guest whose RAM would run into its devices' registers. */
-function guestTooBig(ramBytes: number, profile: string): string | undefined {
+function guestTooBig(ramBytes: number, profile: string, at?: number): string | undefined {
   const smmu = findProfile(profile)?.smmu !== undefined;
-  const base = smmu ? RAM_BASES[1] : RAM_BASES[0];
-  const room = BAR_WINDOW - base;
+  const base = at ?? (smmu ? RAM_BASES[1] : RAM_BASES[0]);
+  const room = Math.max(0, BAR_WINDOW - base);
   if (ramBytes <= room) return undefined;
-  const where = base === 0 ? "" : `, at ${formatSize(base)}, above the SMMU's interrupt window`;
+  const why = at === undefined ? ", above the SMMU's interrupt window" : "";
+  const where = base === 0 ? "" : `, at ${formatSize(base)}${why}`;
   return `guest RAM of ${formatSize(ramBytes)} is too big: between its start${where} and its ` +
     `devices' registers there is room for ${formatSize(room)}`;
 }

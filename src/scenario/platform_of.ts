@@ -32,7 +32,11 @@ export function platformSpec(scenario: Scenario, seed: number, image?: string): 
         d.model === "nic" && d.pasid !== undefined ? [[d.id, d.pasid] as const] : []
       ),
     ),
-    vms: machine.vms,
+    vms: machine.vms.map(({ ram_base, huge_pages, ...vm }) => ({
+      ...vm,
+      ramBase: ram_base,
+      hugePages: huge_pages,
+    })),
     kernel: image ?? kernel.image,
     guestmemfs: machine.guestmemfs,
     khoScratch: machine.kho_scratch,

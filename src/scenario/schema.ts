@@ -72,6 +72,9 @@ const vm = z.strictObject({
   ),
   ring: z.number().int().min(8).max(65536).multipleOf(8)
     .describe("receive descriptors of each NIC").default(4096),
+  ram_base: size.refine((n) => n % (2 * MiB) === 0, { message: "expected a multiple of 2MiB" })
+    .describe("where its RAM begins, which is its IOVA as well").optional(),
+  huge_pages: z.boolean().describe("its RAM is mapped for devices in large pages").default(true),
 });
 
 const machine = z.strictObject({

@@ -47,6 +47,17 @@ export function setPersistent(sys: Sys, fd: number): number {
   return typeof reply === "number" ? reply : Number(reply.val64);
 }
 
+/** The IOAS maps everything in pages of 4 KiB from here on. */
+export function noHugePages(sys: Sys, fd: number, ioas: number): void {
+  const value = {
+    option_id: U.IOMMU_OPTION_HUGE_PAGES,
+    op: U.IOMMU_OPTION_OP_SET,
+    object_id: ioas,
+    val64: 0n,
+  };
+  mustReply("IOMMU_OPTION_HUGE_PAGES", call(sys, fd, U.IOMMU_OPTION, U.iommu_option, value));
+}
+
 export function ioasAlloc(sys: Sys, fd: number): number {
   return mustReply("IOMMU_IOAS_ALLOC", call(sys, fd, U.IOMMU_IOAS_ALLOC, U.iommu_ioas_alloc, {}))
     .out_ioas_id;

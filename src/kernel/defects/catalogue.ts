@@ -1,10 +1,11 @@
 import { KEEP_ALIVE_DEFECTS } from "./keep_alive.ts";
+import { SERIES_GAPS } from "./series.ts";
 import { TABLE_DEFECTS } from "./tables.ts";
 import type { Defect } from "./types.ts";
-import { VERSION_DEFECTS } from "./versions.ts";
+import { ZAP_DEFECTS } from "./zap.ts";
 
 /** Every known fault of the posted series, by patch. */
-const ALL = [...TABLE_DEFECTS, ...KEEP_ALIVE_DEFECTS, ...VERSION_DEFECTS] as const;
+const ALL = [...ZAP_DEFECTS, ...TABLE_DEFECTS, ...SERIES_GAPS, ...KEEP_ALIVE_DEFECTS] as const;
 
 /** Ids the kernel may ask for. */
 export type DefectId = (typeof ALL)[number]["id"];

@@ -33,6 +33,8 @@ export interface Design {
   readonly fences: boolean;
   /** What is done to devices at a kexec is up to the core, not to drivers (seed lines 2182-2193). */
   readonly coreBlocks: boolean;
+  /** A kernel that cannot read what is handed over is refused when it is loaded. */
+  readonly asksNext: boolean;
   /** Devices that no IOMMU covers are handed over as well, and their contexts' pinned memory. */
   readonly keepsUncovered: boolean;
 }
@@ -47,6 +49,7 @@ const NOTHING: Design = {
   mapsFiles: false,
   fences: false,
   coreBlocks: false,
+  asksNext: false,
   keepsUncovered: false,
 };
 
@@ -68,6 +71,7 @@ const REDRIVE: Design = {
   mapsFiles: true,
   fences: true,
   coreBlocks: true,
+  asksNext: true,
   keepsUncovered: false,
 };
 

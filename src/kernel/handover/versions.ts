@@ -13,7 +13,7 @@ const NEEDED = ["iommufd", "intel-iommu", "arm-smmu-v3"];
  */
 export function cannotTakeOver(kernel: Kernel, image: KernelImage): string | undefined {
   const { kho, iommu, pci } = kernel;
-  if (kho.dump === undefined || kernel.has("G11")) return undefined;
+  if (kho.dump === undefined || !kernel.design.asksNext || kernel.has("G11")) return undefined;
   if (!pci.devices.some((dev) => iommu.isDumped(dev))) return undefined;
   const fdt = openFdt(kho.dump.dt, { lenient: true });
   const root = compatible(fdt, fdt.root);

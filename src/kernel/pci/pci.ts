@@ -214,10 +214,12 @@ export class PciCore {
    * that no stray DMA meets the next kernel (FACTS 2.4) — except for devices handed over.
    */
   shutdown(): void {
+    const { kernel } = this;
     for (const dev of this.devices) {
       const driver = this.#drivers.find((d) => d.name === dev.driver);
       driver?.shutdown?.(dev);
-      const kept = this.kernel.iommu.handsOver(dev) && !(dev.dumped && this.kernel.has("K01"));
+      const kept = kernel.iommu.handsOver(dev) && !kernel.has("G2") &&
+        !(dev.dumped && kernel.has("K01"));
       if (!kept) dev.setCommand(0, R.PCI_COMMAND_MASTER);
     }
   }

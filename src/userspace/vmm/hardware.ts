@@ -23,7 +23,14 @@ import {
   vfioBind,
   vfioRegion,
 } from "../calls.ts";
-import { BAR_STRIDE, BAR_WINDOW, RAM_BASES, type VmConfig, type VmDevice } from "./config.ts";
+import {
+  BAR_STRIDE,
+  BAR_WINDOW,
+  BAR_WINDOW_END,
+  RAM_BASES,
+  type VmConfig,
+  type VmDevice,
+} from "./config.ts";
 
 /** A device of the guest that is open and bound. */
 export interface OpenDevice {
@@ -115,13 +122,18 @@ export function barOf(index: number): number {
 }
 
 /**
- * The first of {@link RAM_BASES} from which on the guest's RAM meets no IOVA that is reserved.
+ * The first of the places asked for from which on the guest's RAM meets no IOVA that is reserved.
  * EADDRINUSE where there is none.
  */
-export function placeRam(sys: Sys, iommufd: number, ioas: number, bytes: number): number {
+export function placeRam(
+  sys: Sys,
+  iommufd: number,
+  ioas: number,
+  { memory: bytes, ramBase }: VmConfig,
+): number {
   const ranges = usableIovas(sys, iommufd, ioas);
-  const base = RAM_BASES.find((at) =>
-    at + bytes <= BAR_WINDOW &&
+  const base = (ramBase === undefined ? RAM_BASES : [ramBase]).find((at) =>
+    (at + bytes <= BAR_WINDOW || at >= BAR_WINDOW_END) &&
     ranges.some(({ start, last }) => start <= at && at + bytes - 1 <= last)
   );
   if (base === undefined) throw new CallFailed("find room for guest RAM", EADDRINUSE);

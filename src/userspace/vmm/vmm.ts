@@ -21,6 +21,7 @@ import {
   ioasMapFile,
   ioasUnmapAll,
   must,
+  noHugePages,
   setPersistent,
 } from "../calls.ts";
 import { Guest } from "../guest/guest.ts";
@@ -114,6 +115,7 @@ function start(sys: Sys, config: VmConfig): RunningVm {
   const devices = config.devices.map((device) => openDevice(sys, device, iommufd));
   const cdevs = devices.map(({ cdev }) => cdev);
   const ioas = ioasAlloc(sys, iommufd);
+  if (config.hugePages === false) noHugePages(sys, iommufd, ioas);
   const attached = persistentId > 0
     ? attachPersistent(sys, iommufd, ioas, devices)
     : attachDevices(sys, iommufd, ioas, devices);
@@ -126,7 +128,7 @@ function start(sys: Sys, config: VmConfig): RunningVm {
     return start(sys, { ...config, persistent: false });
   }
   // Only an address space with the devices on it knows which IOVAs are not for memory.
-  const ramBase = placeRam(sys, iommufd, ioas, config.memory);
+  const ramBase = placeRam(sys, iommufd, ioas, config);
   const { name, memory } = config;
   const state = { version: 1, name, persistentId, ioas, ...attached, memory, ramBase } as const;
   must("map guest memory", mapGuest(sys, { iommufd, state, file, ram }));

@@ -17,6 +17,12 @@ export interface Target {
   readonly dirty: boolean;
 }
 
+/** A place in a table: its frame, and the 32-bit word in it. */
+export interface EntryPlace {
+  readonly table: number;
+  readonly word: number;
+}
+
 /** What the entry writers need of their unit. */
 export interface ContextUnit {
   /** Frame of the root table. */
@@ -42,6 +48,8 @@ export interface Contexts {
   clear(sid: number, pasid: number): void;
   /** Blocks the device altogether. */
   clearDevice(sid: number): void;
+  /** Where the device's context entry lies; undefined where none is present. */
+  entryOf(sid: number): EntryPlace | undefined;
   /** True when the entry leads exactly there. */
   leadsTo(sid: number, pasid: number, target: Target): boolean;
   /** The root table and every context table. */
@@ -137,6 +145,13 @@ export class LegacyContexts implements Contexts {
 
   clearDevice(sid: number): void {
     this.clear(sid, IOMMU_NO_PASID);
+  }
+
+  entryOf(sid: number): EntryPlace | undefined {
+    const table = this.#root.table((sid >> 8) * 2, false);
+    const word = (sid & 0xff) * 4;
+    if (table < 0 || (this.memory.load(table, word) & V.CONTEXT_P) === 0) return undefined;
+    return { table, word };
   }
 
   leadsTo(sid: number, pasid: number, { pgd, agaw, did }: Target): boolean {

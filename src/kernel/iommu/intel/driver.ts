@@ -31,6 +31,7 @@ import { leave, succeed } from "../succession.ts";
 import { adoptUnit, restoreDomains } from "./restore.ts";
 import { intelNotify } from "./serialise.ts";
 import { IntelUnit } from "./unit.ts";
+import { zap, zaps } from "./zap.ts";
 
 /** The Intel IOMMU driver of one boot. */
 export class IntelDriver implements IommuDriver {
@@ -84,15 +85,16 @@ export class IntelDriver implements IommuDriver {
       if (unit.translationEnabled) unit.blockAll();
       return;
     }
+    const { kernel } = this;
     if (unit.translationEnabled) {
-      if (design.persists && adoptUnit(this, unit)) {
+      if (design.persists && !kernel.has("D29") && adoptUnit(this, unit)) {
         // Whatever is cached was walked under another kernel: from here on it is these tables.
         unit.flushAll();
         dmesg.info(`DMAR: ${unit.name}: adopted, translation stays on`);
         unit.write(V.DMAR_FECTL_REG, 0);
         return;
       }
-      if (!design.persists) {
+      if (!design.persists || kernel.has("D29")) {
         dmesg.warn(`DMAR: Translation was enabled for ${unit.name} but we are not in kdump mode`);
         unit.disableTranslation();
       } else {
@@ -295,15 +297,16 @@ export class IntelDriver implements IommuDriver {
     if (!this.kernel.design.coreBlocks) {
       for (const dev of this.kernel.pci.devices) this.#blockUnlessDumped(dev);
     }
-    for (const unit of this.units) unit.flushAll();
+    for (const unit of this.units) if (!zaps(unit)) unit.flushAll();
   }
 
   /** What the next kernel does not know of must not be translated under its nose. */
   #blockUnlessDumped(dev: PciDev): void {
     const unit = this.unitOf(dev.sid);
     if (unit === undefined) return;
-    if (!this.kernel.iommu.handsOver(dev)) {
-      unit.contexts.clearDevice(dev.sid);
+    if (!this.kernel.iommu.handsOver(dev) || this.kernel.has("D16")) {
+      if (zaps(unit)) zap(unit, dev.sid);
+      else unit.contexts.clearDevice(dev.sid);
       return;
     }
     for (const [pasid, domain] of this.#domainsOf(dev.sid)) {

@@ -11,6 +11,7 @@ import type { DmarDomain } from "./domain.ts";
 import type { IntelDriver } from "./driver.ts";
 import { INTEL_IOMMU_KHO } from "../../../uapi/kho_abi.ts";
 import { memOfPages, serialiseByDevice } from "../keyed.ts";
+import { walkTables } from "./posted_serialise.ts";
 import type { IntelUnit } from "./unit.ts";
 
 /** Version of what this driver writes under /intel-iommu. */
@@ -60,10 +61,13 @@ function tablesLeadingTo(unit: IntelUnit, domains: readonly DmarDomain[]): numbe
   return [...unit.contexts.tables(), ...[...devices].flatMap((sid) => unit.contexts.tablesOf(sid))];
 }
 
-/** The table pages that are handed over: all of them, but for what the posted walk leaves out. */
-function listedTables({ kernel, table }: DmarDomain): number[] {
-  const all = table.tables();
-  return kernel.has("D55") ? all.filter((pfn) => pfn !== table.pgd) : all;
+/** Faults of the posted walk over a domain's tables. */
+const WALK_DEFECTS = ["D53", "D54", "D55", "D56", "D57"] as const;
+
+/** The pages that are handed over for a domain: all its tables, unless the posted walk is taken. */
+function listedTables(domain: DmarDomain): number[] {
+  const posted = WALK_DEFECTS.some((id) => domain.kernel.has(id));
+  return posted ? walkTables(domain) : domain.table.tables();
 }
 
 /** What VT-d needs to know of tables beside where they are. */
