@@ -61,7 +61,7 @@ export function passage(profile: string, from: string, to: string): VersionCell 
   if (update?.outcome === "aborted") {
     return cell("refused", /jump: (.*)$/.exec(update.reason)?.[1] ?? update.reason);
   }
-  const said = run.platform.events.some((e) => /cannot persist/.test(e.text));
+  const said = run.platform.events.some((e) => e.boot === 1 && /cannot persist/.test(e.text));
   if (said) return cell("not promised");
   return broken.length > 0 ? cell("blocked", broken.join(", ")) : cell("goes on");
 }
