@@ -1,7 +1,7 @@
 import type { Memory } from "../machine/memory.ts";
 import type { VtdUnit } from "../machine/vtd/unit.ts";
 import { holeEnd, type TreeShape } from "./same_tables.ts";
-import type { Found, TableSet } from "./translation.ts";
+import { type Found, type LeafVisitor, TableSet } from "./translation.ts";
 
 /** Page tables of a VT-d unit, of either kind, read word by word (FACTS 3.2). */
 export interface Paging {
@@ -89,6 +89,53 @@ export function holeAround(memory: Memory, unit: VtdUnit, paging: Paging, page: 
   const nested = paging.under !== undefined && isCanonical(page, paging.levels);
   if (nested && firstLevel(memory, unit, paging, page) !== undefined) return page + 1;
   return holeEnd(memory, treeOf(memory, unit, paging), page);
+}
+
+/** Entries that lead to memory; see {@link UnitReader.eachLeaf}. */
+export function eachLeaf(
+  memory: Memory,
+  unit: VtdUnit,
+  paging: Paging,
+  visit: LeafVisitor,
+): void {
+  const present = paging.first ? PRESENT : READ_WRITE, walked = new TableSet();
+  const { under } = paging;
+  const through = under === undefined ? visit : throughSecond(memory, unit, under, visit);
+  const walk = (pointed: number, level: number, base: number): void => {
+    const table = frameOf(memory, unit, paging, pointed);
+    if (table < 0 || !walked.first(table, level)) return;
+    const span = 512 ** (level - 1);
+    for (let i = 0; i < 512; i++) {
+      const lo = memory.load(table, i * 2);
+      if ((lo & present) === 0) continue;
+      const pfn = pointer(memory, table, i * 2);
+      if (level > 1 && (lo & LARGE) === 0) walk(pfn, level - 1, base + i * span);
+      else through(base + i * span, pfn, span);
+    }
+  };
+  walk(paging.root, paging.levels, 0);
+}
+
+/** Visits what a guest's pages are made of: parts that one second-level entry leads on. */
+function throughSecond(
+  memory: Memory,
+  unit: VtdUnit,
+  under: Paging,
+  visit: LeafVisitor,
+): LeafVisitor {
+  return (page, guest, span) => {
+    if (guest < 0) return;
+    const first = guest - guest % span;
+    for (let at = first; at < first + span;) {
+      const found = secondLevel(memory, unit, under, at);
+      const end = found === undefined
+        ? holeEnd(memory, treeOf(memory, unit, under), at)
+        : at + found.span - at % found.span;
+      const part = Math.min(end, first + span) - at;
+      if (found !== undefined) visit(page + at - first, found.pfn, part);
+      at += part;
+    }
+  };
 }
 
 /** The tables as a tree to step over the holes of. */

@@ -11,7 +11,12 @@ const IOVA = 0x12345000n;
 
 /** What health holds against the IOTLB. */
 function stale(bench: NestedBench): number {
-  const look: Look = { findings: [], premises: new Set(), nameOf: (sid) => sid.toString(16) };
+  const look: Look = {
+    findings: [],
+    premises: new Set(),
+    nameOf: (sid) => sid.toString(16),
+    strangerOf: () => undefined,
+  };
   iotlbFresh(readVtd(bench.memory, bench.unit), look);
   return look.findings.length;
 }
@@ -69,4 +74,7 @@ Deno.test("nested: the same translations only where both levels lead alike, part
   assert.equal(same(), false);
   bench.map(other, 0x7000n, 0x111000n | RW);
   assert.equal(same(), true);
+  const reader = readVtd(bench.memory, bench.unit), parts: number[][] = [];
+  reader.eachLeaf(reader.live.contexts[0], (...part) => parts.push(part));
+  assert.deepEqual(parts, [[0x40007, 0x111, 1]], "of the large page what there is");
 });
