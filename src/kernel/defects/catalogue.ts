@@ -1,11 +1,22 @@
+import { BOILERPLATE_DEFECTS } from "./boilerplate.ts";
+import { ID_DEFECTS } from "./ids.ts";
 import { KEEP_ALIVE_DEFECTS } from "./keep_alive.ts";
+import { RESTORE_DEFECTS } from "./restore.ts";
 import { SERIES_GAPS } from "./series.ts";
 import { TABLE_DEFECTS } from "./tables.ts";
 import type { Defect } from "./types.ts";
 import { ZAP_DEFECTS } from "./zap.ts";
 
 /** Every known fault of the posted series, by patch. */
-const ALL = [...ZAP_DEFECTS, ...TABLE_DEFECTS, ...SERIES_GAPS, ...KEEP_ALIVE_DEFECTS] as const;
+const ALL = [
+  ...ZAP_DEFECTS,
+  ...ID_DEFECTS,
+  ...BOILERPLATE_DEFECTS,
+  ...TABLE_DEFECTS,
+  ...RESTORE_DEFECTS,
+  ...SERIES_GAPS,
+  ...KEEP_ALIVE_DEFECTS,
+] as const;
 
 /** Ids the kernel may ask for. */
 export type DefectId = (typeof ALL)[number]["id"];

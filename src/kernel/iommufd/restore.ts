@@ -3,6 +3,7 @@ import type { Fdt } from "../../fdt/mod.ts";
 import { EINVAL, ENODEV } from "../../uapi/errno.ts";
 import { IOMMU_WRITE } from "../../uapi/iommufd.ts";
 import type { Kernel } from "../kernel.ts";
+import { nullDereference } from "../oops.ts";
 import type { Task } from "../process/task.ts";
 import type { Guestmemfs } from "../fs/guestmemfs/guestmemfs.ts";
 import { readBigInt, readNumber } from "../kho/abi.ts";
@@ -18,6 +19,9 @@ import { IoptPages } from "./pages.ts";
 import { GuestmemfsSource, MemfdSource } from "./sources.ts";
 import { readable } from "./redrive.ts";
 import { IOMMUFD_COMPATIBLE } from "./serialise.ts";
+
+/** Of what a context's tables are compared with, in struct iommu_domain. */
+const PGSIZE_BITMAP = 0x20;
 
 /** Persistent ids the previous kernel handed over, ascending; none of another version's. */
 export function incomingIommufds(kernel: Kernel): number[] {
@@ -109,7 +113,11 @@ function restoreHwpt(ctx: IommufdCtx, fdt: Fdt, node: number): number {
   const noiommu = fdt.getprop(node, "noiommu") !== undefined;
   const id = value("domain");
   const domain = noiommu ? NoiommuDomain.make(kernel) : kernel.iommu.restoredDomain(id);
-  if (domain === undefined) return -ENODEV;
+  if (domain === undefined) {
+    // Posted, the answer is NULL, which is no ERR_PTR: nobody looks.
+    if (kernel.has("D71")) nullDereference("iopt_table_add_domain", PGSIZE_BITMAP);
+    return -ENODEV;
+  }
   if (typeof domain === "number") return domain;
   const options = { auto: value("auto") === 1, flags: value("flags") };
   const hwpt = ctx.objects.addAt(Number(fdt.name(node)), new HwptPaging(ioas, domain, options));
