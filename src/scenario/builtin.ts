@@ -13,6 +13,7 @@ import persistedIommufd from "../../scenarios/persisted-iommufd.yaml" with { typ
 import persistedIommufdPasid from "../../scenarios/persisted-iommufd-pasid.yaml" with {
   type: "text",
 };
+import pickedUpTwice from "../../scenarios/picked-up-twice.yaml" with { type: "text" };
 import pinnedFile from "../../scenarios/pinned-file.yaml" with { type: "text" };
 import redrive from "../../scenarios/redrive.yaml" with { type: "text" };
 import redriveReplace from "../../scenarios/redrive-replace.yaml" with { type: "text" };
@@ -26,9 +27,21 @@ import smallTree from "../../scenarios/small-tree.yaml" with { type: "text" };
 import unmapAfterUpdate from "../../scenarios/unmap-after-update.yaml" with { type: "text" };
 import claimFails from "../../scenarios/claim-fails.yaml" with { type: "text" };
 import idsInUse from "../../scenarios/ids-in-use.yaml" with { type: "text" };
-import twoUpdates from "../../scenarios/two-updates.yaml" with { type: "text" };
 import khoVersion from "../../scenarios/kho-version.yaml" with { type: "text" };
 import tour from "../../scenarios/tour.yaml" with { type: "text" };
+import marking from "../../scenarios/marking.yaml" with { type: "text" };
+import frozen from "../../scenarios/frozen.yaml" with { type: "text" };
+import pickedUp from "../../scenarios/picked-up.yaml" with { type: "text" };
+import filePins from "../../scenarios/file-pins.yaml" with { type: "text" };
+import mixedMemory from "../../scenarios/mixed-memory.yaml" with { type: "text" };
+import racingThreads from "../../scenarios/racing-threads.yaml" with { type: "text" };
+import fullBlob from "../../scenarios/full-blob.yaml" with { type: "text" };
+import noMemoryAtBoot from "../../scenarios/no-memory-at-boot.yaml" with { type: "text" };
+import noMemoryForPickUp from "../../scenarios/no-memory-for-pick-up.yaml" with { type: "text" };
+import nothingToPickUp from "../../scenarios/nothing-to-pick-up.yaml" with { type: "text" };
+import notMounted from "../../scenarios/not-mounted.yaml" with { type: "text" };
+import reusedInode from "../../scenarios/reused-inode.yaml" with { type: "text" };
+import twice from "../../scenarios/twice.yaml" with { type: "text" };
 
 /** The scenarios that come with the program, by name. Imported as text: reading needs nothing. */
 export const BUILTIN: ReadonlyMap<string, string> = new Map([
@@ -39,12 +52,26 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["pinned-file", pinnedFile],
   ["only-guestmemfs", onlyGuestmemfs],
   ["abort", abort],
+  ["marking", marking],
+  ["frozen", frozen],
+  ["picked-up", pickedUp],
+  ["file-pins", filePins],
+  ["mixed-memory", mixedMemory],
+  ["racing-threads", racingThreads],
+  ["full-blob", fullBlob],
+  ["no-memory-at-boot", noMemoryAtBoot],
+  ["no-memory-for-pick-up", noMemoryForPickUp],
+  ["nothing-to-pick-up", nothingToPickUp],
+  ["not-mounted", notMounted],
+  ["reused-inode", reusedInode],
+  ["twice", twice],
   ["redrive", redrive],
   ["rollback", rollback],
   ["redrive-replace", redriveReplace],
   ["handover", handover],
   ["high-iova", highIova],
   ["small-pages", smallPages],
+  ["picked-up-twice", pickedUpTwice],
   ["native-driver", nativeDriver],
   ["one-gone", oneGone],
   ["plain-kexec", plainKexec],
@@ -53,7 +80,6 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["unmap-after-update", unmapAfterUpdate],
   ["claim-fails", claimFails],
   ["ids-in-use", idsInUse],
-  ["two-updates", twoUpdates],
   ["kho-version", khoVersion],
   ["rollback-mainline", rollbackMainline],
   ["noiommu-keepalive", noiommuKeepalive],

@@ -51,6 +51,19 @@ export const RESTORE_DEFECTS = [
     scenario: "ids-in-use",
   },
   {
+    id: "D70",
+    patch: 11,
+    seedLine: 1718,
+    title: "a domain is given to whoever asks for it, as often as he asks",
+    posted: "the pointer is looked up and returned: it stays in the xarray, and which device " +
+      "asks is not looked at.",
+    seen: "two iommufds that were made of one (D40) share a domain. The first to close frees the " +
+      "tables under the other's device, the second frees them again.",
+    invariants: ["no-splat", "tables-owned"],
+    scenario: "picked-up-twice",
+    needs: ["D40"],
+  },
+  {
     id: "D71",
     patch: 11,
     seedLine: 1719,

@@ -57,7 +57,7 @@ export const SERIES_GAPS = [
     posted: "a restored domain has too little in it to be written down again.",
     seen: "the second live update silences the device.",
     invariants: ["no-dma-fault", "guest-intact"],
-    scenario: "two-updates",
+    scenario: "twice",
   },
   {
     id: "G10",
