@@ -65,6 +65,8 @@ export class Bench {
       vtd?: Partial<VtdCapability>;
       /** Bits of PASID of the network cards. */
       pasidBits?: number;
+      /** Words for the end of the kernel's command line. */
+      cmdline?: string;
     } = {},
   ) {
     const device = (id: string, bdf: string): DeviceSpec => ({
@@ -88,6 +90,7 @@ export class Bench {
       kernel,
       guestmemfs: 32 * MiB,
       khoScratch: 16 * MiB,
+      ...(o.cmdline !== undefined && { cmdline: o.cmdline }),
       seed: o.seed ?? 1,
     });
     this.untilReady();
