@@ -124,7 +124,7 @@ export class Guestmemfs implements FsDir {
     inode.name = name;
     inode.mappings = 0;
     inode.numMappings = 0;
-    inode.pins = 0;
+    if (!this.kernel.has("D87")) inode.pins = 0;
     inode.child = 0;
     const root = this.sb.inode(L.ROOT_INO);
     inode.sibling = root.child;
@@ -208,7 +208,8 @@ export class Guestmemfs implements FsDir {
    * ENOMEM when blocks run out (and then nothing has changed).
    */
   truncate(inode: L.PersistedInode, size: number): number {
-    if (this.serialised || inode.pins !== 0) return -E.EBUSY;
+    const pinned = inode.pins !== 0 && !this.kernel.has("D84");
+    if (this.serialised || pinned) return -E.EBUSY;
     return this.resize(inode, Math.ceil(size / L.BLOCK_SIZE));
   }
 
@@ -239,7 +240,7 @@ export class Guestmemfs implements FsDir {
   }
 
   private allocBlock(): number {
-    for (let block = 0; block < this.blocks; block++) {
+    for (let block = this.sb.lowestFree; block < this.blocks; block++) {
       if (this.sb.blockUsed(block)) continue;
       this.sb.setBlockUsed(block, true);
       this.clearBlock(block);
@@ -259,6 +260,23 @@ export class Guestmemfs implements FsDir {
 
   frameOfBlock(block: number): number {
     return this.base / PAGE_SIZE + block * L.BLOCK_FRAMES;
+  }
+
+  /** Frames of a file's pages from `page` on, as many of `count` as lie side by side; 0 beyond its end. */
+  runOfPages(
+    inode: L.PersistedInode,
+    page: number,
+    count: number,
+  ): { pfn: number; count: number } {
+    const inside = page % L.BLOCK_FRAMES;
+    const first = Math.floor(page / L.BLOCK_FRAMES), blocks = inode.numMappings;
+    if (first >= blocks) return { pfn: -1, count: 0 };
+    const block = inode.block(first);
+    let n = L.BLOCK_FRAMES - inside;
+    for (let i = 1; n < count && first + i < blocks; i++, n += L.BLOCK_FRAMES) {
+      if (inode.block(first + i) !== block + i) break;
+    }
+    return { pfn: this.frameOfBlock(block) + inside, count: Math.min(n, count) };
   }
 
   /** Frame of a file's page, -1 beyond its end. */
