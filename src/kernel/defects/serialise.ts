@@ -77,8 +77,8 @@ export const SERIALISE_DEFECTS = [
       "numbers are written as this machine's unsigned long, and the compatible string is not " +
       "compared when they are read: a tree of another version is taken for this one.",
     seen: "rolled back from a kernel with another format, iommufd makes something of a tree it " +
-      "does not understand: an empty iommufd, as if it were good.",
-    invariants: [],
+      "does not understand: an empty iommufd, as if it were good, and no pin on its files.",
+    invariants: ["pins-balanced"],
     scenario: "other-format",
   },
 ] as const satisfies readonly Defect[];
