@@ -16,7 +16,7 @@ const NO_PASID = 0;
 
 /** What decides where a device's requests go: its IOMMU group, or nothing at all. */
 export interface DmaGroup {
-  readonly ops: Pick<IommuOps, "allocPaging" | "hwInfo" | "reservedRegions">;
+  readonly ops: Pick<IommuOps, "allocPaging" | "hwInfo" | "reservedRegions" | "nests">;
   readonly domain: IommuDomain | undefined;
   readonly pasids: ReadonlyMap<number, PagingDomain>;
   attach(domain: IommuDomain): number;
