@@ -1,6 +1,5 @@
 import { sysfsFile } from "../fs/sysfs.ts";
 import type { Guestmemfs } from "../fs/guestmemfs/guestmemfs.ts";
-import type { FsFile } from "../fs/vfs.ts";
 import type { Kernel } from "../kernel.ts";
 import type { PciDev } from "../pci/pci.ts";
 import type { Task } from "../process/task.ts";
@@ -56,9 +55,10 @@ export class IommufdModule {
 
   init(): void {
     const { vfs, kho } = this.kernel;
-    const open: FsFile = { kind: "file", open: () => this.opened(new IommufdCtx(this.kernel)) };
-    vfs.mkdirs("/dev").add("iommu", open);
-    vfs.mkdirs("/dev/vfio").add("vfio", { kind: "file", open: () => this.#openContainer() });
+    const open = () => this.opened(new IommufdCtx(this.kernel));
+    vfs.mkdirs("/dev").add("iommu", { kind: "file", mode: 0o660, open });
+    const container = () => this.#openContainer();
+    vfs.mkdirs("/dev/vfio").add("vfio", { kind: "file", mode: 0o666, open: container });
     if (!this.kernel.design.persists) return;
     if (this.kernel.design.fences) vfs.mkdirs(PERSISTED_MOUNT);
     kho.register("iommufd", (command, fdt) => iommufdNotify(this, command, fdt));
@@ -70,9 +70,9 @@ export class IommufdModule {
     for (const id of ids) {
       this.#pending.add(id);
       const dir = parent.dir(String(id));
-      dir.add("iommufd", sysfsFile({ show: (task) => this.#show(id, task) }));
+      dir.add("iommufd", sysfsFile({ show: (task) => this.#show(id, task) }, 0o440));
       for (const n of incomingMemfds(this.kernel, id)) {
-        dir.add(`memfd${n}`, sysfsFile({ show: (task) => this.#showMemfd(id, n, task) }));
+        dir.add(`memfd${n}`, sysfsFile({ show: (task) => this.#showMemfd(id, n, task) }, 0o440));
       }
     }
   }
