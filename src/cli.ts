@@ -3,6 +3,7 @@ import { prepareDump } from "./cli/dump.ts";
 import { defectsJson, explainDefect, listDefects, runDefects } from "./cli/defects.ts";
 import { openScenario } from "./cli/files.ts";
 import { printKho } from "./cli/kho.ts";
+import { runFor, sessionOf, worldOf } from "./cli/world.ts";
 import { imageWith } from "./kernel/image.ts";
 import { findCauses } from "./scenario/causes.ts";
 import { BUILTIN } from "./scenario/builtin.ts";
@@ -11,7 +12,7 @@ import { EXIT } from "./scenario/judge.ts";
 import { imageComplaint } from "./scenario/image_name.ts";
 import { type LoadedScenario, loadScenario } from "./scenario/load.ts";
 import { jsonReport, textReport } from "./scenario/report.ts";
-import { firstUpdate, prepare, type Run, runScenario } from "./scenario/run.ts";
+import { prepare, type Run, runScenario } from "./scenario/run.ts";
 
 const VERSION = "0.1.0";
 /** Bad usage or a bad file; nothing was done. */
@@ -145,15 +146,17 @@ async function start(options: Options): Promise<number> {
   const dump = options.dump === undefined ? undefined : prepareDump(options.dump);
   const interactive = options.scenario === undefined && Deno.stdin.isTerminal() &&
     Deno.stdout.isTerminal();
-  const end = interactive ? firstUpdate(loaded) : Infinity;
-  const run = prepare(loaded, options.seed, chosenImage(options, loaded), end);
+  const chosen = chosenImage(options, loaded);
+  const run = interactive
+    ? runFor(loaded, options.seed, chosen)
+    : prepare(loaded, options.seed, chosen);
   current = run;
   if (dump !== undefined) run.platform.onJump = dump;
   if (interactive) {
-    const session = { platform: run.platform, title: loaded.scenario.name, image: run.image };
     // Scripted runs do without the terminal code: it is loaded when there is a terminal.
     const { runDashboard } = await import("./dashboard/dashboard.ts");
-    return await runDashboard(session, { look: { depth: options.color } });
+    const world = worldOf((opened) => current = opened);
+    return await runDashboard(sessionOf(run), { look: { depth: options.color }, world });
   }
   const judged = runScenario(run);
   const finished = { ...judged, causes: findCauses(run, judged.judgement.invariants) };

@@ -69,6 +69,16 @@ export const IMAGES: readonly KernelImage[] = [
     summary: "userspace makes everything anew, then each device is switched to fresh tables",
   },
   {
+    name: "redrive-replace-4k",
+    version: "6.12.0-replace",
+    kho: true,
+    khoCompatible: "kho-v1",
+    handover: "redrive-replace",
+    largestPage: 1,
+    defects: NO_DEFECTS,
+    summary: "an older redrive-replace, which maps with nothing larger than 4 KiB",
+  },
+  {
     name: "mainline",
     version: "6.11.0",
     kho: false,

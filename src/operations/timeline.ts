@@ -138,7 +138,7 @@ export class Timeline {
 
   /** Does something now. What was ahead is given up: from here on the run is another one. */
   act(action: Omit<Action, "at" | "expected">): StepResult {
-    this.runTo(this.now);
+    this.platform.machine.queue.runUntil(this.now);
     for (const i of this.#timed.slice(this.#begun)) this.#dropped.add(i);
     this.#plan.push({ ...action, at: this.now, expected: "any" });
     this.#sort();

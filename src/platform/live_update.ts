@@ -168,7 +168,7 @@ function prepareKernel(platform: Platform, update: UpdateRecord): string {
     platform.note("this kernel has no KHO: nothing is handed over");
   } else return `/sys/kernel/kho/active: ${errnoName(active)}`;
   const rc = sys.kexecFileLoad(update.image, 0);
-  return rc < 0 ? `kexec_file_load: ${errnoName(rc)}` : "";
+  return rc < 0 ? `kexec_file_load: ${errnoName(rc)}${lastError(platform)}` : "";
 }
 
 /** What a tool answers, or why the kernel never let it. */
@@ -188,6 +188,12 @@ function giveUp(platform: Platform, update: UpdateRecord, panic: string): void {
   update.endedAt = platform.now;
   platform.checkAfter(update.phase);
   platform.note(`live update: failed (${update.reason})`);
+}
+
+/** What the kernel has just said of it, where it did. */
+function lastError(platform: Platform): string {
+  const line = platform.events.findLast((e) => e.source === "kernel");
+  return line?.level === "err" && line.time === platform.now ? `, ${line.text}` : "";
 }
 
 /** Undoes what was done so far: kernel unloaded, KHO off, guests on. */

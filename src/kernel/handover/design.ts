@@ -1,3 +1,4 @@
+import { INTEL_IOMMU_KHO, IOMMUFD_KHO, SMMU_KHO } from "../../uapi/kho_abi.ts";
 import type { Handover } from "../image.ts";
 
 /**
@@ -7,6 +8,8 @@ import type { Handover } from "../image.ts";
 export interface Design {
   /** Something is handed over at all. */
   readonly persists: boolean;
+  /** Formats it reads, by their compatible. */
+  readonly reads: readonly string[];
   /**
    * What is said of an iommufd: all its objects, the calls that made them, or only which devices
    * it has, and which files they write to.
@@ -30,12 +33,15 @@ export interface Design {
   readonly fences: boolean;
   /** What is done to devices at a kexec is up to the core, not to drivers (seed lines 2182-2193). */
   readonly coreBlocks: boolean;
+  /** A kernel that cannot read what is handed over is refused when it is loaded. */
+  readonly asksNext: boolean;
   /** Devices that no IOMMU covers are handed over as well, and their contexts' pinned memory. */
   readonly keepsUncovered: boolean;
 }
 
 const NOTHING: Design = {
   persists: false,
+  reads: [],
   iommufd: "nothing",
   byDevice: false,
   inherits: false,
@@ -43,11 +49,21 @@ const NOTHING: Design = {
   mapsFiles: false,
   fences: false,
   coreBlocks: false,
+  asksNext: false,
   keepsUncovered: false,
 };
 
+/** What the series writes; who needs less reads it as well. */
+const SERIES = [IOMMUFD_KHO.compatible, INTEL_IOMMU_KHO.compatible];
+const BY_DEVICE = [
+  IOMMUFD_KHO.redriveCompatible,
+  INTEL_IOMMU_KHO.keyedCompatible,
+  SMMU_KHO.compatible,
+];
+
 const REDRIVE: Design = {
   persists: true,
+  reads: [...SERIES, ...BY_DEVICE],
   iommufd: "devices",
   byDevice: true,
   inherits: true,
@@ -55,12 +71,19 @@ const REDRIVE: Design = {
   mapsFiles: true,
   fences: true,
   coreBlocks: true,
+  asksNext: true,
   keepsUncovered: false,
 };
 
 const DESIGNS: Readonly<Record<Handover, Design>> = {
   "none": NOTHING,
-  "serialise": { ...NOTHING, persists: true, iommufd: "objects", keepsUncovered: true },
+  "serialise": {
+    ...NOTHING,
+    persists: true,
+    reads: SERIES,
+    iommufd: "objects",
+    keepsUncovered: true,
+  },
   "replay": { ...REDRIVE, iommufd: "calls" },
   "redrive": { ...REDRIVE, validates: true },
   "redrive-replace": REDRIVE,

@@ -77,6 +77,8 @@ export interface IommuDriver extends IommuOps {
   /** The last step, before devices are probed: translation on. */
   start(): void;
   /** For dumps: each unit's registers, and the frame of its root, stream or device table; -1: none. */
+  /** A page in use may not change its size: break-before-make (FACTS 4.3). Missing: it may. */
+  readonly sizesStay?: boolean;
   roots(): readonly { readonly regBase: number; readonly root: number }[];
 }
 
@@ -353,8 +355,12 @@ export class IommuCore {
    * device is on a domain that is in it, or, where no IOMMU covers it, is in it itself.
    */
   handsOver(dev: PciDev): boolean {
+    return this.kernel.kexec.carriesDump && this.isDumped(dev);
+  }
+
+  /** The device is in the dump that stands. */
+  isDumped(dev: PciDev): boolean {
     const { group } = dev;
-    if (!this.kernel.kexec.carriesDump) return false;
     if (group === undefined) return dev.dumped;
     return group.domain.dumped || [...group.pasids.values()].some((domain) => domain.dumped);
   }

@@ -55,6 +55,8 @@ export class IoptPages {
    * ENOMEM beyond the limit: then nothing is pinned that was not before.
    */
   acquire(index: number, count: number): Run[] | number {
+    const quick = this.#pinRuns(index, count);
+    if (quick !== undefined) return quick;
     const runs: Run[] = [], fresh: Run[] = [];
     for (let i = index; i < index + count; i++) {
       let pfn = this.#known(i);
@@ -68,7 +70,32 @@ export class IoptPages {
       }
       append(runs, pfn);
     }
-    const added = total(fresh);
+    return this.#charge(total(fresh), fresh) ?? runs;
+  }
+
+  /** Where nothing is pinned yet and the source has runs: nothing to look up page by page. */
+  #pinRuns(index: number, count: number): Run[] | number | undefined {
+    if (this.source.pinRun === undefined || this.#held.size > 0 || this.#stored.length > 0) {
+      return undefined;
+    }
+    const runs: Run[] = [];
+    for (let at = index; at < index + count;) {
+      const run = this.source.pinRun(at, index + count - at, this.writable);
+      if (typeof run === "number") {
+        this.#unpin(runs);
+        return run;
+      }
+      const last = runs[runs.length - 1];
+      if (last !== undefined && last.pfn + last.count === run.pfn) {
+        runs[runs.length - 1] = { pfn: last.pfn, count: last.count + run.count };
+      } else runs.push(run);
+      at += run.count;
+    }
+    return this.#charge(count, runs) ?? runs;
+  }
+
+  /** Counts freshly pinned pages; an errno where that is too many, and then they are let go. */
+  #charge(added: number, fresh: readonly Run[]): number | undefined {
     const rc = this.account?.charge(added) ?? 0;
     if (rc < 0) {
       this.#unpin(fresh);
@@ -76,7 +103,7 @@ export class IoptPages {
     }
     this.pinned += added;
     if (this.costs !== undefined) this.costs.pagesPinned += added;
-    return runs;
+    return undefined;
   }
 
   /** Unpins those of the pages from `index` on, whose frames are `runs`, that nobody holds any more. */

@@ -17,6 +17,8 @@ export interface PageSource {
   readonly persistent?: { readonly handle: number; readonly offset: number };
   /** Frame of page `index`, pinned, or a negative errno. */
   pin(index: number, write: boolean): number;
+  /** The same for as many of `count` pages from `index` on as lie side by side; where that is quick. */
+  pinRun?(index: number, count: number, write: boolean): { pfn: number; count: number } | number;
   unpin(pfn: number): void;
   release(): void;
 }
@@ -116,6 +118,13 @@ export class GuestmemfsSource implements PageSource {
     const page = Math.floor(this.start / PAGE_SIZE) + index;
     const pfn = this.fs.frameOfPage(this.fs.sb.inode(this.ino), page);
     return pfn < 0 ? -EFAULT : pfn;
+  }
+
+  pinRun(index: number, count: number, write: boolean): { pfn: number; count: number } | number {
+    if (write && !this.writable) return -EFAULT;
+    const page = Math.floor(this.start / PAGE_SIZE) + index;
+    const run = this.fs.runOfPages(this.fs.sb.inode(this.ino), page, count);
+    return run.count === 0 ? -EFAULT : run;
   }
 
   unpin(_pfn: number): void {}

@@ -46,7 +46,8 @@ function objects(out: TreeLines, parent: string, ctx: IommufdCtx): void {
     if (object instanceof Ioas) {
       const { items } = object.iopt.areas;
       const pinned = items.reduce((sum, area) => sum + area.pages.pinned, 0);
-      const detail = `${items.length} areas${pinned > 0 ? `, ${pinned} pages pinned` : ""}`;
+      const detail = `${items.length} ${items.length === 1 ? "area" : "areas"}` +
+        (pinned > 0 ? `, ${pinned} pages pinned` : "");
       out.branch(1, key, `${object.id} IOAS`, detail, () => {
         for (const area of items) areaLine(out, key, area);
       });

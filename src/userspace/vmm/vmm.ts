@@ -9,7 +9,11 @@ import {
   type Sys,
 } from "../../uapi/sys.ts";
 import { EINVAL, EOPNOTSUPP, errnoName } from "../../uapi/errno.ts";
-import { IOMMU_HWPT_ALLOC_REPLACE } from "../../uapi/iommufd.ts";
+import {
+  IOMMU_HWPT_ALLOC_PAGE_2M,
+  IOMMU_HWPT_ALLOC_PAGE_4K,
+  IOMMU_HWPT_ALLOC_REPLACE,
+} from "../../uapi/iommufd.ts";
 import {
   CallFailed,
   ioasAlloc,
@@ -227,18 +231,30 @@ function* remake(
   return { ...saved, ioas, hwpts, pasidHwpts };
 }
 
+/** What is asked of a kernel that does not take a device over as it is, one after the other. */
+const FALLBACKS = [
+  IOMMU_HWPT_ALLOC_REPLACE,
+  IOMMU_HWPT_ALLOC_REPLACE | IOMMU_HWPT_ALLOC_PAGE_2M,
+  IOMMU_HWPT_ALLOC_REPLACE | IOMMU_HWPT_ALLOC_PAGE_4K,
+];
+
 /**
  * The kernel may be one that compares: it refuses to go on with tables that do not say what they
- * should. Then they are replaced.
+ * should. Then they are replaced; where pages may not change their size under way, by tables made as
+ * a kernel would have made them that coalesced less.
  */
 function attachOrReplace(sys: Sys, iommufd: number, ioas: number, device: OpenDevice): Attached {
-  try {
-    return attachDevices(sys, iommufd, ioas, [device]);
-  } catch (error) {
-    if (!(error instanceof CallFailed) || error.errno !== EINVAL) throw error;
-    sys.log(`${device.device.name}: not as it was (${error.message}): new tables instead`);
-    return attachDevices(sys, iommufd, ioas, [device], IOMMU_HWPT_ALLOC_REPLACE);
+  let flags = 0;
+  for (const next of FALLBACKS) {
+    try {
+      return attachDevices(sys, iommufd, ioas, [device], flags);
+    } catch (error) {
+      if (!(error instanceof CallFailed) || error.errno !== EINVAL) throw error;
+      sys.log(`${device.device.name}: not as it was (${error.message}): other tables instead`);
+      flags = next;
+    }
   }
+  return attachDevices(sys, iommufd, ioas, [device], flags);
 }
 
 /** Says that nothing of the previous kernel's is needed any more. */

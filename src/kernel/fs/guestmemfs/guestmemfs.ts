@@ -241,7 +241,7 @@ export class Guestmemfs implements FsDir {
   }
 
   private allocBlock(): number {
-    for (let block = 0; block < this.blocks; block++) {
+    for (let block = this.sb.lowestFree; block < this.blocks; block++) {
       if (this.sb.blockUsed(block)) continue;
       this.sb.setBlockUsed(block, true);
       this.clearBlock(block);
@@ -261,6 +261,23 @@ export class Guestmemfs implements FsDir {
 
   frameOfBlock(block: number): number {
     return this.base / PAGE_SIZE + block * L.BLOCK_FRAMES;
+  }
+
+  /** Frames of a file's pages from `page` on, as many of `count` as lie side by side; 0 beyond its end. */
+  runOfPages(
+    inode: L.PersistedInode,
+    page: number,
+    count: number,
+  ): { pfn: number; count: number } {
+    const inside = page % L.BLOCK_FRAMES;
+    const first = Math.floor(page / L.BLOCK_FRAMES), blocks = inode.numMappings;
+    if (first >= blocks) return { pfn: -1, count: 0 };
+    const block = inode.block(first);
+    let n = L.BLOCK_FRAMES - inside;
+    for (let i = 1; n < count && first + i < blocks; i++, n += L.BLOCK_FRAMES) {
+      if (inode.block(first + i) !== block + i) break;
+    }
+    return { pfn: this.frameOfBlock(block) + inside, count: Math.min(n, count) };
   }
 
   /** Frame of a file's page, -1 beyond its end. */

@@ -90,6 +90,10 @@ export class SmmuDriver implements IommuDriver {
     for (const smmu of this.smmus) if (smmu.ready) smmu.enable();
   }
 
+  get sizesStay(): boolean {
+    return this.smmus.some(({ bbml }) => bbml < 2);
+  }
+
   roots(): { regBase: number; root: number }[] {
     return this.smmus.map(({ regBase, ready, streams }) => ({
       regBase,
