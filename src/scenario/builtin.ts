@@ -19,6 +19,19 @@ import rollback from "../../scenarios/rollback.yaml" with { type: "text" };
 import rollbackMainline from "../../scenarios/rollback-mainline.yaml" with { type: "text" };
 import smallPages from "../../scenarios/small-pages.yaml" with { type: "text" };
 import tour from "../../scenarios/tour.yaml" with { type: "text" };
+import marking from "../../scenarios/marking.yaml" with { type: "text" };
+import frozen from "../../scenarios/frozen.yaml" with { type: "text" };
+import pickedUp from "../../scenarios/picked-up.yaml" with { type: "text" };
+import filePins from "../../scenarios/file-pins.yaml" with { type: "text" };
+import mixedMemory from "../../scenarios/mixed-memory.yaml" with { type: "text" };
+import racingThreads from "../../scenarios/racing-threads.yaml" with { type: "text" };
+import fullBlob from "../../scenarios/full-blob.yaml" with { type: "text" };
+import noMemoryAtBoot from "../../scenarios/no-memory-at-boot.yaml" with { type: "text" };
+import noMemoryForPickUp from "../../scenarios/no-memory-for-pick-up.yaml" with { type: "text" };
+import nothingToPickUp from "../../scenarios/nothing-to-pick-up.yaml" with { type: "text" };
+import notMounted from "../../scenarios/not-mounted.yaml" with { type: "text" };
+import reusedInode from "../../scenarios/reused-inode.yaml" with { type: "text" };
+import twice from "../../scenarios/twice.yaml" with { type: "text" };
 
 /** The scenarios that come with the program, by name. Imported as text: reading needs nothing. */
 export const BUILTIN: ReadonlyMap<string, string> = new Map([
@@ -29,6 +42,19 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["pinned-file", pinnedFile],
   ["only-guestmemfs", onlyGuestmemfs],
   ["abort", abort],
+  ["marking", marking],
+  ["frozen", frozen],
+  ["picked-up", pickedUp],
+  ["file-pins", filePins],
+  ["mixed-memory", mixedMemory],
+  ["racing-threads", racingThreads],
+  ["full-blob", fullBlob],
+  ["no-memory-at-boot", noMemoryAtBoot],
+  ["no-memory-for-pick-up", noMemoryForPickUp],
+  ["nothing-to-pick-up", nothingToPickUp],
+  ["not-mounted", notMounted],
+  ["reused-inode", reusedInode],
+  ["twice", twice],
   ["redrive", redrive],
   ["rollback", rollback],
   ["redrive-replace", redriveReplace],
