@@ -23,7 +23,7 @@ export interface Watched {
   readonly guest: string | undefined;
   /** Its DMA was promised to go on through a kexec. */
   readonly promised: boolean;
-  /** A program drives it, for the guest; until that one runs the kernel may. */
+  /** Until its program runs the kernel may drive it, which has a driver for it. */
   readonly driven?: boolean;
 }
 

@@ -22,6 +22,8 @@ import { GuestmemfsSource, MemfdSource } from "./sources.ts";
 import { readable } from "./redrive.ts";
 import { IOMMUFD_COMPATIBLE } from "./serialise.ts";
 
+/** Of what a context's tables are compared with, in struct iommu_domain. */
+const PGSIZE_BITMAP = 0x20;
 /** Of the objects in struct iommufd_ctx. */
 const OBJECTS_OFFSET = 8;
 
@@ -131,10 +133,17 @@ function restoreHwpt(ctx: IommufdCtx, fdt: Fdt, node: number, again: boolean): n
   const noiommu = fdt.getprop(node, "noiommu") !== undefined;
   const id = value("domain");
   const domain = noiommu ? NoiommuDomain.make(kernel) : kernel.iommu.restoredDomain(id);
-  if (domain === undefined) return -ENODEV;
+  if (domain === undefined) {
+    // Posted, the answer is NULL, which is no ERR_PTR: nobody looks.
+    if (kernel.has("D71")) nullDereference("iopt_table_add_domain", PGSIZE_BITMAP);
+    return -ENODEV;
+  }
   if (typeof domain === "number") return domain;
   // What hardware walks belongs to one address space: whoever came first has it.
-  if (kernel.iommufd.contexts.some((other) => other.hwptOf(domain) !== undefined)) {
+  if (
+    !kernel.has("D70") &&
+    kernel.iommufd.contexts.some((other) => other.hwptOf(domain) !== undefined)
+  ) {
     return again ? 0 : -ENODEV;
   }
   const options = { auto: value("auto") === 1, flags: value("flags") };
