@@ -6,9 +6,10 @@ import type { Kernel } from "../kernel.ts";
 import { nullDereference } from "../oops.ts";
 import type { PciDev } from "../pci/pci.ts";
 import type { Task } from "../process/task.ts";
-import { EBUSY, ENODEV, ENOMEM } from "../../uapi/errno.ts";
+import { EBUSY, EINVAL, ENODEV, ENOMEM } from "../../uapi/errno.ts";
 import type { CarriedMemory } from "./carried.ts";
 import { IommufdCtx } from "./ctx.ts";
+import { discardContext } from "./discard.ts";
 import { Heirs } from "./heirs.ts";
 import { PERSISTED_MOUNT } from "./persisted.ts";
 import { iommufdNotify } from "./serialise.ts";
@@ -95,6 +96,8 @@ export class IommufdModule {
       for (const n of incomingMemfds(this.kernel, id)) {
         dir.add(`memfd${n}`, sysfsFile({ show: (task) => this.#showMemfd(id, n, task) }, 0o440));
       }
+      const store = (text: string) => text.trim() === "1" ? this.#discard(id) : -EINVAL;
+      dir.add("discard", sysfsFile({ store }));
     }
   }
 
@@ -160,6 +163,18 @@ export class IommufdModule {
   #showMemfd(id: number, n: number, task: Task): string | number {
     const file = this.#pending.has(id) ? undefined : this.#carried.get(id)?.files.get(n);
     return file === undefined ? -ENODEV : `${task.installFd(file.get())}\n`;
+  }
+
+  /** Nobody will come for it (FACTS 10.6). EBUSY: somebody has. */
+  #discard(id: number): number {
+    if (!this.#pending.has(id)) return -EBUSY;
+    const rc = discardContext(this.kernel, id);
+    if (rc < 0) return rc;
+    this.#pending.delete(id);
+    this.#carried.get(id)?.release();
+    this.#carried.delete(id);
+    this.kernel.vfs.mkdirs("/sys/kernel/iommufd_persisted").remove(String(id));
+    return 0;
   }
 
   /** The memory of a handed-over context; what {@link CarriedMemory.claim} says against it. */
