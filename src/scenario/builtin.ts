@@ -8,6 +8,12 @@ import noiommuKeepalive from "../../scenarios/noiommu-keepalive.yaml" with { typ
 import noiommuMilestone from "../../scenarios/noiommu-milestone.yaml" with { type: "text" };
 import noiommuMixed from "../../scenarios/noiommu-mixed.yaml" with { type: "text" };
 import noiommuPagemap from "../../scenarios/noiommu-pagemap.yaml" with { type: "text" };
+import noiommuLostMaster from "../../scenarios/noiommu-lost-master.yaml" with { type: "text" };
+import noiommuOtherDriver from "../../scenarios/noiommu-other-driver.yaml" with { type: "text" };
+import noiommuReset from "../../scenarios/noiommu-reset.yaml" with { type: "text" };
+import noiommuRollback from "../../scenarios/noiommu-rollback.yaml" with { type: "text" };
+import noiommuUnpinned from "../../scenarios/noiommu-unpinned.yaml" with { type: "text" };
+import noiommuUnpreserved from "../../scenarios/noiommu-unpreserved.yaml" with { type: "text" };
 import onlyGuestmemfs from "../../scenarios/only-guestmemfs.yaml" with { type: "text" };
 import persistedIommufd from "../../scenarios/persisted-iommufd.yaml" with { type: "text" };
 import persistedIommufdPasid from "../../scenarios/persisted-iommufd-pasid.yaml" with {
@@ -89,4 +95,10 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["noiommu-pagemap", noiommuPagemap],
   ["noiommu-milestone", noiommuMilestone],
   ["noiommu-mixed", noiommuMixed],
+  ["noiommu-lost-master", noiommuLostMaster],
+  ["noiommu-reset", noiommuReset],
+  ["noiommu-other-driver", noiommuOtherDriver],
+  ["noiommu-unpreserved", noiommuUnpreserved],
+  ["noiommu-unpinned", noiommuUnpinned],
+  ["noiommu-rollback", noiommuRollback],
 ]);
