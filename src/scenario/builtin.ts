@@ -46,6 +46,7 @@ import noMemoryAtBoot from "../../scenarios/no-memory-at-boot.yaml" with { type:
 import noMemoryForPickUp from "../../scenarios/no-memory-for-pick-up.yaml" with { type: "text" };
 import nothingToPickUp from "../../scenarios/nothing-to-pick-up.yaml" with { type: "text" };
 import notMounted from "../../scenarios/not-mounted.yaml" with { type: "text" };
+import otherFormat from "../../scenarios/other-format.yaml" with { type: "text" };
 import reusedInode from "../../scenarios/reused-inode.yaml" with { type: "text" };
 import twice from "../../scenarios/twice.yaml" with { type: "text" };
 
@@ -69,6 +70,7 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["no-memory-for-pick-up", noMemoryForPickUp],
   ["nothing-to-pick-up", nothingToPickUp],
   ["not-mounted", notMounted],
+  ["other-format", otherFormat],
   ["reused-inode", reusedInode],
   ["twice", twice],
   ["redrive", redrive],

@@ -67,6 +67,8 @@ export class Bench {
       pasidBits?: number;
       /** Words for the end of the kernel's command line. */
       cmdline?: string;
+      /** Bytes for guestmemfs, 32 MiB unless said. */
+      guestmemfs?: number;
     } = {},
   ) {
     const device = (id: string, bdf: string): DeviceSpec => ({
@@ -88,7 +90,7 @@ export class Bench {
       },
       vms: o.vms ?? [],
       kernel,
-      guestmemfs: 32 * MiB,
+      guestmemfs: o.guestmemfs ?? 32 * MiB,
       khoScratch: 16 * MiB,
       ...(o.cmdline !== undefined && { cmdline: o.cmdline }),
       seed: o.seed ?? 1,

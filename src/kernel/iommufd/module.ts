@@ -1,7 +1,7 @@
 import { fails } from "../fault_points.ts";
 import { sysfsFile } from "../fs/sysfs.ts";
 import type { Guestmemfs } from "../fs/guestmemfs/guestmemfs.ts";
-import { type FsFile, OpenFile } from "../fs/vfs.ts";
+import { OpenFile } from "../fs/vfs.ts";
 import type { Kernel } from "../kernel.ts";
 import { nullDereference } from "../oops.ts";
 import type { PciDev } from "../pci/pci.ts";
@@ -72,9 +72,9 @@ export class IommufdModule {
 
   init(): void {
     const { vfs, kho } = this.kernel;
-    const open: FsFile = { kind: "file", open: () => this.#open() };
-    vfs.mkdirs("/dev").add("iommu", open);
-    vfs.mkdirs("/dev/vfio").add("vfio", { kind: "file", open: () => this.#openContainer() });
+    vfs.mkdirs("/dev").add("iommu", { kind: "file", mode: 0o660, open: () => this.#open() });
+    const container = () => this.#openContainer();
+    vfs.mkdirs("/dev/vfio").add("vfio", { kind: "file", mode: 0o666, open: container });
     if (!this.kernel.design.persists) return;
     if (this.kernel.design.fences) vfs.mkdirs(PERSISTED_MOUNT);
     kho.register("iommufd", (command, fdt) => iommufdNotify(this, command, fdt));
@@ -92,9 +92,9 @@ export class IommufdModule {
         continue;
       }
       const dir = parent.dir(String(id));
-      dir.add("iommufd", sysfsFile({ show: (task) => this.#show(id, task) }));
+      dir.add("iommufd", sysfsFile({ show: (task) => this.#show(id, task) }, 0o440));
       for (const n of incomingMemfds(this.kernel, id)) {
-        dir.add(`memfd${n}`, sysfsFile({ show: (task) => this.#showMemfd(id, n, task) }));
+        dir.add(`memfd${n}`, sysfsFile({ show: (task) => this.#showMemfd(id, n, task) }, 0o440));
       }
       const store = (text: string) => text.trim() === "1" ? this.#discard(id) : -EINVAL;
       dir.add("discard", sysfsFile({ store }));

@@ -96,6 +96,7 @@ Deno.test("a device goes on through a kexec, and its heir has it as it is (FACTS
   undisturbed(bench, phys);
   const { fd, va, devices: [again] } = heir(bench);
   assert.equal(again.dev, dev);
+  assert.deepEqual(bench.complaints, []);
   undisturbed(bench, phys);
   assert.equal(bench.attach(again.cdev, ioas).out.pt_id, hwpt);
   assert.equal(bench.getPa(fd, ioas, IOVA), phys);
