@@ -3,6 +3,7 @@ import { prepareDump } from "./cli/dump.ts";
 import { defectsJson, explainDefect, listDefects, runDefects } from "./cli/defects.ts";
 import { openScenario } from "./cli/files.ts";
 import { printKho } from "./cli/kho.ts";
+import { runFor, sessionOf, worldOf } from "./cli/world.ts";
 import { imageWith } from "./kernel/image.ts";
 import { findCauses } from "./scenario/causes.ts";
 import { BUILTIN } from "./scenario/builtin.ts";
@@ -11,7 +12,7 @@ import { EXIT } from "./scenario/judge.ts";
 import { imageComplaint } from "./scenario/image_name.ts";
 import { type LoadedScenario, loadScenario } from "./scenario/load.ts";
 import { jsonReport, textReport } from "./scenario/report.ts";
-import { firstUpdate, prepare, type Run, runScenario, steps } from "./scenario/run.ts";
+import { prepare, type Run, runScenario } from "./scenario/run.ts";
 
 const VERSION = "0.1.0";
 /** Bad usage or a bad file; nothing was done. */
@@ -24,7 +25,7 @@ const COLORS = ["auto", "none", "16", "256", "truecolor"] as const;
 interface Options {
   readonly scenario?: string;
   readonly report: "text" | "json";
-  readonly seed: number;
+  readonly seed?: number;
   readonly kernel?: string;
   readonly defect?: readonly string[];
   readonly dump?: string;
@@ -76,7 +77,7 @@ function commandLine(exit: (code: number) => void): Command {
     .addOption(
       new Option("--report <form>", "form of the report").choices(["text", "json"]).default("text"),
     )
-    .option("--seed <n>", "seed of everything that is open", seed, 1)
+    .option("--seed <n>", "seed of everything that is open (default: the scenario's)", seed)
     .option("--kernel <image>", "kernel image, instead of the scenario's", image)
     .option("--defect <ids>", "defects the kernel is to have besides: D55,D57", defects)
     .option("--dump <dir>", "write kho-N.dtb, vmcore-N and state-N.json at each kexec")
@@ -143,17 +144,19 @@ function listScenarios(): string {
 async function start(options: Options): Promise<number> {
   const loaded = openScenario(options.scenario ?? "tour");
   const dump = options.dump === undefined ? undefined : prepareDump(options.dump);
-  const run = prepare(loaded, options.seed, chosenImage(options, loaded));
-  current = run;
-  if (dump !== undefined) run.platform.onJump = dump;
   const interactive = options.scenario === undefined && Deno.stdin.isTerminal() &&
     Deno.stdout.isTerminal();
+  const chosen = chosenImage(options, loaded);
+  const run = interactive
+    ? runFor(loaded, options.seed, chosen)
+    : prepare(loaded, options.seed, chosen);
+  current = run;
+  if (dump !== undefined) run.platform.onJump = dump;
   if (interactive) {
-    run.platform.run(steps(run, firstUpdate(loaded)));
-    const session = { platform: run.platform, title: loaded.scenario.name, image: run.image };
     // Scripted runs do without the terminal code: it is loaded when there is a terminal.
     const { runDashboard } = await import("./dashboard/dashboard.ts");
-    return await runDashboard(session, { look: { depth: options.color } });
+    const world = worldOf((opened) => current = opened);
+    return await runDashboard(sessionOf(run), { look: { depth: options.color }, world });
   }
   const judged = runScenario(run);
   const finished = { ...judged, causes: findCauses(run, judged.judgement.invariants) };

@@ -2,6 +2,7 @@ import { crc32 } from "node:zlib";
 import { PAGE_SIZE } from "../base/units.ts";
 import type { GuestObserver } from "../machine/guest_memory.ts";
 import type { Memory } from "../machine/memory.ts";
+import { ProgramMemory } from "./program_memory.ts";
 
 const CHUNK_SHIFT = 18;
 const CHUNK = 1 << CHUNK_SHIFT;
@@ -44,10 +45,20 @@ export class Ledger implements GuestObserver {
   /** Frames a device wrote since the seal: what is in them now is the device's business. */
   #dmaWritten = new Set<number>();
   #sealing = false;
+  /** Memory of programs that drive devices themselves. */
+  readonly programMemory: ProgramMemory;
 
-  constructor(readonly memory: Memory) {}
+  constructor(readonly memory: Memory) {
+    this.programMemory = new ProgramMemory({
+      numberOf: (program) => this.#pagesOf(program).number,
+      ownerNumber: (pfn) => this.ownerNumber(pfn),
+      setOwner: (pfn, number) => this.#setOwner(pfn, number),
+    });
+    memory.onFill = (pfn, count) => this.programMemory.filled(pfn, count);
+  }
 
-  mapped(guest: string, gpaPage: number, frames: Int32Array): void {
+  /** What is known of a guest, from the first time it is named. */
+  #pagesOf(guest: string): GuestPages {
     let pages = this.#guests.get(guest);
     if (pages === undefined) {
       this.#names.push(guest);
@@ -61,6 +72,21 @@ export class Ledger implements GuestObserver {
       };
       this.#guests.set(guest, pages);
     }
+    return pages;
+  }
+
+  /** A page was copied into another frame, and the guest's processor found it there at once. */
+  migrated(guest: string, from: number, to: number): void {
+    const pages = this.#pagesOf(guest);
+    const page = pages.frames.indexOf(from);
+    if (page < 0) return;
+    pages.frames[page] = to;
+    this.#setOwner(from, 0);
+    this.#setOwner(to, pages.number);
+  }
+
+  mapped(guest: string, gpaPage: number, frames: Int32Array): void {
+    const pages = this.#pagesOf(guest);
     this.#resize(pages, gpaPage + frames.length);
     for (let i = 0; i < frames.length; i++) {
       const page = gpaPage + i, pfn = frames[i];
@@ -68,6 +94,7 @@ export class Ledger implements GuestObserver {
       if (before === pfn) continue;
       this.#noteSharing(guest, pages, page, pfn);
       this.#setOwner(pfn, pages.number);
+      this.programMemory.isGuests(pfn);
       pages.frames[page] = pfn;
       if (before >= 0) {
         pages.moved ??= { guest, gpa: page * PAGE_SIZE, pfn, what: "moved" };
@@ -98,6 +125,7 @@ export class Ledger implements GuestObserver {
     pages.former = [];
     pages.moved = undefined;
     pages.shared = undefined;
+    this.programMemory.release(guest);
     this.unseal(guest);
   }
 

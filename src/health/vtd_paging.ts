@@ -1,6 +1,7 @@
 import type { Memory } from "../machine/memory.ts";
 import type { VtdUnit } from "../machine/vtd/unit.ts";
-import type { Found, TableSet } from "./translation.ts";
+import type { TreeShape } from "./same_tables.ts";
+import { type Found, type LeafVisitor, TableSet } from "./translation.ts";
 
 /** Page tables of a VT-d unit, of either kind, read word by word (FACTS 3.2). */
 export interface Paging {
@@ -44,6 +45,30 @@ export function collect(memory: Memory, unit: VtdUnit, paging: Paging, into: Tab
     }
   };
   walk(paging.root, paging.levels);
+}
+
+/** Entries that lead to memory; see {@link UnitReader.eachLeaf}. */
+export function eachLeaf(memory: Memory, paging: Paging, visit: LeafVisitor): void {
+  const present = paging.first ? PRESENT : READ_WRITE, walked = new TableSet();
+  const walk = (table: number, level: number, base: number): void => {
+    if (!memory.isRam(table) || !walked.first(table, level)) return;
+    const span = 512 ** (level - 1);
+    for (let i = 0; i < 512; i++) {
+      const lo = memory.load(table, i * 2);
+      if ((lo & present) === 0) continue;
+      const pfn = pointer(memory, table, i * 2);
+      if (level > 1 && (lo & LARGE) === 0) walk(pfn, level - 1, base + i * span);
+      else visit(base + i * span, pfn, span);
+    }
+  };
+  walk(paging.root, paging.levels, 0);
+}
+
+/** The tables as a tree to step over the holes of. */
+export function treeOf({ root, levels, first }: Paging): TreeShape {
+  const present = first ? PRESENT : READ_WRITE;
+  const leadsOn = (low: number) => (low & present) !== 0 && (low & LARGE) === 0;
+  return { root, levels, topEntries: 512, leadsOn };
 }
 
 /** What the tables say of a page; undefined where hardware would find no way. */

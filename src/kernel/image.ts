@@ -1,7 +1,7 @@
 import { DEFECTS, findDefect, SWITCHES } from "./defects/catalogue.ts";
 
 /** How a kernel hands device DMA over to the next one. */
-export type Handover = "none" | "serialise";
+export type Handover = "none" | "serialise" | "replay" | "redrive" | "redrive-replace";
 
 /** A kernel image is data: what it can do. One boot runs one image. */
 export interface KernelImage {
@@ -12,6 +12,8 @@ export interface KernelImage {
   /** Version of the KHO tree it writes and reads, its root's compatible. */
   readonly khoCompatible: string;
   readonly handover: Handover;
+  /** Pages of the largest page it maps with for DMA; all the hardware can when left out. */
+  readonly largestPage?: number;
   /** Faults of the posted series it still has, by id. */
   readonly defects: ReadonlySet<string>;
   readonly summary: string;
@@ -47,6 +49,34 @@ export const IMAGES: readonly KernelImage[] = [
     handover: "serialise",
     defects: NO_DEFECTS,
     summary: "rfc-v1 on the next version of KHO: neither reads what the other hands over",
+  },
+  {
+    name: "redrive",
+    version: "6.13.0-redrive",
+    kho: true,
+    khoCompatible: "kho-v1",
+    handover: "redrive",
+    defects: NO_DEFECTS,
+    summary: "userspace makes everything anew; tables that compare equal are gone on with",
+  },
+  {
+    name: "redrive-replace",
+    version: "6.13.0-replace",
+    kho: true,
+    khoCompatible: "kho-v1",
+    handover: "redrive-replace",
+    defects: NO_DEFECTS,
+    summary: "userspace makes everything anew, then each device is switched to fresh tables",
+  },
+  {
+    name: "redrive-replace-4k",
+    version: "6.12.0-replace",
+    kho: true,
+    khoCompatible: "kho-v1",
+    handover: "redrive-replace",
+    largestPage: 1,
+    defects: NO_DEFECTS,
+    summary: "an older redrive-replace, which maps with nothing larger than 4 KiB",
   },
   {
     name: "mainline",

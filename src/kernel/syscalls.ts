@@ -3,9 +3,11 @@ import * as E from "../uapi/errno.ts";
 import {
   LINUX_REBOOT_CMD_KEXEC,
   MAP_ANONYMOUS,
+  MAP_FIXED,
   MAP_SHARED,
   O_CREAT,
   O_EXCL,
+  type Program,
   PROT_WRITE,
   SegmentationFault,
   type Statfs,
@@ -19,7 +21,7 @@ import type { Kernel } from "./kernel.ts";
 import { KvmVcpuFile } from "./kvm.ts";
 import { AnonBacking } from "./process/address_space.ts";
 import type { Task } from "./process/task.ts";
-import { CAP_SETUID, CAP_SYS_RESOURCE } from "../uapi/capability.ts";
+import { CAP_IPC_LOCK, CAP_SETUID, CAP_SYS_RESOURCE } from "../uapi/capability.ts";
 import { copyFromUser, copyToUser } from "./process/user_copy.ts";
 
 /** The system calls, for one task: arguments in, value or negative errno out. */
@@ -135,23 +137,40 @@ export class Syscalls implements Sys {
     return this.task.installFd(new EventFd(count));
   }
 
-  mmap(length: number, prot: number, flags: number, fd: number, offset: number): number {
+  mmap(
+    length: number,
+    prot: number,
+    flags: number,
+    fd: number,
+    offset: number,
+    address = 0,
+  ): number {
     if (length <= 0 || offset < 0 || offset % PAGE_SIZE !== 0) return -E.EINVAL;
+    const fixed = (flags & MAP_FIXED) !== 0 ? address : undefined;
+    // The lowest page is kept free, so that NULL is nobody's memory (vm.mmap_min_addr).
+    if (fixed !== undefined && (fixed % PAGE_SIZE !== 0 || fixed < PAGE_SIZE)) return -E.EINVAL;
     const writable = (prot & PROT_WRITE) !== 0;
+    const { mm } = this.task;
     if (flags & MAP_ANONYMOUS) {
-      return this.task.mm.map(length, writable, new AnonBacking(this.kernel.userPages), 0);
+      return mm.map(length, writable, new AnonBacking(this.kernel.userPages), 0, fixed);
     }
     const file = this.task.file(fd);
     if (file === undefined) return -E.EBADF;
     const backing = file.mmap?.(offset, length, (flags & MAP_SHARED) !== 0) ?? -E.ENODEV;
     if (typeof backing === "number") return backing;
-    return this.task.mm.map(length, writable, backing, offset / PAGE_SIZE % 2 ** 28);
+    return mm.map(length, writable, backing, offset / PAGE_SIZE % 2 ** 28, fixed);
   }
 
   munmap(address: number, length: number): number {
     if (address % PAGE_SIZE !== 0 || length <= 0) return -E.EINVAL;
     this.task.mm.unmap(address, length);
     return 0;
+  }
+
+  mlock(address: number, length: number): number {
+    const { mm, cred, memlock } = this.task;
+    const limit = cred.capable(CAP_IPC_LOCK) ? Infinity : memlock.soft;
+    return limit === 0 ? -E.EPERM : mm.lock(address, length, limit);
   }
 
   setuid(uid: number): number {
@@ -177,6 +196,7 @@ export class Syscalls implements Sys {
   ioctl(fd: number, command: number, payload: Uint8Array): number {
     const file = this.task.file(fd);
     if (file === undefined) return -E.EBADF;
+    this.kernel.costs.ioctls++;
     return file.ioctl?.(this.task, command, payload) ?? -E.ENOTTY;
   }
 
@@ -199,12 +219,20 @@ export class Syscalls implements Sys {
   }
 
   load32(address: number): number {
+    const register = this.task.mm.register(address);
+    if (register >= 0) return this.kernel.machine.bus.read32(register) | 0;
     const pfn = this.task.mm.translate(address);
     if (pfn < 0) throw new SegmentationFault(address);
     return this.kernel.machine.memory.load(pfn, (address % PAGE_SIZE) >>> 2);
   }
 
   store32(address: number, value: number): void {
+    const register = this.task.mm.register(address);
+    if (register >= 0) {
+      if (!this.task.mm.find(address)?.writable) throw new SegmentationFault(address);
+      this.kernel.machine.bus.write32(register, value);
+      return;
+    }
     const pfn = this.task.mm.translate(address);
     if (pfn < 0 || !this.task.mm.find(address)?.writable) throw new SegmentationFault(address);
     this.kernel.machine.memory.store(pfn, (address % PAGE_SIZE) >>> 2, value);
@@ -226,6 +254,10 @@ export class Syscalls implements Sys {
     const file = this.task.file(fd);
     if (!(file instanceof KvmVcpuFile)) throw new SegmentationFault(0);
     return file.vm.guest;
+  }
+
+  clone(program: Program): number {
+    return this.kernel.scheduler.spawnThread(this.task, program).pid;
   }
 
   now(): number {

@@ -12,7 +12,8 @@ const COMPLETED: Readonly<Record<string, string>> = { "rfc-v1-posted": "rfc-v1" 
 export type Causes = ReadonlyMap<string, readonly string[]>;
 
 /** A kernel is a subject too, and goes by another name in each run. */
-export function causeKey({ invariant, subject }: Violation): string {
+export function causeKey({ invariant, subject, detail }: Violation): string {
+  if (invariant === "no-splat") return `${invariant} ${detail}`;
   return `${invariant} ${findImage(subject) === undefined ? subject : "kernel"}`;
 }
 

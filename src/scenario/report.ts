@@ -1,10 +1,11 @@
 import { formatTime } from "../base/units.ts";
 import type { Violation } from "../health/invariants.ts";
+import { answer } from "../operations/timeline.ts";
 import { PHASES } from "../platform/live_update.ts";
 import { snapshot } from "../platform/snapshot.ts";
-import { errnoName } from "../uapi/errno.ts";
 import { iommuFaultText } from "../uapi/iommu_faults.ts";
 import { causeKey } from "./causes.ts";
+import { costLines, costsJson } from "./report_costs.ts";
 import type { FinishedRun } from "./run.ts";
 
 const hex = (n: number) => "0x" + n.toString(16);
@@ -33,6 +34,7 @@ export function textReport(run: FinishedRun): string {
       const length = formatTime((pause.to < 0 ? snap.time : pause.to) - pause.from);
       out.push(`  guest pause of ${vm}: ${length}`);
     }
+    out.push(...costLines(update, snap.time));
     out.push("");
   }
   if (judgement.devices.length > 0) {
@@ -129,11 +131,7 @@ export function jsonReport(run: FinishedRun): string {
       name: s.name,
       started_ns: s.startedAt,
       ended_ns: s.endedAt,
-      errno: s.outcome === undefined
-        ? null
-        : s.outcome.errno === 0
-        ? "0"
-        : errnoName(s.outcome.errno),
+      errno: s.outcome === undefined ? null : answer(s.outcome),
       expected: s.expected,
       ok: s.ok,
     })),
@@ -144,6 +142,7 @@ export function jsonReport(run: FinishedRun): string {
       kho: u.kho,
       phases_began_ns: u.began,
       ended_ns: u.endedAt,
+      ...costsJson(u),
       pauses_ns: Object.fromEntries([...u.pauses].map(([vm, p]) => [vm, p.to - p.from])),
     })),
     devices: judgement.devices.map((d) => ({

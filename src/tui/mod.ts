@@ -5,6 +5,7 @@
  * @module
  */
 
+export { copySequence, MAX_COPY } from "./clipboard.ts";
 export * from "./color.ts";
 export * from "./events.ts";
 export * from "./flush.ts";

@@ -191,7 +191,12 @@ Deno.test("a frame that is not on the list of scalable tables may hold anything"
 
 /** What health holds against the IOTLB. */
 function stale(reader: UnitReader): string[] {
-  const look: Look = { findings: [], premises: new Set(), nameOf: (sid) => sid.toString(16) };
+  const look: Look = {
+    findings: [],
+    premises: new Set(),
+    nameOf: (sid) => sid.toString(16),
+    strangerOf: () => undefined,
+  };
   iotlbFresh(reader, look);
   return look.findings.map((f) => f.detail);
 }

@@ -3,6 +3,34 @@ import type { Defect } from "./types.ts";
 /** Faults of patch 9, page-table serialisation (FACTS 8.9). */
 export const TABLE_DEFECTS = [
   {
+    id: "D53",
+    patch: 9,
+    seedLine: 1499,
+    title: "only the tables under the first entry of the pgd are preserved",
+    posted: "a function that expects a table is handed the pgd's first entry, and takes that for " +
+      "the table's only one. What begins at 512 GiB or above is left out with 4 levels, with 3 " +
+      "what begins at 1 GiB, with 5 at 256 TiB.",
+    seen: "the tables of the higher addresses are free memory to the next kernel, and hardware " +
+      "goes on walking what it writes there.",
+    invariants: ["tables-kept", "tables-owned", "no-dma-fault", "no-stray-dma"],
+    scenario: "high-iova",
+  },
+  {
+    id: "D54",
+    patch: 9,
+    seedLine: 1456,
+    title: "the walk is one level off: pages of data are preserved as tables",
+    posted:
+      "the entry the walk starts with is one of the pgd's, the level it is given is that of " +
+      "the pgd itself. So the last level it looks at is that of the leaves, and each page of data, " +
+      "of superpages the first 4 KiB, is listed as a table.",
+    seen:
+      "the next kernel's IOMMU driver claims guest memory as its tables, and guestmemfs, whose " +
+      "memory it is, cannot have it any more.",
+    invariants: ["no-splat", "guest-intact"],
+    scenario: "handover",
+  },
+  {
     id: "D55",
     patch: 9,
     seedLine: 1499,
@@ -11,7 +39,33 @@ export const TABLE_DEFECTS = [
       "pgd itself, and the table its first entry leads to, are never listed.",
     seen: "the next kernel takes the pgd for free memory and writes over it; hardware goes on " +
       "walking what is there then.",
-    invariants: ["tables-owned", "no-dma-fault", "no-stray-dma"],
-    scenario: "persisted-iommufd",
+    invariants: ["tables-kept", "tables-owned", "no-dma-fault", "no-stray-dma"],
+    scenario: "handover",
+  },
+  {
+    id: "D56",
+    patch: 9,
+    seedLine: 1455,
+    title: "the first entry of the pgd is followed even where it is not present",
+    posted: "the address in it is used without a look at its present bits: an empty entry leads " +
+      "to physical page 0, whose contents are taken for a table.",
+    seen: "what firmware keeps there, the real-mode interrupt vectors, leads to addresses where " +
+      "there is no memory: the write to active does not come back.",
+    invariants: ["no-splat"],
+    scenario: "high-iova",
+  },
+  {
+    id: "D57",
+    patch: 9,
+    seedLine: 1497,
+    title: "the list of pages is one page long, and nobody looks whether it is full",
+    posted:
+      "an array of 4096 bytes takes 256 entries; the walk goes on behind its end. It is not " +
+      "looked at whether it could be had, and it is never freed.",
+    seen: "with data listed too (D54) 1 MiB of 4 KiB pages is enough to write over whatever lies " +
+      "behind the array.",
+    invariants: ["no-splat"],
+    scenario: "small-pages",
+    needs: ["D54"],
   },
 ] as const satisfies readonly Defect[];

@@ -27,6 +27,8 @@ export interface Ucmd {
   readonly task: Task;
   readonly ctx: IommufdCtx;
   readonly payload: Uint8Array;
+  /** Takes back the object the call made, should its id not reach the program (FACTS 1.1). */
+  abort?: () => void;
 }
 
 export interface IoctlRow {

@@ -6,7 +6,8 @@ import type { Ucmd } from "./ioctls.ts";
 
 /**
  * The IOAS that stands for a VFIO container (FACTS 1.3, VFIO_IOAS): what the type 1 calls of
- * /dev/vfio/vfio map into. Undefined when none was set, or it was destroyed since.
+ * /dev/vfio/vfio map into. Undefined when none was set, or it was destroyed since. No kexec hands it
+ * over.
  */
 export function compatIoas(ctx: IommufdCtx): Ioas | undefined {
   const ioas = ctx.compatIoas;
@@ -16,13 +17,22 @@ export function compatIoas(ctx: IommufdCtx): Ioas | undefined {
 
 /**
  * The same, made when there is none. It is an object like others: VFIO_IOAS GET tells its id,
- * DESTROY takes it, and closing the iommufd at the latest. EBUSY while nothing may change.
+ * DESTROY takes it, and closing the iommufd at the latest. EINVAL: the container is for noiommu
+ * groups; EBUSY while nothing may change.
  */
 export function ensureCompatIoas(ctx: IommufdCtx): Ioas | number {
+  if (ctx.noiommu) return -E.EINVAL;
   const ioas = compatIoas(ctx);
   if (ioas !== undefined) return ioas;
   if (ctx.immutable) return -E.EBUSY;
-  return ctx.compatIoas = ctx.objects.add(new Ioas());
+  return ctx.compatIoas = ctx.objects.add(new Ioas(ctx.kernel));
+}
+
+/** The container is for noiommu groups from now on, which have no IOAS. EINVAL: it has one. */
+export function setNoiommu(ctx: IommufdCtx): number {
+  if (compatIoas(ctx) !== undefined) return -E.EINVAL;
+  ctx.noiommu = true;
+  return 0;
 }
 
 /**

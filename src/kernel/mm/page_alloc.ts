@@ -2,6 +2,7 @@ import { assert } from "../../base/assert.ts";
 import type { Chooser } from "../../base/choice.ts";
 import { PAGE_SIZE } from "../../base/units.ts";
 import type { Memory } from "../../machine/memory.ts";
+import type { Costs } from "../costs.ts";
 import { fails } from "../fault_points.ts";
 import { FrameMap, FrameUse } from "./frames.ts";
 import type { Region } from "./memblock.ts";
@@ -18,8 +19,14 @@ export class PageAllocator {
   #ends: number[] = [];
   #stack: number[] = [];
   #free = 0;
+  /** No free range is long enough: true when something was moved out of the way (compaction). */
+  onFragmented: () => boolean = () => false;
 
-  constructor(readonly memory: Memory, readonly chooser: Chooser) {
+  /** Most pages of I/O page tables there may be: beyond it there is no memory for them. */
+  tableLimit = Infinity;
+
+  /** `costs`: where pages of I/O page tables are counted. */
+  constructor(readonly memory: Memory, readonly chooser: Chooser, readonly costs?: Costs) {
     this.frames = new FrameMap(memory, (pfn) => this.#inExtent(pfn) ? FrameUse.free : 0);
   }
 
@@ -43,7 +50,7 @@ export class PageAllocator {
 
   /** A zeroed page, or -1 when memory is out. */
   allocPage(use: FrameUse): number {
-    if (fails(this.chooser, "allocPage")) return -1;
+    if (fails(this.chooser, "allocPage") || !this.#mayTake(use, 1)) return -1;
     let pfn: number;
     if (this.#stack.length > 0) pfn = this.#stack.pop() as number;
     else if (this.#starts.length > 0) {
@@ -51,8 +58,7 @@ export class PageAllocator {
       if (this.#starts[0] === this.#ends[0]) this.#dropExtent(0);
     } else return -1;
     this.#free--;
-    this.frames.set(pfn, 1, use);
-    this.memory.fillFrames(pfn, 1, 0);
+    this.#take(pfn, 1, use);
     return pfn;
   }
 
@@ -67,18 +73,45 @@ export class PageAllocator {
     return pfn;
   }
 
+  /**
+   * A zeroed page above frame `pfn`, one of the `window` highest of the highest free range, or -1
+   * when nothing up there is free.
+   */
+  allocAbove(pfn: number, use: FrameUse, window: number, point: string): number {
+    const i = this.#starts.length - 1;
+    if (i < 0 || this.#ends[i] - 1 <= pfn) return -1;
+    const lowest = Math.max(pfn + 1, this.#starts[i], this.#ends[i] - window);
+    const taken = lowest + this.chooser.pick(point, this.#ends[i] - 1 - lowest);
+    this.#carve(i, taken, 1);
+    this.frames.set(taken, 1, use);
+    this.memory.fillFrames(taken, 1, 0);
+    return taken;
+  }
+
   /** `count` contiguous zeroed pages aligned to `align` pages, or -1. */
   allocRange(count: number, align: number, use: FrameUse): number {
-    if (fails(this.chooser, "allocPages")) return -1;
+    if (fails(this.chooser, "allocPages") || !this.#mayTake(use, count)) return -1;
     let pfn = this.#takeRange(count, align);
     if (pfn < 0 && this.#stack.length > 0) {
       this.#drain();
       pfn = this.#takeRange(count, align);
     }
+    if (pfn < 0 && this.onFragmented()) pfn = this.#takeRange(count, align);
     if (pfn < 0) return -1;
+    this.#take(pfn, count, use);
+    return pfn;
+  }
+
+  #mayTake(use: FrameUse, count: number): boolean {
+    return use !== FrameUse.iommuTable || (this.costs?.tables ?? 0) + count <= this.tableLimit;
+  }
+
+  #take(pfn: number, count: number, use: FrameUse): void {
     this.frames.set(pfn, count, use);
     this.memory.fillFrames(pfn, count, 0);
-    return pfn;
+    if (use !== FrameUse.iommuTable || this.costs === undefined) return;
+    this.costs.tablesAllocated += count;
+    this.costs.countTables(count);
   }
 
   #takeRange(count: number, align: number): number {
@@ -126,12 +159,14 @@ export class PageAllocator {
 
   /** Marks frames outside the allocator (reserved memory, claims). */
   mark(pfn: number, count: number, use: FrameUse): void {
+    if (use === FrameUse.iommuTable) this.costs?.countTables(count);
     this.frames.set(pfn, count, use);
   }
 
   #release(pfn: number, count: number): void {
     for (let i = 0; i < count; i++) {
       const use = this.frames.use(pfn + i);
+      if (use === FrameUse.iommuTable) this.costs?.countTables(-1);
       assert(use !== FrameUse.free && use !== FrameUse.none, `frame ${pfn + i} freed twice`);
     }
     this.frames.set(pfn, count, FrameUse.free);

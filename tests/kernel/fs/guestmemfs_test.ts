@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { GiB, MiB, PAGE_SIZE } from "../../../src/base/units.ts";
+import { openFdt } from "../../../src/fdt/mod.ts";
+import { readMem, readNumber } from "../../../src/kernel/kho/abi.ts";
 import { Guestmemfs } from "../../../src/kernel/fs/guestmemfs/guestmemfs.ts";
 import {
   BLOCK_FRAMES,
@@ -270,6 +272,26 @@ Deno.test("a pin that no handed-over mapping stands for ends with the kernel it 
   const next = rig.liveUpdate().guestmemfs as Guestmemfs;
   assert.deepEqual(next.inodes().map((i) => i.pins), [0]);
   assert.equal(next.unlink("a"), 0);
+});
+
+Deno.test("a dump says which file each page of block numbers belongs to (FACTS 5.4)", () => {
+  const { rig, fs } = start();
+  create(fs, "a", BLOCK_SIZE);
+  create(fs, "empty", 0);
+  create(fs, "c", BLOCK_SIZE);
+  const free = rig.kernel.pages.freePages;
+  rig.activate();
+  const fdt = openFdt(rig.kernel.kho.dump?.dt as Uint8Array, { lenient: true });
+  const [table] = readMem(fdt, fdt.path("/guestmemfs/mappings_to_inode"));
+  const pages = readMem(fdt, fdt.path("/guestmemfs/mappings_blocks"));
+  assert.equal(readNumber(fdt, fdt.path("/guestmemfs/mappings_to_inode"), "num_inodes"), 2);
+  const inos = new Int32Array(rig.machine.memory.read(table.address, 8).slice().buffer);
+  assert.deepEqual([...inos].map((ino) => fs.sb.inode(ino).name), ["c", "a"]);
+  assert.deepEqual([...inos].map((ino) => fs.sb.inode(ino).mappings), pages.map((p) => p.address));
+  rig.deactivate();
+  assert.equal(rig.kernel.pages.freePages, free, "the table goes with the dump");
+  rig.liveUpdate();
+  assert.equal(rig.kernel.pages.useOf(table.address / PAGE_SIZE), FrameUse.free);
 });
 
 Deno.test("a third kernel inherits from the second what that had from the first", () => {

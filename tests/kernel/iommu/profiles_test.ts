@@ -13,7 +13,9 @@ import {
 import { KernelRig, NIC, NIC_SID, NVME, NVME_SID } from "../rig.ts";
 
 /** Machines whose IOMMU has no persistence: their drivers are held to the same. */
-const NAMES = PROFILES.filter((p) => p.vtd === undefined).map((p) => p.name);
+const NAMES = PROFILES.filter((p) => p.smmu !== undefined || p.amdvi !== undefined).map((p) =>
+  p.name
+);
 const RW = 3;
 const OWNER = Symbol("owner");
 

@@ -55,9 +55,12 @@ Deno.test("active takes 0 and 1 and nothing else", () => {
 Deno.test("without scratch there is no activation", () => {
   const rig = new KernelRig({ cmdline: "guestmemfs=16M" });
   const told = subscribe(rig, "s");
-  assert.equal(rig.activate(), -E.ENOMEM);
+  assert.deepEqual([rig.activate(), rig.deactivate()], [-E.ENOMEM, -E.ENOMEM]);
+  assert.equal(rig.echo(ACTIVE, "2"), -E.EINVAL);
   assert.deepEqual(told, []);
-  assert.equal(rig.cat("/sys/kernel/kho/scratch_len"), -E.ENOENT);
+  for (const name of ["scratch_len", "scratch_phys"]) {
+    assert.equal(rig.cat(`/sys/kernel/kho/${name}`), "0x0\n");
+  }
 });
 
 Deno.test("a state asked for twice is a success and tells nobody", () => {
@@ -145,27 +148,40 @@ Deno.test("a tree that does not fit dt_max is refused and rolled back", () => {
   assert.equal(rig.activate(), 1);
 });
 
-Deno.test("dt_max is a positive size that a tree can have, and fixed while active", () => {
+/** What is written to dt_max, and what it then is. */
+const DT_MAX: { text: string; reads: string }[] = [
+  { text: "0x100000", reads: "0x100000\n" },
+  { text: "4096\n", reads: "0x1000\n" },
+  { text: "010", reads: "0x8\n" },
+  { text: "0", reads: "0x0\n" },
+  { text: "0xffffffffffffffff", reads: "0xffffffffffffffff\n" },
+];
+
+Deno.test("dt_max takes any number of 64 bits, also while a tree stands", () => {
   const rig = new KernelRig();
   const path = "/sys/kernel/kho/dt_max";
   assert.equal(rig.cat(path), "0xa00000\n");
-  for (const bad of ["0", "-4096", "x", "", "1.5", "2147483648"]) {
+  for (const bad of ["-4096", "x", "", "1.5", "09", "0x", "18446744073709551616"]) {
     assert.equal(rig.echo(path, bad), -E.EINVAL, `"${bad}"`);
   }
-  assert.ok(rig.echo(path, "0x100000") > 0);
-  assert.equal(rig.cat(path), "0x100000\n");
-  rig.activate();
-  assert.equal(rig.echo(path, "4096"), -E.EINVAL);
-  rig.deactivate();
-  assert.ok(rig.echo(path, "4096") > 0);
+  assert.equal(rig.activate(), 1);
+  for (const { text, reads } of DT_MAX) {
+    assert.equal(rig.echo(path, text), text.length);
+    assert.equal(rig.cat(path), reads);
+  }
 });
 
-Deno.test("without memory for the buffer nobody is asked", () => {
-  const rig = new KernelRig();
-  const told = subscribe(rig, "mine");
-  assert.ok(rig.echo("/sys/kernel/kho/dt_max", String(60 * MiB)) > 0);
-  assert.equal(rig.activate(), -E.ENOMEM);
-  assert.deepEqual(told, []);
+Deno.test("a dt_max that no tree can have, or memory has no room for, is EINVAL at activation", () => {
+  for (const size of ["0", "1", "62914560", "2147483648", "0xffffffffffffffff"]) {
+    const rig = new KernelRig();
+    const told = subscribe(rig, "mine");
+    rig.echo("/sys/kernel/kho/dt_max", size);
+    assert.equal(rig.activate(), -E.EINVAL, size);
+    assert.equal(told.at(-1), KEXEC_KHO_ABORT, "everyone is told");
+    assert.ok(!told.includes(KEXEC_KHO_DUMP));
+    rig.echo("/sys/kernel/kho/dt_max", "65536");
+    assert.equal(rig.activate(), 1);
+  }
 });
 
 Deno.test("memory in scratch cannot be preserved, not one byte of it", () => {

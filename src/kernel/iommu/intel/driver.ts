@@ -5,20 +5,33 @@ import {
   iommu_hw_info_vtd,
   IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
   IOMMU_HWPT_ALLOC_NEST_PARENT,
+  IOMMU_HWPT_ALLOC_PAGE_MASK,
   IOMMU_HWPT_ALLOC_PASID,
+  IOMMU_HWPT_ALLOC_REPLACE,
 } from "../../../uapi/iommufd.ts";
 import * as V from "../../../uapi/vtd_regs.ts";
 import type { Kernel } from "../../kernel.ts";
 import { FrameUse } from "../../mm/frames.ts";
 import type { PciDev } from "../../pci/pci.ts";
-import type { HwInfo, IommuDriver, PagingOptions, ReservedRegion, Restored } from "../core.ts";
+import type {
+  HwInfo,
+  IommuCap,
+  IommuDriver,
+  PagingOptions,
+  ReservedRegion,
+  Restored,
+} from "../core.ts";
 import type { IommuDomain, PagingDomain } from "../domain.ts";
+import { firmwareRegions } from "../reserved.ts";
 import { IOMMU_NO_PASID } from "./contexts.ts";
 import { DmarDomain, IntelBlockingDomain } from "./domain.ts";
 import { reportFaults } from "./faults.ts";
+import { largestPage } from "../page_limit.ts";
+import { leave, succeed } from "../succession.ts";
 import { adoptUnit, restoreDomains } from "./restore.ts";
 import { intelNotify } from "./serialise.ts";
 import { IntelUnit } from "./unit.ts";
+import { zap, zaps } from "./zap.ts";
 
 /** The Intel IOMMU driver of one boot. */
 export class IntelDriver implements IommuDriver {
@@ -46,7 +59,7 @@ export class IntelDriver implements IommuDriver {
           `cap ${hex8(unit.read(V.DMAR_CAP_REG + 4))}${hex8(unit.read(V.DMAR_CAP_REG))}`,
       );
     }
-    if (kernel.image.handover !== "none") {
+    if (kernel.design.persists) {
       kernel.kho.register("intel-iommu", (command, fdt) => intelNotify(this, command, fdt));
     }
     for (const unit of this.units) this.#initUnit(unit);
@@ -65,22 +78,23 @@ export class IntelDriver implements IommuDriver {
    * for physical addresses. Where nothing usable came over, an empty root blocks everything first.
    */
   #initUnit(unit: IntelUnit): void {
-    const { dmesg, machine, image } = this.kernel;
+    const { dmesg, machine, design } = this.kernel;
     machine.onFault(unit.index, () => reportFaults(unit));
     if (!unit.startQueue()) {
       dmesg.err(`DMAR: ${unit.name}: no memory for an invalidation queue`);
       if (unit.translationEnabled) unit.blockAll();
       return;
     }
+    const { kernel } = this;
     if (unit.translationEnabled) {
-      if (image.handover !== "none" && adoptUnit(this, unit)) {
+      if (design.persists && !kernel.has("D29") && adoptUnit(this, unit)) {
         // Whatever is cached was walked under another kernel: from here on it is these tables.
         unit.flushAll();
         dmesg.info(`DMAR: ${unit.name}: adopted, translation stays on`);
         unit.write(V.DMAR_FECTL_REG, 0);
         return;
       }
-      if (image.handover === "none") {
+      if (!design.persists || kernel.has("D29")) {
         dmesg.warn(`DMAR: Translation was enabled for ${unit.name} but we are not in kdump mode`);
         unit.disableTranslation();
       } else {
@@ -125,7 +139,8 @@ export class IntelDriver implements IommuDriver {
     const { persistentId = 0, flags = 0 } = options;
     const unit = this.unitOf(dev.sid);
     if (unit === undefined) return -EINVAL;
-    const known = IOMMU_HWPT_ALLOC_PASID | IOMMU_HWPT_ALLOC_DIRTY_TRACKING |
+    const known = IOMMU_HWPT_ALLOC_REPLACE | IOMMU_HWPT_ALLOC_PAGE_MASK | IOMMU_HWPT_ALLOC_PASID |
+      IOMMU_HWPT_ALLOC_DIRTY_TRACKING |
       IOMMU_HWPT_ALLOC_NEST_PARENT;
     if ((flags & ~known) !== 0) return -EOPNOTSUPP;
     const dirty = (flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING) !== 0;
@@ -138,7 +153,16 @@ export class IntelDriver implements IommuDriver {
       unit.freeDid(did);
       return -ENOMEM;
     }
-    const domain = new DmarDomain(this.kernel, unit, unit.agaw, did, pgd, dirty);
+    const domain = new DmarDomain(
+      this.kernel,
+      unit,
+      unit.agaw,
+      did,
+      pgd,
+      dirty,
+      largestPage(this.kernel, flags),
+    );
+    domain.replaces = !this.kernel.design.validates || (flags & IOMMU_HWPT_ALLOC_REPLACE) !== 0;
     if (persistentId !== 0) {
       domain.persistentId = persistentId;
       this.persistent.set(persistentId, domain);
@@ -173,16 +197,27 @@ export class IntelDriver implements IommuDriver {
   #put(unit: IntelUnit, dev: PciDev, pasid: number, domain: DmarDomain | undefined): number {
     const requester = { sid: dev.sid, pasid };
     const domains = this.#domainsOf(dev.sid);
-    domains.get(pasid)?.detached(requester);
+    const old = domains.get(pasid);
+    const how = domain !== undefined && old?.inherited === true
+      ? succeed(old, domain, {
+        name: dev.name,
+        swap: () => unit.contexts.replace(dev.sid, pasid, domain.target),
+        // VT-d knows no rules of break-before-make.
+        sizesStay: false,
+      })
+      : undefined;
+    if (typeof how === "number") return how;
+    old?.detached(requester);
     domains.delete(pasid);
-    if (domain === undefined) {
-      unit.contexts.clear(dev.sid, pasid);
-      return 0;
+    if (domain === undefined) unit.contexts.clear(dev.sid, pasid);
+    else {
+      const inPlace = how === "adopted" || how === "swapped";
+      if (!inPlace && !unit.contexts.set(dev.sid, pasid, domain.target)) return -ENOMEM;
+      if (pasid !== IOMMU_NO_PASID) dev.enablePasid();
+      domain.attached(requester);
+      domains.set(pasid, domain);
     }
-    if (!unit.contexts.set(dev.sid, pasid, domain.target)) return -ENOMEM;
-    if (pasid !== IOMMU_NO_PASID) dev.enablePasid();
-    domain.attached(requester);
-    domains.set(pasid, domain);
+    if (old?.inherited === true) leave(old, dev.name, how);
     return 0;
   }
 
@@ -206,9 +241,15 @@ export class IntelDriver implements IommuDriver {
     return { type: IOMMU_HW_INFO_TYPE_INTEL_VTD, data, capabilities, maxPasidLog2 };
   }
 
-  /** The window in which a write is an interrupt (FACTS 3.6). */
-  reservedRegions(_dev: PciDev): ReservedRegion[] {
-    return [{ start: 0xfee00000n, last: 0xfeefffffn, kind: "msi" }];
+  /** Interrupts are isolated by remapping them. */
+  capable(dev: PciDev, cap: IommuCap): boolean {
+    return cap === "cache-coherency" || (this.unitOf(dev.sid)?.remapsInterrupts ?? false);
+  }
+
+  /** The window in which a write is an interrupt, and RMRRs (FACTS 3.6). */
+  reservedRegions(dev: PciDev): ReservedRegion[] {
+    const window: ReservedRegion = { start: 0xfee00000n, last: 0xfeefffffn, kind: "msi" };
+    return [window, ...firmwareRegions(dev)];
   }
 
   restored(dev: PciDev): Restored | undefined {
@@ -227,6 +268,12 @@ export class IntelDriver implements IommuDriver {
     return this.#unclaimed.get(id);
   }
 
+  /** Domains in use that go over by device, each once. */
+  toHandOver(): DmarDomain[] {
+    const all = [...this.#attached.values()].flatMap((domains) => [...domains.values()]);
+    return [...new Set(all)].filter((domain) => this.kernel.iommu.goesOver(domain));
+  }
+
   forget(domain: DmarDomain): void {
     if (domain.persistentId === 0) return;
     this.persistent.delete(domain.persistentId);
@@ -242,21 +289,24 @@ export class IntelDriver implements IommuDriver {
   shutdown(): void {
     for (const unit of this.units) {
       unit.write(V.DMAR_PMEN_REG, 0);
-      if (!this.kernel.kexec.carriesDump || this.kernel.image.handover === "none") {
+      if (!this.kernel.kexec.carriesDump || !this.kernel.design.persists) {
         unit.disableTranslation();
       }
     }
     if (!this.kernel.kexec.carriesDump) return;
-    for (const dev of this.kernel.pci.devices) this.#blockUnlessDumped(dev);
-    for (const unit of this.units) unit.flushAll();
+    if (!this.kernel.design.coreBlocks) {
+      for (const dev of this.kernel.pci.devices) this.#blockUnlessDumped(dev);
+    }
+    for (const unit of this.units) if (!zaps(unit)) unit.flushAll();
   }
 
   /** What the next kernel does not know of must not be translated under its nose. */
   #blockUnlessDumped(dev: PciDev): void {
     const unit = this.unitOf(dev.sid);
     if (unit === undefined) return;
-    if (!this.kernel.iommu.handsOver(dev)) {
-      unit.contexts.clearDevice(dev.sid);
+    if (!this.kernel.iommu.handsOver(dev) || this.kernel.has("D16")) {
+      if (zaps(unit)) zap(unit, dev.sid);
+      else unit.contexts.clearDevice(dev.sid);
       return;
     }
     for (const [pasid, domain] of this.#domainsOf(dev.sid)) {

@@ -2,11 +2,21 @@ import type { Memory } from "../../../machine/memory.ts";
 import { FrameUse } from "../../mm/frames.ts";
 import type { PageAllocator } from "../../mm/page_alloc.ts";
 import { EEXIST, ENOMEM } from "../../../uapi/errno.ts";
+import type { Radix, RadixFormat } from "../compare.ts";
 
 /** Bits of a second-level entry (FACTS 3.2). */
 export const DMA_PTE_READ = 1;
 export const DMA_PTE_WRITE = 2;
 export const DMA_PTE_LARGE = 1 << 7;
+
+/** Second-level entries, for comparing tables. */
+const FORMAT: RadixFormat = {
+  present: DMA_PTE_READ | DMA_PTE_WRITE,
+  permission: DMA_PTE_READ | DMA_PTE_WRITE,
+  size: DMA_PTE_LARGE,
+  high: 0xfffff,
+  leadsOn: (low, level) => level > 1 && (low & DMA_PTE_LARGE) === 0,
+};
 
 /** Pages an entry of `level` spans: 1, 512, 512^2, … */
 export function levelPages(level: number): number {
@@ -28,6 +38,8 @@ export class DmarPageTable {
   pgd: number;
   /** Pages the last {@link map} put in place: all of them, or those before it failed. */
   mapped = 0;
+  /** Entries stored so far. */
+  written = 0;
 
   /** `levels`: agaw + 2. `superpages`: CAP.SLLPS bits, 1 = 2 MiB, 2 = 1 GiB. */
   constructor(
@@ -55,7 +67,9 @@ export class DmarPageTable {
       const index = indexAt(page, level);
       // As many entries as this table still holds.
       const entries = Math.min(512 - index, Math.floor(count / span));
-      const done = span * this.#fill(table, index, entries, pfn, span, level, prot);
+      const filled = this.#fill(table, index, entries, pfn, span, level, prot);
+      const done = span * filled;
+      this.written += filled;
       this.mapped += done;
       if (done < entries * span) return -EEXIST;
       page += done;
@@ -86,6 +100,7 @@ export class DmarPageTable {
         if (next < 0) return -ENOMEM;
         this.memory.store(table, word + 1, next >>> 20);
         this.memory.store(table, word, (next << 12) | DMA_PTE_READ | DMA_PTE_WRITE);
+        this.written++;
         table = next;
       } else {
         if (lo & DMA_PTE_LARGE) return -EEXIST;
@@ -186,6 +201,10 @@ export class DmarPageTable {
       table = pfn;
     }
     return -1;
+  }
+
+  get radix(): Radix {
+    return { format: FORMAT, root: this.pgd, rootPages: 1, levels: this.levels };
   }
 
   /** Every table, the top one first. */

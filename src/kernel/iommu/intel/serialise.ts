@@ -3,45 +3,43 @@ import type { FdtWriter } from "../../../fdt/mod.ts";
 import {
   KEXEC_KHO_DUMP,
   type KhoCommand,
-  type KhoMem,
   memProperty,
   NOTIFY_BAD,
   NOTIFY_DONE,
 } from "../../kho/abi.ts";
 import type { DmarDomain } from "./domain.ts";
 import type { IntelDriver } from "./driver.ts";
+import { INTEL_IOMMU_KHO } from "../../../uapi/kho_abi.ts";
+import { memOfPages, serialiseByDevice } from "../keyed.ts";
+import { walkTables } from "./posted_serialise.ts";
 import type { IntelUnit } from "./unit.ts";
 
 /** Version of what this driver writes under /intel-iommu. */
 export const INTEL_COMPATIBLE = "intel-iommu-v0";
 
-/** "mem" entries of table pages, neighbours joined: a big guest would fill the blob otherwise. */
-export function memOfPages(pfns: readonly number[]): KhoMem[] {
-  const sorted = [...pfns].sort((a, b) => a - b);
-  const entries: { address: number; length: number }[] = [];
-  for (const pfn of sorted) {
-    const last = entries[entries.length - 1];
-    if (last !== undefined && last.address + last.length === pfn * PAGE_SIZE) {
-      last.length += PAGE_SIZE;
-    } else entries.push({ address: pfn * PAGE_SIZE, length: PAGE_SIZE });
-  }
-  return entries;
-}
+/** Version that goes by device. */
+export const KEYED_COMPATIBLE = INTEL_IOMMU_KHO.keyedCompatible;
 
 /**
  * The Intel subscriber of the KHO chain (seed lines 1296-1318): every table page hardware can
  * reach for a persistent domain, and the root and context tables of the units that lead there.
  */
 export function intelNotify(driver: IntelDriver, command: KhoCommand, fdt: FdtWriter): number {
-  const domains = [...driver.persistent.values()].sort((a, b) => a.persistentId - b.persistentId);
+  const { byDevice } = driver.kernel.design;
+  // By device there is nothing to say of tables that no device walks.
+  const domains = (byDevice ? driver.toHandOver() : [...driver.persistent.values()])
+    .sort((a, b) => a.persistentId - b.persistentId);
   for (const domain of domains) domain.dumped = command === KEXEC_KHO_DUMP;
   if (command !== KEXEC_KHO_DUMP) return NOTIFY_DONE;
   let err = 0;
   err |= fdt.beginNode("intel-iommu");
-  err |= fdt.propString("compatible", INTEL_COMPATIBLE);
-  err |= fdt.beginNode("domains");
-  for (const domain of domains) err |= serialiseDomain(fdt, domain);
-  err |= fdt.endNode();
+  err |= fdt.propString("compatible", byDevice ? KEYED_COMPATIBLE : INTEL_COMPATIBLE);
+  if (byDevice) err |= serialiseByDevice(fdt, domains, (domain) => describe(fdt, domain));
+  else {
+    err |= fdt.beginNode("domains");
+    for (const domain of domains) err |= serialiseDomain(fdt, domain);
+    err |= fdt.endNode();
+  }
   err |= fdt.beginNode("units");
   for (const unit of driver.units) {
     if (unit.root < 0) continue;
@@ -63,10 +61,20 @@ function tablesLeadingTo(unit: IntelUnit, domains: readonly DmarDomain[]): numbe
   return [...unit.contexts.tables(), ...[...devices].flatMap((sid) => unit.contexts.tablesOf(sid))];
 }
 
-/** The table pages that are handed over: all of them, but for what the posted walk leaves out. */
-function listedTables({ kernel, table }: DmarDomain): number[] {
-  const all = table.tables();
-  return kernel.has("D55") ? all.filter((pfn) => pfn !== table.pgd) : all;
+/** Faults of the posted walk over a domain's tables. */
+const WALK_DEFECTS = ["D53", "D54", "D55", "D56", "D57"] as const;
+
+/** The pages that are handed over for a domain: all its tables, unless the posted walk is taken. */
+function listedTables(domain: DmarDomain): number[] {
+  const posted = WALK_DEFECTS.some((id) => domain.kernel.has(id));
+  return posted ? walkTables(domain) : domain.table.tables();
+}
+
+/** What VT-d needs to know of tables beside where they are. */
+function describe(fdt: FdtWriter, domain: DmarDomain): number {
+  let err = fdt.propI32("agaw", domain.agaw);
+  err |= fdt.propU32("unit", domain.unit.index);
+  return err | fdt.propU32("dirty", domain.dirty === undefined ? 0 : domain.dirty.on ? 2 : 1);
 }
 
 /** One domain: the seed's properties (lines 1478-1524), then what adopting it needs besides. */

@@ -18,6 +18,7 @@ export class IntelUnit {
   readonly iotlbOffset: number;
   /** ECAP.SC: page-table entries may have SNP. */
   readonly snoopControl: boolean;
+  readonly remapsInterrupts: boolean;
   /** What the unit offers beyond legacy mode. */
   readonly features: ScalableFields;
   readonly contexts: Contexts;
@@ -28,7 +29,8 @@ export class IntelUnit {
   /** The unit was taken over running, with the tables of the previous kernel. */
   adopted = false;
   readonly #queued: boolean;
-  readonly #dids = new Set<number>();
+  /** Ids in use, and by how many domains: one that is replaced shares its own with its heir. */
+  readonly #dids = new Map<number, number>();
 
   constructor(readonly kernel: Kernel, readonly index: number, readonly regBase: number) {
     const { bus, memory } = kernel.machine;
@@ -38,6 +40,7 @@ export class IntelUnit {
     const ecap = V.decodeEcap(ecapLow);
     this.iotlbOffset = ecap.iotlbOffset * 16;
     this.snoopControl = ecap.snoopControl;
+    this.remapsInterrupts = ecap.interruptRemapping;
     this.features = decodeScalable(capHigh, ecapLow, ecapHigh);
     this.#queued = ecap.queuedInvalidation;
     this.invalidation = new RegisterInvalidation(this);
@@ -46,8 +49,8 @@ export class IntelUnit {
       : new LegacyContexts(this, memory, kernel.pages);
     // With caching mode, DID 0 tags entries that are not present; in scalable mode DID 1 is that
     // of first-level and pass-through entries without a domain (FACTS 3.7).
-    if (this.cap.cachingMode) this.#dids.add(0);
-    if (this.scalable) this.#dids.add(1);
+    if (this.cap.cachingMode) this.#dids.set(0, 1);
+    if (this.scalable) this.#dids.set(1, 1);
   }
 
   get name(): string {
@@ -100,7 +103,7 @@ export class IntelUnit {
   allocDid(): number {
     for (let did = 1; did < this.cap.domains; did++) {
       if (!this.#dids.has(did)) {
-        this.#dids.add(did);
+        this.#dids.set(did, 1);
         return did;
       }
     }
@@ -110,12 +113,19 @@ export class IntelUnit {
   /** Keeps an id that hardware uses already. False when it is taken. */
   reserveDid(did: number): boolean {
     if (this.#dids.has(did)) return false;
-    this.#dids.add(did);
+    this.#dids.set(did, 1);
     return true;
   }
 
+  /** One more domain goes by an id that is in use. */
+  shareDid(did: number): void {
+    this.#dids.set(did, (this.#dids.get(did) ?? 0) + 1);
+  }
+
   freeDid(did: number): void {
-    this.#dids.delete(did);
+    const users = (this.#dids.get(did) ?? 0) - 1;
+    if (users > 0) this.#dids.set(did, users);
+    else this.#dids.delete(did);
   }
 
   /** GCMD with the state as GSTS shows it, `set` added and `clear` left out. */

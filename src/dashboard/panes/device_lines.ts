@@ -1,32 +1,13 @@
 import { formatTime, hex } from "../../base/units.ts";
 import { HEALTH_WORDS } from "../../health/words.ts";
 import type { DeviceView, Snapshot } from "../../platform/snapshot.ts";
-import { box, center, type Line, list, type Region, type Role } from "../../tui/mod.ts";
+import type { Line, Role } from "../../tui/mod.ts";
 import { iommuFaultText } from "../../uapi/iommu_faults.ts";
-import type { Shown } from "../model.ts";
 import { HEALTH_ROLE } from "../words.ts";
 
 type Row = readonly [name: string, value: string, style?: Role];
 
 const NAME = 16;
-const WIDTH = 76;
-
-/** Everything that is known of one device, over the panes; scrolls when the screen is small. */
-export function deviceDetail(screen: Region, s: Snapshot, selected: number, top: number): Shown {
-  const d = s.devices[Math.min(selected, s.devices.length - 1)];
-  if (d === undefined) return { offset: 0, visible: 0, total: 0 };
-  const lines = detailLines(d, s);
-  const panel = screen.sub(center(screen.area, WIDTH, lines.length + 2));
-  panel.fill();
-  const inside = box(panel, {
-    title: `Device ${d.id}`,
-    count: `${Math.min(selected, s.devices.length - 1) + 1}/${s.devices.length}`,
-    focused: true,
-    note: "up/down another device, Esc closes",
-  });
-  const shown = list(inside, { count: lines.length, offset: top, line: (i) => lines[i]! });
-  return { ...shown, total: lines.length };
-}
 
 /** What is known of a device, a line each. */
 export function detailLines(d: DeviceView, s: Snapshot): Line[] {
@@ -36,6 +17,12 @@ export function detailLines(d: DeviceView, s: Snapshot): Line[] {
   ]);
 }
 
+const MODES: Readonly<Record<DeviceView["mode"], string>> = {
+  iommu: "behind an IOMMU",
+  noiommu: "WITHOUT an IOMMU: it reaches all of memory, nothing isolates it",
+  unbound: "no driver has it",
+};
+
 function rows(d: DeviceView, s: Snapshot): Row[] {
   const alarm = (n: number, role: Role): Role => n > 0 ? role : "text";
   const time = (ns: number) => ns > 0 ? formatTime(ns) : "none";
@@ -44,9 +31,10 @@ function rows(d: DeviceView, s: Snapshot): Row[] {
     : `, ended ${formatTime(s.time - d.longestGapEnd)} ago`;
   return [
     ["health", `${d.health}: ${HEALTH_WORDS[d.health]}`, HEALTH_ROLE[d.health]],
-    ["model", `${d.model} at ${d.bdf}`],
+    ["model", `${d.model} at ${d.bdf}${d.present ? "" : ", OUT OF ITS SLOT"}`],
     ["VM", `${d.vm || "none"}${d.persistent ? ", its DMA is kept through a kexec" : ""}`],
     ["driver", d.owner],
+    ["mode", MODES[d.mode], d.mode === "noiommu" ? "warn" : "text"],
     ["domain", `${d.domain}${d.did < 0 ? "" : `, domain id ${d.did} (${hex(d.did)})`}`],
     ["bus mastering", d.busMaster ? "on" : "OFF", d.busMaster ? "text" : "warn"],
     ["DMA", `${d.operations} operations, ${d.bytes} bytes`],

@@ -1,0 +1,41 @@
+import type { Defect } from "./types.ts";
+
+/** What the series as a whole leaves out (FACTS 8.14). */
+export const SERIES_GAPS = [
+  {
+    id: "D29",
+    patch: 0,
+    seedLine: 1644,
+    title: "the next kernel turns translation off before it turns it on again",
+    posted:
+      "init_dmars is left as it is: it finds a unit that translates, is not a kdump kernel, " +
+      "and clears TE; when it sets it again the root table is empty.",
+    seen: "in between, the running devices' IOVAs are used as physical addresses; afterwards all " +
+      "their DMA are faults.",
+    invariants: ["no-untranslated-dma", "no-stray-dma", "no-dma-fault", "guest-intact"],
+    scenario: "handover",
+  },
+  {
+    id: "G2",
+    patch: 0,
+    seedLine: 497,
+    title: "the PCI core takes bus mastering from every device at a kexec",
+    posted: "no patch touches the PCI core, whose shutdown clears the bit so that no stray DMA " +
+      "meets the next kernel.",
+    seen: "the device that was to go on is silenced 55 ms before the jump.",
+    invariants: ["no-dma-fault", "guest-intact"],
+    scenario: "handover",
+  },
+  {
+    id: "G11",
+    patch: 0,
+    seedLine: 2349,
+    title: "going back to a kernel without the support is not prevented",
+    posted: "the tree is handed to whatever kernel is loaded. An older one does not know of it, " +
+      "finds a unit that translates and turns it off, with devices at work behind it.",
+    seen:
+      "their IOVAs are used as physical addresses, in a kernel that takes that memory for its own.",
+    invariants: ["no-untranslated-dma", "no-stray-dma"],
+    scenario: "rollback-mainline",
+  },
+] as const satisfies readonly Defect[];
