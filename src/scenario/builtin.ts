@@ -17,6 +17,7 @@ import redrive from "../../scenarios/redrive.yaml" with { type: "text" };
 import redriveReplace from "../../scenarios/redrive-replace.yaml" with { type: "text" };
 import rollback from "../../scenarios/rollback.yaml" with { type: "text" };
 import rollbackMainline from "../../scenarios/rollback-mainline.yaml" with { type: "text" };
+import rfcV1Posted from "../../scenarios/rfc-v1-posted.yaml" with { type: "text" };
 import smallPages from "../../scenarios/small-pages.yaml" with { type: "text" };
 import tour from "../../scenarios/tour.yaml" with { type: "text" };
 import marking from "../../scenarios/marking.yaml" with { type: "text" };
@@ -61,6 +62,7 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["handover", handover],
   ["high-iova", highIova],
   ["small-pages", smallPages],
+  ["rfc-v1-posted", rfcV1Posted],
   ["rollback-mainline", rollbackMainline],
   ["noiommu-keepalive", noiommuKeepalive],
   ["noiommu-compaction", noiommuCompaction],
