@@ -11,6 +11,8 @@ export function leavesOwned(kernel: Kernel, unit: UnitReader, look: Look): void 
   if (!unit.translates) return;
   const memory = new MemoryUse(kernel);
   for (const context of unit.live.contexts) {
+    // A device that no user has is the kernel's own driver's, which works in kernel memory.
+    const own = kernel.iommu.groups.some((g) => g.dev.sid === context.sid && !g.owned);
     let seen = 0, bad: { page: number; pfn: number; what: string } | undefined;
     unit.eachLeaf(context, (page, _, span) => {
       seen++;
@@ -19,7 +21,7 @@ export function leavesOwned(kernel: Kernel, unit: UnitReader, look: Look): void 
         const found = unit.lookUp(context, at);
         if (found === undefined) return;
         const step = memory.step(found.pfn, page + span - at);
-        const what = memory.strange(found.pfn) ?? look.strangerOf(context.sid, found.pfn);
+        const what = memory.strange(found.pfn, own) ?? look.strangerOf(context.sid, found.pfn);
         if (what !== undefined) {
           bad = { page: at, pfn: found.pfn, what };
           return;
@@ -61,8 +63,8 @@ class MemoryUse {
     return block === undefined ? 1 : Math.min(count, BLOCK_FRAMES - block.offset);
   }
 
-  /** Why no device should reach a frame; undefined where one may. */
-  strange(pfn: number): string | undefined {
+  /** Why no device should reach a frame; undefined where one may. `own`: it is the kernel's own. */
+  strange(pfn: number, own: boolean): string | undefined {
     const { pages, userPages } = this.#kernel;
     const use = pages.useOf(pfn);
     if (use === FrameUse.user) {
@@ -72,7 +74,7 @@ class MemoryUse {
     if (block !== undefined && this.#blocks?.has(block.number) === false) {
       return "a block of guestmemfs that is no file's";
     }
-    return STRANGE[use];
+    return own && use === FrameUse.kernel ? undefined : STRANGE[use];
   }
 
   #blockOf(pfn: number): { number: number; offset: number } | undefined {

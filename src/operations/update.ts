@@ -6,6 +6,7 @@ import { requestAbort } from "../platform/live_update.ts";
 import type { Platform } from "../platform/platform.ts";
 import type { Snapshot } from "../platform/snapshot.ts";
 import { answered, OK, operation } from "./types.ts";
+import { size } from "./values.ts";
 import { whenUp } from "./when.ts";
 
 const none = z.strictObject({});
@@ -104,6 +105,18 @@ export const UPDATE_OPERATIONS = [
     // deno-lint-ignore require-yield
     *run({ platform }) {
       return answered(writeActive(platform, "0"));
+    },
+  }),
+  operation({
+    name: "kho.dt_max",
+    summary: "write how large the tree may get to /sys/kernel/kho/dt_max",
+    args: z.strictObject({ bytes: size.describe("most bytes that the device tree may have") }),
+    unavailable: whyNoKho,
+    // deno-lint-ignore require-yield
+    *run({ platform }, { bytes }) {
+      const sys = platform.shell();
+      const fd = sys.open("/sys/kernel/kho/dt_max", O_WRONLY);
+      return answered(fd < 0 ? fd : sys.write(fd, new TextEncoder().encode(String(bytes))));
     },
   }),
   operation({

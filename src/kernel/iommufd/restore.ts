@@ -22,6 +22,8 @@ import { GuestmemfsSource, MemfdSource } from "./sources.ts";
 import { readable } from "./redrive.ts";
 import { IOMMUFD_COMPATIBLE } from "./serialise.ts";
 
+/** Of what a context's tables are compared with, in struct iommu_domain. */
+const PGSIZE_BITMAP = 0x20;
 /** Of the objects in struct iommufd_ctx. */
 const OBJECTS_OFFSET = 8;
 
@@ -69,10 +71,12 @@ export function rehydrate(
   if (fails(kernel.chooser, "kmalloc", "iommufd_ctx")) {
     return kernel.has("D42") ? nullDereference("iommufd_ioas_alloc", OBJECTS_OFFSET) : -ENOMEM;
   }
-  const memory = kernel.iommufd.carried(id, () => CarriedMemory.claim(kernel, fdt, root));
-  if (typeof memory === "number") return memory;
   const ctx = new IommufdCtx(kernel);
   if (!kernel.has("D43")) ctx.persistentId = id;
+  // As posted: what is not there is passed over, and the iommufd is empty.
+  if (root < 0) return ctx;
+  const memory = kernel.iommufd.carried(id, () => CarriedMemory.claim(kernel, fdt, root));
+  if (typeof memory === "number") return memory;
   const rc = restoreObjects(ctx, fdt, root, { task, memory, again });
   if (rc < 0) {
     dropRestored(ctx);
@@ -131,10 +135,17 @@ function restoreHwpt(ctx: IommufdCtx, fdt: Fdt, node: number, again: boolean): n
   const noiommu = fdt.getprop(node, "noiommu") !== undefined;
   const id = value("domain");
   const domain = noiommu ? NoiommuDomain.make(kernel) : kernel.iommu.restoredDomain(id);
-  if (domain === undefined) return -ENODEV;
+  if (domain === undefined) {
+    // Posted, the answer is NULL, which is no ERR_PTR: nobody looks.
+    if (kernel.has("D71")) nullDereference("iopt_table_add_domain", PGSIZE_BITMAP);
+    return -ENODEV;
+  }
   if (typeof domain === "number") return domain;
   // What hardware walks belongs to one address space: whoever came first has it.
-  if (kernel.iommufd.contexts.some((other) => other.hwptOf(domain) !== undefined)) {
+  if (
+    !kernel.has("D70") &&
+    kernel.iommufd.contexts.some((other) => other.hwptOf(domain) !== undefined)
+  ) {
     return again ? 0 : -ENODEV;
   }
   const options = { auto: value("auto") === 1, flags: value("flags") };

@@ -29,7 +29,7 @@ export class VfioPciDriver implements PciDriver {
   matches(dev: PciDev): boolean {
     const hex4 = (n: number) => n.toString(16).padStart(4, "0");
     if (this.#ids.has(`${hex4(dev.vendor)}:${hex4(dev.device)}`)) return true;
-    return dev.held && !this.kernel.has("K03");
+    return dev.held && !this.kernel.has("K03") && !this.kernel.has("G4");
   }
 
   /** EINVAL for a device without a group, unless in noiommu mode. */
@@ -42,6 +42,7 @@ export class VfioPciDriver implements PciDriver {
     vdev.name = covered ? `vfio${index}` : `noiommu-vfio${index}`;
     this.kernel.vfs.mkdirs("/dev/vfio/devices").add(vdev.name, {
       kind: "file",
+      mode: 0o600,
       open: (task, flags) => {
         if ((flags & 3) !== O_RDWR) return -EACCES;
         return this.#fenced(dev) ? -EBUSY : openCdev(vdev, task);
@@ -85,6 +86,7 @@ export class VfioPciDriver implements PciDriver {
     const group = vdev.group = new VfioGroup(this.kernel, vdev.dev.group, [vdev], number);
     this.kernel.vfs.mkdirs("/dev/vfio").add(group.name, {
       kind: "file",
+      mode: 0o600,
       open: (task) => this.#fenced(vdev.dev) ? -EBUSY : openGroup(group, task),
     });
   }

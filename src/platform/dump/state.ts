@@ -106,7 +106,7 @@ export function stateOf(kernel: Kernel): State {
     boot: kernel.number,
     time_ns: kernel.queue.now,
     iommufds: byId(kernel.iommufd.persistent).map(iommufdState),
-    domains: byId(kernel.intel?.persistent ?? new Map<number, DmarDomain>()).map(domainState),
+    domains: (kernel.intel?.persistent.all ?? []).map(domainState),
     units: (kernel.iommuDriver?.roots() ?? []).map((unit) => ({
       reg_base: hex64(unit.regBase),
       root: unit.root < 0 ? null : hex64(unit.root * PAGE_SIZE),
