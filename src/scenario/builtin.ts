@@ -25,6 +25,7 @@ import redrive from "../../scenarios/redrive.yaml" with { type: "text" };
 import redriveReplace from "../../scenarios/redrive-replace.yaml" with { type: "text" };
 import rollback from "../../scenarios/rollback.yaml" with { type: "text" };
 import rollbackMainline from "../../scenarios/rollback-mainline.yaml" with { type: "text" };
+import rfcV1Posted from "../../scenarios/rfc-v1-posted.yaml" with { type: "text" };
 import smallPages from "../../scenarios/small-pages.yaml" with { type: "text" };
 import oneGone from "../../scenarios/one-gone.yaml" with { type: "text" };
 import plainKexec from "../../scenarios/plain-kexec.yaml" with { type: "text" };
@@ -46,6 +47,7 @@ import noMemoryAtBoot from "../../scenarios/no-memory-at-boot.yaml" with { type:
 import noMemoryForPickUp from "../../scenarios/no-memory-for-pick-up.yaml" with { type: "text" };
 import nothingToPickUp from "../../scenarios/nothing-to-pick-up.yaml" with { type: "text" };
 import notMounted from "../../scenarios/not-mounted.yaml" with { type: "text" };
+import otherFormat from "../../scenarios/other-format.yaml" with { type: "text" };
 import reusedInode from "../../scenarios/reused-inode.yaml" with { type: "text" };
 import twice from "../../scenarios/twice.yaml" with { type: "text" };
 
@@ -69,6 +71,7 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["no-memory-for-pick-up", noMemoryForPickUp],
   ["nothing-to-pick-up", nothingToPickUp],
   ["not-mounted", notMounted],
+  ["other-format", otherFormat],
   ["reused-inode", reusedInode],
   ["twice", twice],
   ["redrive", redrive],
@@ -77,6 +80,7 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["handover", handover],
   ["high-iova", highIova],
   ["small-pages", smallPages],
+  ["rfc-v1-posted", rfcV1Posted],
   ["picked-up-twice", pickedUpTwice],
   ["native-driver", nativeDriver],
   ["one-gone", oneGone],
