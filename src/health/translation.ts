@@ -10,7 +10,7 @@ export interface Context {
   readonly pasid?: number;
   /** The id that tags its cached translations: DID, VMID, DomainID. */
   readonly did: number;
-  /** Frame of the first page table; -1 for a context that passes everything through. */
+  /** Frame of the first page table, a guest's where tables are nested; -1 for a context that passes everything through. */
   readonly root: number;
   /** The PASID in the tag of its cached translations, where that has one beside {@link did}. */
   readonly tag?: number;

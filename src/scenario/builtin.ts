@@ -8,6 +8,13 @@ import noiommuKeepalive from "../../scenarios/noiommu-keepalive.yaml" with { typ
 import noiommuMilestone from "../../scenarios/noiommu-milestone.yaml" with { type: "text" };
 import noiommuMixed from "../../scenarios/noiommu-mixed.yaml" with { type: "text" };
 import noiommuPagemap from "../../scenarios/noiommu-pagemap.yaml" with { type: "text" };
+import noiommuLostMaster from "../../scenarios/noiommu-lost-master.yaml" with { type: "text" };
+import noiommuOtherDriver from "../../scenarios/noiommu-other-driver.yaml" with { type: "text" };
+import noiommuReset from "../../scenarios/noiommu-reset.yaml" with { type: "text" };
+import noiommuRollback from "../../scenarios/noiommu-rollback.yaml" with { type: "text" };
+import noiommuUnpinned from "../../scenarios/noiommu-unpinned.yaml" with { type: "text" };
+import noiommuUnpreserved from "../../scenarios/noiommu-unpreserved.yaml" with { type: "text" };
+import olderFormat from "../../scenarios/older-format.yaml" with { type: "text" };
 import onlyGuestmemfs from "../../scenarios/only-guestmemfs.yaml" with { type: "text" };
 import persistedIommufd from "../../scenarios/persisted-iommufd.yaml" with { type: "text" };
 import persistedIommufdPasid from "../../scenarios/persisted-iommufd-pasid.yaml" with {
@@ -40,6 +47,7 @@ import noMemoryAtBoot from "../../scenarios/no-memory-at-boot.yaml" with { type:
 import noMemoryForPickUp from "../../scenarios/no-memory-for-pick-up.yaml" with { type: "text" };
 import nothingToPickUp from "../../scenarios/nothing-to-pick-up.yaml" with { type: "text" };
 import notMounted from "../../scenarios/not-mounted.yaml" with { type: "text" };
+import otherFormat from "../../scenarios/other-format.yaml" with { type: "text" };
 import reusedInode from "../../scenarios/reused-inode.yaml" with { type: "text" };
 import twice from "../../scenarios/twice.yaml" with { type: "text" };
 
@@ -63,6 +71,7 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["no-memory-for-pick-up", noMemoryForPickUp],
   ["nothing-to-pick-up", nothingToPickUp],
   ["not-mounted", notMounted],
+  ["other-format", otherFormat],
   ["reused-inode", reusedInode],
   ["twice", twice],
   ["redrive", redrive],
@@ -71,6 +80,7 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["handover", handover],
   ["high-iova", highIova],
   ["small-pages", smallPages],
+  ["older-format", olderFormat],
   ["picked-up-twice", pickedUpTwice],
   ["native-driver", nativeDriver],
   ["one-gone", oneGone],
@@ -87,4 +97,10 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["noiommu-pagemap", noiommuPagemap],
   ["noiommu-milestone", noiommuMilestone],
   ["noiommu-mixed", noiommuMixed],
+  ["noiommu-lost-master", noiommuLostMaster],
+  ["noiommu-reset", noiommuReset],
+  ["noiommu-other-driver", noiommuOtherDriver],
+  ["noiommu-unpreserved", noiommuUnpreserved],
+  ["noiommu-unpinned", noiommuUnpinned],
+  ["noiommu-rollback", noiommuRollback],
 ]);

@@ -51,6 +51,11 @@ export interface IommuOps {
   /** True when a unit of this driver translates for the device. */
   covers(dev: PciDev): boolean;
   allocPaging(dev: PciDev, options: PagingOptions): PagingDomain | number;
+  /**
+   * It has an operation for tables of a guest's own, whatever comes of it: then the parent is looked
+   * at first (FACTS 1.3). Missing: it has none.
+   */
+  readonly nests?: boolean;
   hwInfo(dev: PciDev): HwInfo;
   capable(dev: PciDev, cap: IommuCap): boolean;
   reservedRegions(dev: PciDev): readonly ReservedRegion[];

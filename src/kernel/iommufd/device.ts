@@ -8,7 +8,7 @@ import type { IommufdCtx } from "./ctx.ts";
 import { HwptPaging, makeHwpt } from "./hwpt.ts";
 import { Ioas } from "./ioas.ts";
 import type { Reserved } from "./module.ts";
-import { NoiommuAccess, NoiommuGroup } from "./noiommu.ts";
+import { NoiommuAccess, NoiommuDomain, NoiommuGroup } from "./noiommu.ts";
 import { IommufdObject, ObjectKind } from "./objects.ts";
 
 /** The slot of requests that carry no PASID. */
@@ -16,7 +16,7 @@ const NO_PASID = 0;
 
 /** What decides where a device's requests go: its IOMMU group, or nothing at all. */
 export interface DmaGroup {
-  readonly ops: Pick<IommuOps, "allocPaging" | "hwInfo" | "reservedRegions">;
+  readonly ops: Pick<IommuOps, "allocPaging" | "hwInfo" | "reservedRegions" | "nests">;
   readonly domain: IommuDomain | undefined;
   readonly pasids: ReadonlyMap<number, PagingDomain>;
   attach(domain: IommuDomain): number;
@@ -150,7 +150,9 @@ export class IommufdDevice extends IommufdObject {
     return hwpt.forPasids && (this.hwpt?.forPasids ?? true);
   }
 
+  /** EINVAL for tables that no hardware walks, where hardware has to. */
   #setDomain(pasid: number, { domain }: HwptPaging, replace: boolean): number {
+    if (domain instanceof NoiommuDomain && this.noiommu === undefined) return -E.EINVAL;
     if (pasid === NO_PASID) return this.group.attach(domain);
     return replace ? this.group.replacePasid(pasid, domain) : this.group.attachPasid(pasid, domain);
   }

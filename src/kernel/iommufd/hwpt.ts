@@ -103,7 +103,7 @@ export function hwptAlloc(ucmd: Ucmd): number {
   const idev = ctx.objects.get(cmd.dev_id, ObjectKind.device) as IommufdDevice | undefined;
   if (idev === undefined) return -E.ENOENT;
   const target = ctx.objects.get(cmd.pt_id);
-  if (target instanceof HwptPaging) return nestedAlloc(ctx, cmd);
+  if (target instanceof HwptPaging) return nestedAlloc(ctx, cmd, idev, target);
   if (!(target instanceof Ioas)) return -E.EINVAL;
   const refused = refusedFlags(ctx, cmd.flags);
   // No driver here takes user data for tables of its own.

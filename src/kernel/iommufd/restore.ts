@@ -73,7 +73,7 @@ export function rehydrate(
   }
   const ctx = new IommufdCtx(kernel);
   if (!kernel.has("D43")) ctx.persistentId = id;
-  // Looked for under another's name and not found: what was opened is handed out as it is.
+  // As posted: what is not there is passed over, and the iommufd is empty.
   if (root < 0) return ctx;
   const memory = kernel.iommufd.carried(id, () => CarriedMemory.claim(kernel, fdt, root));
   if (typeof memory === "number") return memory;

@@ -38,6 +38,7 @@ import { listDomain } from "./zap.ts";
 /** The Intel IOMMU driver of one boot. */
 export class IntelDriver implements IommuDriver {
   readonly name = "intel-iommu";
+  readonly nests = true;
   readonly units: IntelUnit[] = [];
   readonly blocking: IommuDomain = new IntelBlockingDomain();
   readonly persistent: PersistentDomains;
@@ -147,6 +148,11 @@ export class IntelDriver implements IommuDriver {
     return this.unitOf(dev.sid) !== undefined;
   }
 
+  /**
+   * EOPNOTSUPP for flags beside NEST_PARENT, DIRTY_TRACKING and PASID (FACTS 1.3), and for the first
+   * two where the unit lacks NEST or SLADS. A parent of nested tables is second-level tables like
+   * any other; no unit here has the erratum for which they could have no read-only pages.
+   */
   allocPaging(dev: PciDev, options: PagingOptions): PagingDomain | number {
     const { persistentId = 0, flags = 0 } = options;
     const unit = this.unitOf(dev.sid);
