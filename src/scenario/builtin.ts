@@ -25,6 +25,7 @@ import redrive from "../../scenarios/redrive.yaml" with { type: "text" };
 import redriveReplace from "../../scenarios/redrive-replace.yaml" with { type: "text" };
 import rollback from "../../scenarios/rollback.yaml" with { type: "text" };
 import rollbackMainline from "../../scenarios/rollback-mainline.yaml" with { type: "text" };
+import rfcV1Posted from "../../scenarios/rfc-v1-posted.yaml" with { type: "text" };
 import smallPages from "../../scenarios/small-pages.yaml" with { type: "text" };
 import oneGone from "../../scenarios/one-gone.yaml" with { type: "text" };
 import plainKexec from "../../scenarios/plain-kexec.yaml" with { type: "text" };
@@ -79,6 +80,7 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["handover", handover],
   ["high-iova", highIova],
   ["small-pages", smallPages],
+  ["rfc-v1-posted", rfcV1Posted],
   ["picked-up-twice", pickedUpTwice],
   ["native-driver", nativeDriver],
   ["one-gone", oneGone],

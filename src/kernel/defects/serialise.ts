@@ -19,7 +19,7 @@ export const SERIALISE_DEFECTS = [
   {
     id: "D36",
     patch: 5,
-    seedLine: 866,
+    seedLine: 870,
     title: "nothing is frozen once the dump is written",
     posted:
       "programs go on mapping, unmapping and closing after the dump; the tree stays as it was.",
