@@ -51,6 +51,15 @@ export const IMAGES: readonly KernelImage[] = [
     summary: "rfc-v1 on the next version of KHO: neither reads what the other hands over",
   },
   {
+    name: "replay",
+    version: "6.13.0-replay",
+    kho: true,
+    khoCompatible: "kho-v1",
+    handover: "replay",
+    defects: NO_DEFECTS,
+    summary: "the calls that made an iommufd are handed over, and made again by the next kernel",
+  },
+  {
     name: "redrive",
     version: "6.13.0-redrive",
     kho: true,

@@ -15,6 +15,7 @@ import persistedIommufdPasid from "../../scenarios/persisted-iommufd-pasid.yaml"
 import pinnedFile from "../../scenarios/pinned-file.yaml" with { type: "text" };
 import redrive from "../../scenarios/redrive.yaml" with { type: "text" };
 import redriveReplace from "../../scenarios/redrive-replace.yaml" with { type: "text" };
+import replay from "../../scenarios/replay.yaml" with { type: "text" };
 import rollback from "../../scenarios/rollback.yaml" with { type: "text" };
 import rollbackMainline from "../../scenarios/rollback-mainline.yaml" with { type: "text" };
 import smallPages from "../../scenarios/small-pages.yaml" with { type: "text" };
@@ -29,6 +30,7 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["pinned-file", pinnedFile],
   ["only-guestmemfs", onlyGuestmemfs],
   ["abort", abort],
+  ["replay", replay],
   ["redrive", redrive],
   ["rollback", rollback],
   ["redrive-replace", redriveReplace],

@@ -47,9 +47,13 @@ export function answer(rows: readonly CostRow[], { guest, page }: CompareCase): 
   const { ptesWritten, tablesAllocated } = rebuilt.takingOver;
   const compare = ptesCompared * COST_NS.pteCompared;
   const rebuild = ptesWritten * COST_NS.pteWritten + tablesAllocated * COST_NS.tableAllocated;
-  return `${formatSize(guest)} in pages of ${formatSize(page)}: validation compares ${ptesCompared} ` +
+  return `${formatSize(guest)} in pages of ${
+    formatSize(page)
+  }: validation compares ${ptesCompared} ` +
     `pairs of entries, ${formatTime(compare)} modelled; rebuilding writes ${ptesWritten} entries ` +
-    `into ${tablesAllocated} tables, ${formatTime(rebuild)} modelled. Validation comes on top: it ` +
+    `into ${tablesAllocated} tables, ${
+      formatTime(rebuild)
+    } modelled. Validation comes on top: it ` +
     `needs the tables that it compares with.`;
 }
 

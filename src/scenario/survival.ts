@@ -38,7 +38,8 @@ interface Failure {
   readonly outcome: (run: FinishedRun) => string;
 }
 
-const UPDATE = "  - { do: update, expect: { errno: any } }\n  - { do: run, with: { for: 500ms } }\n";
+const UPDATE =
+  "  - { do: update, expect: { errno: any } }\n  - { do: run, with: { for: 500ms } }\n";
 
 const FAILURES: readonly Failure[] = [
   {
@@ -65,7 +66,11 @@ const FAILURES: readonly Failure[] = [
   - { do: run, with: { for: 20ms } }
 `,
     outcome: (run) =>
-      errno(run, 6) !== 0 ? "no way out but a reboot" : intact(run) ? "blocked, reset, freed" : violated(run),
+      errno(run, 6) !== 0
+        ? "no way out but a reboot"
+        : intact(run)
+        ? "blocked, reset, freed"
+        : violated(run),
   },
   {
     failure: "somebody else opens the device first",

@@ -83,6 +83,15 @@ export const IOMMUFD_KHO = {
   pasids: "pasids",
   /** From iommufd-v1 on an iommufd has only this below it: the files its devices write to. */
   redriveCompatible: "iommufd-v1",
+  /** The same, and the calls that made it, in order. */
+  callsCompatible: "iommufd-calls-v1",
+  calls: "calls",
+  call: {
+    /** An ioctl of /dev/iommu; below 256: a device was bound, attached, detached, unbound. */
+    nr: property("nr", 4, "count"),
+    fileHandle: property("file-handle", 8, "inode"),
+    sid: property("sid", 4, "id"),
+  },
   files: "files",
   file: {
     fileHandle: property("file-handle", 8, "inode"),
@@ -184,6 +193,7 @@ export const KHO_NODES: readonly (readonly [path: string, record: KhoRecord])[] 
   ["/iommufd/iommufds/*/devices/*", IOMMUFD_KHO.device],
   ["/iommufd/iommufds/*/devices/*/pasids/*", IOMMUFD_KHO.pasid],
   ["/iommufd/iommufds/*/files/*", IOMMUFD_KHO.file],
+  ["/iommufd/iommufds/*/calls/*", IOMMUFD_KHO.call],
   ["/intel-iommu/tables/*", INTEL_IOMMU_KHO.domain],
   ["/intel-iommu/devices/*", INTEL_IOMMU_KHO.walker],
   ["/intel-iommu/domains/*", INTEL_IOMMU_KHO.domain],

@@ -50,13 +50,15 @@ export class BulkProgram {
   /** Takes over, as the kernel's design wants it. */
   restore(sys: Sys): void {
     const dir = `${PERSISTED_DIR}/${this.#id}`;
+    const names = sys.readdir(dir), handles = sys.readdir(`${dir}/devices`);
     const iommufd = takeHandle(sys, `${dir}/iommufd`);
-    const handles = sys.readdir(`${dir}/devices`);
-    const cdev = typeof handles === "number"
-      ? must("cdev", sys.open("/dev/vfio/devices/vfio0", O_RDWR))
-      : takeHandle(sys, `${dir}/devices/${handles[0]}`);
+    // A handover that has to be finished leaves the objects to us.
+    const empty = typeof names !== "number" && names.includes("finish");
+    const cdev = empty && typeof handles !== "number"
+      ? takeHandle(sys, `${dir}/devices/${handles[0]}`)
+      : must("cdev", sys.open("/dev/vfio/devices/vfio0", O_RDWR));
     vfioBind(sys, cdev, iommufd);
-    if (typeof handles === "number") return;
+    if (!empty) return;
     this.#map(sys, iommufd, O_RDWR);
     vfioAttach(sys, cdev, this.#ioas);
     const finish = must("finish", sys.open(`${dir}/finish`, O_WRONLY));

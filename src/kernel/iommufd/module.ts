@@ -6,6 +6,7 @@ import type { PciDev } from "../pci/pci.ts";
 import type { Task } from "../process/task.ts";
 import { EBUSY, ENODEV } from "../../uapi/errno.ts";
 import type { CarriedMemory } from "./carried.ts";
+import { CallLog } from "./call_log.ts";
 import { IommufdCtx } from "./ctx.ts";
 import { Heirs } from "./heirs.ts";
 import { PERSISTED_MOUNT } from "./persisted.ts";
@@ -136,6 +137,7 @@ export class IommufdModule {
     while (this.persistent.has(id) || this.pending.includes(id)) id++;
     this.persistent.set(id, ctx);
     ctx.persistentId = id;
+    if (this.kernel.design.iommufd === "calls") ctx.calls = new CallLog();
     return id;
   }
 

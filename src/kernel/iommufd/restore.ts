@@ -16,7 +16,6 @@ import { Area } from "./area.ts";
 import { NoiommuDomain } from "./noiommu.ts";
 import { IoptPages } from "./pages.ts";
 import { GuestmemfsSource, MemfdSource } from "./sources.ts";
-import { readable } from "./redrive.ts";
 import { IOMMUFD_COMPATIBLE } from "./serialise.ts";
 
 /** Persistent ids the previous kernel handed over, ascending; none of another version's. */
@@ -25,7 +24,7 @@ export function incomingIommufds(kernel: Kernel): number[] {
   const node = fdt?.path("/iommufd") ?? -1;
   if (fdt === undefined || node < 0) return [];
   const compatible = new TextDecoder().decode(fdt.getprop(node, "compatible")).replace(/\0$/, "");
-  if (!readable(compatible, kernel.design.inherits)) {
+  if (!kernel.design.reads.includes(compatible)) {
     kernel.dmesg.err(`iommufd: handed-over data is not ${IOMMUFD_COMPATIBLE}, ignored`);
     return [];
   }

@@ -10,7 +10,7 @@ import { Ioas } from "./ioas.ts";
 import type { IommufdModule } from "./module.ts";
 import { NoiommuDomain } from "./noiommu.ts";
 import { MemfdSource } from "./sources.ts";
-import { mappedFiles, REDRIVE_COMPATIBLE, serialiseFiles } from "./redrive.ts";
+import { CALLS_COMPATIBLE, mappedFiles, REDRIVE_COMPATIBLE, serialiseFiles } from "./redrive.ts";
 
 /** Version of what this kernel writes under /iommufd. */
 export const IOMMUFD_COMPATIBLE = "iommufd-v0";
@@ -34,10 +34,10 @@ export function iommufdNotify(
     }
     return NOTIFY_DONE;
   }
-  const objects = module.kernel.design.iommufd === "objects";
+  const { iommufd } = module.kernel.design, objects = iommufd === "objects";
   let err = 0;
   err |= fdt.beginNode("iommufd");
-  err |= fdt.propString("compatible", objects ? IOMMUFD_COMPATIBLE : REDRIVE_COMPATIBLE);
+  err |= fdt.propString("compatible", COMPATIBLES[iommufd]);
   err |= fdt.beginNode("iommufds");
   for (const ctx of all) {
     if (objects) {
@@ -45,20 +45,29 @@ export function iommufdNotify(
       if (typeof letGo === "number") err |= letGo;
       else ctx.letGo = letGo;
       err |= serialiseIommufd(fdt, ctx);
-    } else err |= serialiseFiles(fdt, ctx.persistentId, filesOf(ctx));
+    } else err |= serialiseFiles(fdt, ctx.persistentId, filesOf(ctx), ctx.calls);
     const devices = ctx.objects.all.filter((o) => o instanceof IommufdDevice);
     ctx.keptOpen = [...devices.map((idev) => idev.file.get()), ctx.get()];
     ctx.frozen = true;
   }
   const incoming = module.kernel.kho.incoming;
   for (const id of incoming === undefined ? [] : module.pending) {
-    if (!objects) err |= serialiseFiles(fdt, id, [...new Set(module.heirs.filesOf(id))]);
-    else err |= copyNode(fdt, incoming as Fdt, (incoming as Fdt).path(`/iommufd/iommufds/${id}`));
+    if (iommufd === "devices") {
+      err |= serialiseFiles(fdt, id, [...new Set(module.heirs.filesOf(id))]);
+    } else err |= copyNode(fdt, incoming as Fdt, (incoming as Fdt).path(`/iommufd/iommufds/${id}`));
   }
   err |= fdt.endNode();
   err |= fdt.endNode();
   return err !== 0 ? NOTIFY_BAD : NOTIFY_DONE;
 }
+
+/** What is written, by how a design tells of an iommufd. */
+const COMPATIBLES = {
+  nothing: "",
+  objects: IOMMUFD_COMPATIBLE,
+  calls: CALLS_COMPATIBLE,
+  devices: REDRIVE_COMPATIBLE,
+} as const;
 
 /** Files of a context's areas, and those its devices that still wait write to. */
 function filesOf(ctx: IommufdCtx): number[] {

@@ -51,7 +51,7 @@ export class SmmuDriver implements IommuDriver {
       this.smmus.push(smmu);
       kernel.machine.onFault(index, () => smmu.interrupt());
       smmu.info(`ias ${smmu.addressBits}-bit, oas ${smmu.addressBits}-bit, bbml ${smmu.bbml}`);
-      if (kernel.design.byDevice && smmu.enabled && adoptUnit(this, smmu)) {
+      if (kernel.design.smmu && smmu.enabled && adoptUnit(this, smmu)) {
         smmu.info("adopted, translation stays on");
       } else if (smmu.allocate()) smmu.reset();
       else {
@@ -61,7 +61,7 @@ export class SmmuDriver implements IommuDriver {
         smmu.disable();
       }
     }
-    if (kernel.design.byDevice) {
+    if (kernel.design.smmu) {
       kernel.kho.register("arm-smmu-v3", (command, fdt) => smmuNotify(this, command, fdt));
     }
     for (const domain of restoreDomains(this)) {
@@ -123,7 +123,7 @@ export class SmmuDriver implements IommuDriver {
     const known = IOMMU_HWPT_ALLOC_PASID | IOMMU_HWPT_ALLOC_REPLACE | IOMMU_HWPT_ALLOC_PAGE_MASK;
     if ((flags & ~known) !== 0) return -EOPNOTSUPP;
     const { design } = this.kernel;
-    if (persistentId !== 0 && !design.byDevice) return -EOPNOTSUPP;
+    if (persistentId !== 0 && !design.smmu) return -EOPNOTSUPP;
     const domain = SmmuDomain.make(this.kernel, smmu, largestPage(this.kernel, flags));
     if (!(domain instanceof SmmuDomain)) return domain;
     domain.persistentId = persistentId;
@@ -204,7 +204,7 @@ export class SmmuDriver implements IommuDriver {
    */
   shutdown(): void {
     const { design, kexec } = this.kernel;
-    const goesOn = design.byDevice && kexec.carriesDump;
+    const goesOn = design.smmu && kexec.carriesDump;
     for (const smmu of this.smmus) {
       if (goesOn && smmu.ready) smmu.stopEvents();
       else smmu.disable();
