@@ -2,9 +2,14 @@ import { hex, PAGE_SIZE } from "../base/units.ts";
 import { FrameUse } from "../kernel/mm/frames.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import type { Machine } from "../machine/machine.ts";
+import type { IommufdCtx } from "../kernel/iommufd/ctx.ts";
+import { areasMapped } from "./areas.ts";
+import { oneClaimant } from "./claimants.ts";
 import { domainInHardware } from "./contexts.ts";
+import { dumpTrue } from "./dump.ts";
 import type { InvariantId, Premise } from "./invariants.ts";
 import { iotlbFresh } from "./iotlb.ts";
+import { leavesOwned } from "./leaves.ts";
 import { pinsBalanced } from "./pins.ts";
 import { readUnits } from "./readers.ts";
 import { sameTranslations } from "./same_tables.ts";
@@ -24,16 +29,27 @@ export interface Look {
   readonly premises: Set<Premise>;
   /** Name of a device by source id. */
   nameOf(sid: number): string;
+  /** Whose a frame is, where that is another guest than the one the device belongs to. */
+  strangerOf(sid: number, pfn: number): string | undefined;
+}
+
+/** What a look has to know beforehand. */
+export interface Known extends Pick<Look, "nameOf" | "strangerOf"> {
+  /** Iommufds that were compared with the tree they came from. */
+  readonly seen: WeakSet<IommufdCtx>;
 }
 
 /** Nothing seen yet. */
-export function emptyLook(nameOf: (sid: number) => string): Look {
-  return { findings: [], premises: new Set(), nameOf };
+export function emptyLook(
+  nameOf: Look["nameOf"],
+  strangerOf: Look["strangerOf"] = () => undefined,
+): Look {
+  return { findings: [], premises: new Set(), nameOf, strangerOf };
 }
 
 /** Looks over machine and kernel. Reads everything, changes nothing. */
-export function lookOver(machine: Machine, kernel: Kernel, nameOf: (sid: number) => string): Look {
-  const look = emptyLook(nameOf);
+export function lookOver(machine: Machine, kernel: Kernel, known: Known): Look {
+  const look = emptyLook(known.nameOf, known.strangerOf);
   // A kernel that has not got its allocator up knows nothing yet that could be wrong.
   if (kernel.pages.freePages === 0 && !kernel.ready) return look;
   const units = readUnits(machine);
@@ -41,8 +57,12 @@ export function lookOver(machine: Machine, kernel: Kernel, nameOf: (sid: number)
     tablesOwned(kernel, unit.live, look);
     didOneRoot(unit, look);
     iotlbFresh(unit, look);
+    leavesOwned(kernel, unit, look);
   }
   domainInHardware(kernel, units, look);
+  areasMapped(kernel, units, look);
+  oneClaimant(kernel, look);
+  dumpTrue(kernel, known.seen, look);
   pinsBalanced(kernel, look);
   scratchClean(kernel, look);
   return look;

@@ -1,4 +1,5 @@
 import { hex, PAGE_SIZE } from "../base/units.ts";
+import type { IommufdCtx } from "../kernel/iommufd/ctx.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { DMA_BUS_MASTER_OFF, DMA_MASTER_ABORT } from "../machine/dma_port.ts";
 import type { Machine } from "../machine/machine.ts";
@@ -22,7 +23,7 @@ export interface Watched {
   readonly guest: string | undefined;
   /** Its DMA was promised to go on through a kexec. */
   readonly promised: boolean;
-  /** A program drives it, for the guest; until that one runs the kernel may. */
+  /** Until its program runs the kernel may drive it, which has a driver for it. */
   readonly driven?: boolean;
 }
 
@@ -49,6 +50,8 @@ export class Health implements IncidentSink {
   readonly #promises = new Promises();
   /** Guests that were there at a jump. */
   readonly #crossed = new Set<string>();
+  /** Iommufds that were compared with what was handed over. */
+  readonly #pickedUp = new WeakSet<IommufdCtx>();
   /** Between the jump and the next kernel's first program. */
   #jumping = false;
   /** Functions that did DMA before the jump and were not promised anything. */
@@ -83,6 +86,13 @@ export class Health implements IncidentSink {
     for (const w of this.#watched) {
       if (w.guest === guest && w.promised) this.#promises.set(w.fn, stands);
     }
+  }
+
+  #strangerOf(sid: number, pfn: number): string | undefined {
+    const owner = this.ledger.ownerNumber(pfn);
+    const guest = this.#watched.find((w) => w.sid === sid)?.guest;
+    if (owner === 0 || (guest !== undefined && owner === this.ledger.numberOf(guest))) return;
+    return `${this.ledger.ownerName(pfn)}'s memory`;
   }
 
   nameOf(sid: number): string {
@@ -187,7 +197,11 @@ export class Health implements IncidentSink {
   /** Looks everything over: after each phase, and whenever somebody wants to know. */
   check(kernel: Kernel): void {
     if (kernel.ready) this.premises.add("programs-ran");
-    const look = lookOver(this.#machine, kernel, (sid) => this.nameOf(sid));
+    const look = lookOver(this.#machine, kernel, {
+      nameOf: (sid) => this.nameOf(sid),
+      strangerOf: (sid, pfn) => this.#strangerOf(sid, pfn),
+      seen: this.#pickedUp,
+    });
     this.#note(look);
     this.#reportStopped();
     const running = (guest: string) => kernel.scheduler.find(guest) !== undefined;

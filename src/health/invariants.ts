@@ -24,6 +24,10 @@ export const PREMISES = {
   "guest-resumed": "a guest ran on after a kexec",
   "programs-ran": "a kernel got as far as running programs",
   "groups-probed": "IOMMU groups had domains",
+  "memory-mapped": "the tables of a device led to memory",
+  "areas-attached": "a device was on an address space with something mapped in it",
+  "iommufd-persistent": "a persistent iommufd was open",
+  "iommufd-dumped": "a KHO dump stood with a persistent iommufd in it",
 } as const;
 
 export type Premise = keyof typeof PREMISES;
@@ -67,6 +71,12 @@ export const INVARIANTS = [
     source: "FACTS 10.3 I3",
   },
   {
+    id: "leaves-owned",
+    title: "no page a device can reach is free memory or somebody else's",
+    premise: "memory-mapped",
+    source: "FACTS 10.3 I3",
+  },
+  {
     id: "domain-in-hardware",
     title: "every group has a domain, and hardware translates with that one",
     premise: "groups-probed",
@@ -80,6 +90,12 @@ export const INVARIANTS = [
     source: "FACTS 10.3 I5",
   },
   {
+    id: "areas-mapped",
+    title: "the tables of a device hold the areas of its address space, and nothing else",
+    premise: "areas-attached",
+    source: "FACTS 1.4, 10.3 I6",
+  },
+  {
     id: "pins-balanced",
     title: "a memory file has as many pins as there are mappings of it for DMA",
     premise: "file-pinned",
@@ -90,6 +106,18 @@ export const INVARIANTS = [
     title: "nothing that is preserved lies in the scratch region",
     premise: "kho-active",
     source: "FACTS 10.3 I7",
+  },
+  {
+    id: "one-claimant",
+    title: "what there is one of has one owner: a persistent id, a domain, a file's block",
+    premise: "iommufd-persistent",
+    source: "FACTS 10.3 I7",
+  },
+  {
+    id: "dump-true",
+    title: "a KHO tree says of each iommufd what it is, when it is written and when it is read",
+    premise: "iommufd-dumped",
+    source: "FACTS 10.3 I9",
   },
   {
     id: "abort-restores",

@@ -21,7 +21,9 @@ export interface Damage {
 interface GuestPages {
   /** Index + 1 in the owner map. */
   readonly number: number;
-  /** Frame by guest page; -1 where the guest has no RAM. */
+  /** The lowest guest page there is. */
+  first: number;
+  /** Frame by guest page from {@link first} on; -1 where the guest has no RAM. */
   frames: Int32Array;
   /** Frames the guest had and was moved away from: what lies in them is still its own. */
   former: number[];
@@ -64,6 +66,7 @@ export class Ledger implements GuestObserver {
       this.#names.push(guest);
       pages = {
         number: this.#names.length,
+        first: 0,
         frames: new Int32Array(0),
         former: [],
         sealed: undefined,
@@ -87,19 +90,19 @@ export class Ledger implements GuestObserver {
 
   mapped(guest: string, gpaPage: number, frames: Int32Array): void {
     const pages = this.#pagesOf(guest);
-    this.#resize(pages, gpaPage + frames.length);
+    this.#makeRoom(pages, gpaPage, gpaPage + frames.length);
     for (let i = 0; i < frames.length; i++) {
-      const page = gpaPage + i, pfn = frames[i];
-      const before = pages.frames[page];
+      const page = gpaPage + i, at = page - pages.first, pfn = frames[i];
+      const before = pages.frames[at];
       if (before === pfn) continue;
       this.#noteSharing(guest, pages, page, pfn);
       this.#setOwner(pfn, pages.number);
       this.programMemory.isGuests(pfn);
-      pages.frames[page] = pfn;
+      pages.frames[at] = pfn;
       if (before >= 0) {
         pages.moved ??= { guest, gpa: page * PAGE_SIZE, pfn, what: "moved" };
         pages.former.push(before);
-      } else if (pages.sealed !== undefined) pages.sealed[page] = this.#crc(pfn);
+      } else if (pages.sealed !== undefined) pages.sealed[at] = this.#crc(pfn);
     }
   }
 
@@ -194,7 +197,7 @@ export class Ledger implements GuestObserver {
       const pfn = pages.frames[i];
       if (pfn < 0 || this.#dmaWritten.has(pfn)) continue;
       if (this.#crc(pfn) !== sealed[i]) {
-        return { guest, gpa: i * PAGE_SIZE, pfn, what: "overwritten" };
+        return { guest, gpa: (pages.first + i) * PAGE_SIZE, pfn, what: "overwritten" };
       }
     }
     return undefined;
@@ -216,15 +219,21 @@ export class Ledger implements GuestObserver {
     return (crc32(this.memory.frameBytes(pfn)) ^ 0xc71c0011) >>> 0;
   }
 
-  #resize(pages: GuestPages, length: number): void {
+  /** Room for guest pages [start, end), which may lie anywhere. */
+  #makeRoom(pages: GuestPages, start: number, end: number): void {
+    if (pages.frames.length === 0) pages.first = start;
+    const first = Math.min(start, pages.first);
+    const length = Math.max(end, pages.first + pages.frames.length) - first;
     if (pages.frames.length >= length) return;
     const grown = new Int32Array(length).fill(-1);
-    grown.set(pages.frames);
+    grown.set(pages.frames, pages.first - first);
+    if (pages.sealed !== undefined) {
+      const sealed = new Uint32Array(length);
+      sealed.set(pages.sealed, pages.first - first);
+      pages.sealed = sealed;
+    }
     pages.frames = grown;
-    if (pages.sealed === undefined) return;
-    const sealed = new Uint32Array(length);
-    sealed.set(pages.sealed);
-    pages.sealed = sealed;
+    pages.first = first;
   }
 
   #setOwner(pfn: number, number: number): void {

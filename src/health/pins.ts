@@ -1,6 +1,5 @@
 import type { Fdt } from "../fdt/mod.ts";
 import type { Kernel } from "../kernel/kernel.ts";
-import { GuestmemfsSource } from "../kernel/iommufd/sources.ts";
 import { Ioas } from "../kernel/iommufd/ioas.ts";
 import { readNumber } from "../kernel/kho/abi.ts";
 import type { Look } from "./checks.ts";
@@ -32,10 +31,9 @@ function openMappings(kernel: Kernel): Map<number, number> {
     ctx.objects.all.flatMap((o) => o instanceof Ioas ? o.iopt.areas.items : [])
   );
   // Areas that share their pages share the pin.
-  for (const { source } of new Set(areas.map((a) => a.pages))) {
-    if (source instanceof GuestmemfsSource) {
-      counts.set(source.ino, (counts.get(source.ino) ?? 0) + 1);
-    }
+  for (const pages of new Set(areas.map((a) => a.pages))) {
+    const file = pages?.source.persistent;
+    if (file !== undefined) counts.set(file.handle, (counts.get(file.handle) ?? 0) + 1);
   }
   return counts;
 }

@@ -10,6 +10,8 @@ export interface TreeShape {
   readonly topEntries: number;
   /** An entry of this low word leads to a table of the next level. */
   leadsOn(low: number): boolean;
+  /** Frame in which a table lies, where entries do not name that; -1: nowhere. */
+  frameOf?(table: number): number;
 }
 
 /** First page behind the entry in which a walk for `page` ends; Infinity: there is no more. */
@@ -20,7 +22,8 @@ export function holeEnd(memory: Memory, shape: TreeShape, page: number): number 
     const index = Math.floor(page / span);
     if (top && index >= shape.topEntries) return Infinity;
     const word = (top ? index : index % 512) * 2;
-    const pfn = table + (word >>> 10), at = word & 1023;
+    const first = shape.frameOf === undefined ? table : shape.frameOf(table);
+    const pfn = first + (word >>> 10), at = word & 1023;
     const low = memory.isRam(pfn) ? memory.load(pfn, at) : 0;
     if (level === 1 || !shape.leadsOn(low)) return (index + 1) * span;
     table = ((memory.load(pfn, at + 1) & 0xfffff) << 20) | (low >>> 12);

@@ -34,6 +34,7 @@ export function liveTables(memory: Memory, unit: VtdUnit): LiveTables {
   return found.with(contexts);
 }
 
+/** The tables a context leads to. */
 export function paging({ root, agaw }: LiveContext): Paging {
   return { root, levels: agaw + 2, first: false, noting: false };
 }

@@ -64,6 +64,8 @@ export function* boot(kernel: Kernel): Generator<number, void, void> {
   if (modules.includes("nvme")) kernel.pci.registerDriver(new NvmeDriver(kernel));
   makeProcfs(kernel);
   kernel.vfs.mkdirs("/dev").add("kvm", { kind: "file", open: () => new KvmFile(kernel) });
+  // The directory is there whether something is mounted on it or not.
+  if (kernel.guestRange !== undefined) kernel.vfs.mkdirs(GUESTMEMFS_MOUNT);
   const fs = guestmemfs(kernel);
   if (fs !== undefined) kernel.vfs.mount(GUESTMEMFS_MOUNT, fs);
   yield timing.userspace;

@@ -105,6 +105,9 @@ export class Kernel {
     this.design = designOf(image.handover);
     this.dmesg = new Dmesg(number, machine.queue, machine.hash, (line) => out.log(line));
     this.pages = new PageAllocator(machine.memory, machine.chooser, this.costs);
+    this.pages.onBadPage = (pfn) => {
+      this.dmesg.splat(`BUG: Bad page state, pfn:${pfn.toString(16)}`, "freed, but nobody has it");
+    };
     this.userPages = new UserPages(this.pages);
     this.compaction = new Compaction(this.pages, this.userPages, this.dmesg);
     this.pages.onFragmented = () => this.compaction.run() > 0;

@@ -7,6 +7,7 @@ import {
   MAP_SHARED,
   O_CREAT,
   O_EXCL,
+  type Program,
   PROT_WRITE,
   SegmentationFault,
   type Statfs,
@@ -253,6 +254,10 @@ export class Syscalls implements Sys {
     const file = this.task.file(fd);
     if (!(file instanceof KvmVcpuFile)) throw new SegmentationFault(0);
     return file.vm.guest;
+  }
+
+  clone(program: Program): number {
+    return this.kernel.scheduler.spawnThread(this.task, program).pid;
   }
 
   now(): number {

@@ -4,6 +4,7 @@ import { formatSbdf, parseBdf, PCI_COMMAND, PCI_COMMAND_MASTER } from "../uapi/p
 import { O_RDWR } from "../uapi/sys.ts";
 import { VFIO_DEVICE_RESET, VFIO_PCI_CONFIG_REGION_INDEX } from "../uapi/vfio.ts";
 import type { Snapshot } from "../platform/snapshot.ts";
+import { giveTo } from "../userspace/paravisor/rebind.ts";
 import { vfioAttach, vfioBind, vfioDetach, vfioRegion } from "../userspace/calls.ts";
 import {
   answered,
@@ -73,6 +74,18 @@ function present({ platform }: Session, id: string, wanted: boolean): Outcome {
 }
 
 export const DEVICE_OPERATIONS = [
+  operation({
+    name: "device.driver",
+    summary: "take a device from its driver and give it to another (driver_override)",
+    args: z.strictObject({ device, driver: z.string().describe("vfio-pci, nvme") }),
+    refers,
+    unavailable: whenUp,
+    // deno-lint-ignore require-yield
+    *run(session, args) {
+      const name = sysfsName(session, args.device);
+      return answered(giveTo(session.platform.shell(), name, args.driver));
+    },
+  }),
   operation({
     name: "device.bind",
     summary: "open a device and bind it to an iommufd (VFIO_DEVICE_BIND_IOMMUFD)",

@@ -91,6 +91,18 @@ export const FILE_OPERATIONS = [
     },
   }),
   operation({
+    name: "guestmemfs.mount",
+    summary: "mount guestmemfs, where boot could not",
+    args: z.strictObject({}),
+    unavailable: whenUp,
+    // deno-lint-ignore require-yield
+    *run({ platform }) {
+      const sys = platform.shell();
+      const mounted = sys.mount("guestmemfs", DIR, "");
+      return answered(mounted);
+    },
+  }),
+  operation({
     name: "file.read",
     summary: "read a file of any file system, as cat does",
     args: z.strictObject({ path }),

@@ -8,6 +8,7 @@ import { FILE_OPERATIONS } from "./files.ts";
 import { HANDOVER_OPERATIONS } from "./handover.ts";
 import { IOMMUFD_OPERATIONS } from "./iommufd.ts";
 import { MEMORY_OPERATIONS } from "./memory.ts";
+import { RACE_OPERATIONS } from "./races.ts";
 import { OK, type Operation, operation, type Outcome } from "./types.ts";
 import { UPDATE_OPERATIONS } from "./update.ts";
 import { duration } from "./values.ts";
@@ -47,6 +48,7 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     ...MEMORY_OPERATIONS,
     ...DEVICE_OPERATIONS,
     ...FAULT_OPERATIONS,
+    ...RACE_OPERATIONS,
   ].map((o) => [o.name, { ...o, run: (session, args) => survived(o.run(session, args)) }]),
 );
 

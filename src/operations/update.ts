@@ -1,11 +1,12 @@
 import { z } from "zod";
 import { formatTime } from "../base/units.ts";
 import { EAGAIN, EBUSY, EINVAL, EIO, ENOENT } from "../uapi/errno.ts";
-import { KEXEC_FILE_UNLOAD, LINUX_REBOOT_CMD_KEXEC, O_WRONLY } from "../uapi/sys.ts";
+import { KEXEC_FILE_UNLOAD, LINUX_REBOOT_CMD_KEXEC, O_RDONLY, O_WRONLY } from "../uapi/sys.ts";
 import { requestAbort } from "../platform/live_update.ts";
 import type { Platform } from "../platform/platform.ts";
 import type { Snapshot } from "../platform/snapshot.ts";
 import { answered, OK, operation } from "./types.ts";
+import { size } from "./values.ts";
 import { whenUp } from "./when.ts";
 
 const none = z.strictObject({});
@@ -104,6 +105,37 @@ export const UPDATE_OPERATIONS = [
     // deno-lint-ignore require-yield
     *run({ platform }) {
       return answered(writeActive(platform, "0"));
+    },
+  }),
+  operation({
+    name: "kho.dt_max",
+    summary: "write how large the tree may get to /sys/kernel/kho/dt_max",
+    args: z.strictObject({ bytes: size }),
+    unavailable: whyNoKho,
+    // deno-lint-ignore require-yield
+    *run({ platform }, { bytes }) {
+      const sys = platform.shell();
+      const fd = sys.open("/sys/kernel/kho/dt_max", O_WRONLY);
+      return answered(fd < 0 ? fd : sys.write(fd, new TextEncoder().encode(String(bytes))));
+    },
+  }),
+  operation({
+    name: "kho.limit",
+    summary: "leave the KHO tree less room than it needs, as activating once tells (dt_max)",
+    args: z.strictObject({
+      below: z.number().int().min(1).describe("how many bytes less"),
+    }),
+    unavailable: whyNoKho,
+    // deno-lint-ignore require-yield
+    *run({ platform }, args) {
+      const rc = writeActive(platform, "1");
+      if (rc < 0) return answered(rc, "kho/active");
+      const sys = platform.shell();
+      const dt = sys.read(sys.open("/sys/kernel/kho/dt", O_RDONLY), 1 << 20);
+      writeActive(platform, "0");
+      if (typeof dt === "number") return answered(dt, "kho/dt");
+      const max = sys.open("/sys/kernel/kho/dt_max", O_WRONLY);
+      return answered(sys.write(max, new TextEncoder().encode(String(dt.length - args.below))));
     },
   }),
   operation({

@@ -15,7 +15,14 @@ import type { VmConfig } from "../userspace/vmm/config.ts";
 import { Director, type Script } from "./director.ts";
 import { fingerprint } from "./fingerprint.ts";
 import { liveUpdate, type Phase, type UpdateRecord } from "./live_update.ts";
-import { commandLine, findDevice, paravisorOf, type PlatformSpec, type VmSpec } from "./spec.ts";
+import {
+  commandLine,
+  findDevice,
+  hasNativeDriver,
+  paravisorOf,
+  type PlatformSpec,
+  type VmSpec,
+} from "./spec.ts";
 
 /** A line of what happened, for people. */
 export interface EventLine {
@@ -73,7 +80,7 @@ export class Platform {
       spec.machine.devices.map((d, fn) => {
         const vm = spec.vms.find((v) => v.devices.includes(d.id));
         const sid = parseBdf(d.bdf) ?? 0;
-        const driven = vm?.program === "paravisor";
+        const driven = vm?.program === "paravisor" || hasNativeDriver(spec, d);
         return { fn, name: d.id, sid, guest: vm?.id, promised: vm?.persistent ?? false, driven };
       }),
     );

@@ -52,6 +52,11 @@ export interface PlatformSpec {
   readonly seed: number;
 }
 
+/** The kernel is told to load its own driver for the device. */
+export function hasNativeDriver(spec: PlatformSpec, device: DeviceSpec): boolean {
+  return spec.cmdline?.includes(`modules-load=${device.model}`) ?? false;
+}
+
 /** The kernel command line of a platform. */
 export function commandLine(spec: PlatformSpec, vfioIds: readonly string[]): string {
   const { smmu, amdvi, vtd } = spec.machine.profile;

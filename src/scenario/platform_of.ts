@@ -38,6 +38,7 @@ export function platformSpec(scenario: Scenario, seed: number, image?: string): 
       hugePages: huge_pages,
     })),
     kernel: image ?? kernel.image,
+    cmdline: kernel.cmdline,
     guestmemfs: machine.guestmemfs,
     khoScratch: machine.kho_scratch,
     seed,

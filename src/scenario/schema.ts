@@ -134,6 +134,7 @@ export const scenarioSchema = z.strictObject({
     next: image.describe("image a live update boots; the same when left out").optional(),
     defects: z.array(z.string()).default([])
       .describe("defects of the posted series that the image is to have besides"),
+    cmdline: z.string().describe("words for the end of every kernel's command line").default(""),
   }).prefault({}),
   seed: z.number().int().min(0).max(0xffffffff)
     .describe("of everything that is open; --seed goes before").default(1),

@@ -115,6 +115,9 @@ export interface Sys {
   /** Guest memory through a vCPU file descriptor. */
   vcpu(fd: number): VcpuMemory;
 
+  /** A further thread of this process: it shares memory and descriptors. Its id. */
+  clone(program: Program): number;
+
   /** Virtual nanoseconds (CLOCK_MONOTONIC does not survive a kexec here either: since boot). */
   now(): number;
   /** The next message for this program, or undefined. */

@@ -47,15 +47,42 @@ export function setPersistent(sys: Sys, fd: number): number {
   return typeof reply === "number" ? reply : Number(reply.val64);
 }
 
+/** IOMMU_OPTION SET: 0 or a negative errno. */
+export function setOption(
+  sys: Sys,
+  fd: number,
+  option_id: number,
+  value: number,
+  object_id: number,
+): number {
+  const set = { option_id, op: U.IOMMU_OPTION_OP_SET, object_id, val64: BigInt(value) };
+  const reply = call(sys, fd, U.IOMMU_OPTION, U.iommu_option, set);
+  return typeof reply === "number" ? reply : 0;
+}
+
+/** IOMMU_IOAS_COPY within an IOAS, for reading and writing: 0 or a negative errno. */
+export function ioasCopy(
+  sys: Sys,
+  fd: number,
+  ioas: number,
+  from: number,
+  to: number,
+  length: number,
+): number {
+  const reply = call(sys, fd, U.IOMMU_IOAS_COPY, U.iommu_ioas_copy, {
+    flags: RW_FIXED,
+    dst_ioas_id: ioas,
+    src_ioas_id: ioas,
+    length: BigInt(length),
+    dst_iova: BigInt(to),
+    src_iova: BigInt(from),
+  });
+  return typeof reply === "number" ? reply : 0;
+}
+
 /** The IOAS maps everything in pages of 4 KiB from here on. */
 export function noHugePages(sys: Sys, fd: number, ioas: number): void {
-  const value = {
-    option_id: U.IOMMU_OPTION_HUGE_PAGES,
-    op: U.IOMMU_OPTION_OP_SET,
-    object_id: ioas,
-    val64: 0n,
-  };
-  mustReply("IOMMU_OPTION_HUGE_PAGES", call(sys, fd, U.IOMMU_OPTION, U.iommu_option, value));
+  must("IOMMU_OPTION_HUGE_PAGES", setOption(sys, fd, U.IOMMU_OPTION_HUGE_PAGES, 0, ioas));
 }
 
 export function ioasAlloc(sys: Sys, fd: number): number {
@@ -81,6 +108,30 @@ export function ioasMap(
     user_va: BigInt(va),
     length: BigInt(length),
     iova: BigInt(iova),
+  });
+  return typeof reply === "number" ? reply : 0;
+}
+
+/**
+ * The same through the calls of a VFIO container, which the iommufd understands as well
+ * (VFIO_IOMMU_MAP_DMA); the IOAS stands for the container from then on.
+ */
+export function containerMap(
+  sys: Sys,
+  fd: number,
+  ioas: number,
+  va: number,
+  length: number,
+  iova: number,
+): number {
+  const set = { ioas_id: ioas, op: U.IOMMU_VFIO_IOAS_SET };
+  const rc = call(sys, fd, U.IOMMU_VFIO_IOAS, U.iommu_vfio_ioas, set);
+  if (typeof rc === "number") return rc;
+  const reply = call(sys, fd, V.VFIO_IOMMU_MAP_DMA, V.vfio_iommu_type1_dma_map, {
+    flags: V.VFIO_DMA_MAP_FLAG_READ | V.VFIO_DMA_MAP_FLAG_WRITE,
+    vaddr: BigInt(va),
+    iova: BigInt(iova),
+    size: BigInt(length),
   });
   return typeof reply === "number" ? reply : 0;
 }

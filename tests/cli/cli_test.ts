@@ -146,5 +146,5 @@ Deno.test("defects lists the catalogue, for people and programs, and tells one's
   assert.match(run.out, /^D55 +violated +tables-kept +[\d.]+ ms +holds$/m);
   const wrong = await hitless([], ["defects", "D5"]);
   assert.equal(wrong.code, 2);
-  assert.match(wrong.err, /there is no defect "D5", did you mean D5\d\?/);
+  assert.match(wrong.err, /there is no defect "D5", did you mean D\d\d\?/);
 });

@@ -27,6 +27,51 @@ export const SERIES_GAPS = [
     scenario: "handover",
   },
   {
+    id: "G3",
+    patch: 0,
+    seedLine: 2237,
+    title: "VFIO blocks and resets a device when its heir opens it",
+    posted: "no patch touches VFIO: claiming a device puts it on the blocking domain, and the " +
+      "first open resets it.",
+    seen: "the DMA that came through the kexec ends in the hands of those it was kept for.",
+    invariants: ["no-dma-fault", "guest-intact"],
+    scenario: "handover",
+  },
+  {
+    id: "G4",
+    patch: 0,
+    seedLine: 2237,
+    title: "any driver may bind a handed-over device after the jump",
+    posted:
+      "the next kernel probes all devices alike; a native driver that finds one of its kind " +
+      "resets it and makes it its own.",
+    seen: "the guest's disk is the host's: commands in hand are gone.",
+    invariants: ["no-dma-fault", "guest-intact"],
+    scenario: "native-driver",
+  },
+  {
+    id: "G6",
+    patch: 0,
+    seedLine: 1641,
+    title: "what was restored is not handed on at the next kexec",
+    posted: "a restored domain has too little in it to be written down again.",
+    seen: "the second live update silences the device.",
+    invariants: ["no-dma-fault", "guest-intact"],
+    scenario: "twice",
+  },
+  {
+    id: "G10",
+    patch: 0,
+    seedLine: 1655,
+    title: "a handover that cannot be read leaves DMA running",
+    posted:
+      "where KHO's tree is of another version, all that was preserved is free memory at once, " +
+      "and nobody stops the devices before that.",
+    seen: "hardware goes on walking tables in memory that is being written over.",
+    invariants: ["tables-owned", "no-stray-dma"],
+    scenario: "kho-version",
+  },
+  {
     id: "G11",
     patch: 0,
     seedLine: 2349,

@@ -68,4 +68,29 @@ export const TABLE_DEFECTS = [
     scenario: "small-pages",
     needs: ["D54"],
   },
+  {
+    id: "D58",
+    patch: 9,
+    seedLine: 1457,
+    title: "pages that lie side by side are listed one by one",
+    posted:
+      "each page gets an entry of 16 bytes of its own. A guest of 1 TiB in 2 MiB pages, data " +
+      "counted, makes 8 MiB of them; the whole tree may have 10 MiB.",
+    seen: "a tree that has room for everything overflows: no live update.",
+    invariants: [],
+    vector: "page tables take little room in the tree, a page for a page of guest memory or not",
+    scenario: "small-tree",
+  },
+  {
+    id: "D59",
+    patch: 9,
+    seedLine: 1500,
+    title: "half of what a domain is made of is not written down",
+    posted:
+      "no domain id, no unit, no owner, no PASIDs, and nothing of the root and context tables " +
+      "that lead to it.",
+    seen: "the next kernel cannot take over a unit it knows nothing of: everything is blocked.",
+    invariants: ["no-dma-fault", "guest-intact"],
+    scenario: "handover",
+  },
 ] as const satisfies readonly Defect[];

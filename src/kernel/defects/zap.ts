@@ -37,4 +37,56 @@ export const ZAP_DEFECTS = [
     invariants: ["no-splat", "closed-at-jump"],
     scenario: "handover",
   },
+  {
+    id: "D20",
+    patch: 3,
+    seedLine: 475,
+    title: "a domain is never taken out of its unit's list",
+    posted:
+      "the first device of a domain puts it into the list of the unit; neither the last one " +
+      "to leave nor the end of the domain takes it out.",
+    seen: "the next domain to be attached is linked to a freed one, and the walk at shutdown " +
+      "goes over it.",
+    invariants: ["no-splat"],
+    scenario: "one-gone",
+  },
+  {
+    id: "D27",
+    patch: 3,
+    seedLine: 512,
+    title: "translation stays on for a kernel that was handed nothing",
+    posted:
+      "the shutdown zaps on every reboot and kexec, live update or not, and no longer turns " +
+      "the units off.",
+    seen: "hardware walks a root table that is free memory to the next kernel.",
+    invariants: ["tables-kept", "tables-owned"],
+    scenario: "plain-kexec",
+  },
+  {
+    id: "D28",
+    patch: 3,
+    seedLine: 519,
+    title: "root and context tables are not preserved",
+    posted:
+      "translation is left on, but the tables it begins at belong to the old kernel, and no " +
+      "patch lists them for the next one.",
+    seen: "early boot writes over them: from then on hardware takes whatever lies there for " +
+      "context entries.",
+    invariants: ["tables-kept", "tables-owned", "no-dma-fault", "no-stray-dma"],
+    scenario: "handover",
+  },
+  {
+    id: "D30",
+    patch: 3,
+    seedLine: 507,
+    title: "scalable mode: the flush knows nothing of PASIDs",
+    posted:
+      "a context entry of scalable mode has no domain id: what is flushed by is other bits of " +
+      "it. The PASID cache is not told at all, nor are device TLBs.",
+    seen:
+      "what the unit remembers under the zapped device's domain ids stays, and the next kernel " +
+      "gives these ids away.",
+    invariants: ["iotlb-fresh"],
+    scenario: "handover-scalable",
+  },
 ] as const satisfies readonly Defect[];

@@ -45,6 +45,11 @@ export interface IommuOps {
   /** True when a unit of this driver translates for the device. */
   covers(dev: PciDev): boolean;
   allocPaging(dev: PciDev, options: PagingOptions): PagingDomain | number;
+  /**
+   * It has an operation for tables of a guest's own, whatever comes of it: then the parent is looked
+   * at first (FACTS 1.3). Missing: it has none.
+   */
+  readonly nests?: boolean;
   hwInfo(dev: PciDev): HwInfo;
   capable(dev: PciDev, cap: IommuCap): boolean;
   reservedRegions(dev: PciDev): readonly ReservedRegion[];
@@ -70,8 +75,8 @@ export interface IommuDriver extends IommuOps {
   init(): void;
   /** The last step, before devices are probed: translation on. */
   start(): void;
-  /** For dumps: each unit's registers, and the frame of its root, stream or device table; -1: none. */
   /** A page in use may not change its size: break-before-make (FACTS 4.3). Missing: it may. */
   readonly sizesStay?: boolean;
+  /** For dumps: each unit's registers, and the frame of its root, stream or device table; -1: none. */
   roots(): readonly { readonly regBase: number; readonly root: number }[];
 }

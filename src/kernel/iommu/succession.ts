@@ -35,6 +35,11 @@ export abstract class HeritableDomain extends PagingDomain {
     return [...this.#attachments.values()].sort((a, b) => a.sid - b.sid || a.pasid - b.pasid);
   }
 
+  /** The same in the order of a list that grows at its head. */
+  get newestFirst(): Attachment[] {
+    return [...this.#attachments.values()].reverse();
+  }
+
   attached(to: Attachment): void {
     this.#attachments.set(to.pasid * 65536 + to.sid, to);
   }

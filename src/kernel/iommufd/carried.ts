@@ -17,7 +17,7 @@ import { MemfdSource } from "./sources.ts";
  */
 export function carriedFiles(ctx: IommufdCtx): MemfdFile[] {
   const files = new Set<MemfdFile>();
-  for (const { source } of areasOf(ctx).map((area) => area.pages)) {
+  for (const { source } of areasOf(ctx).flatMap((area) => area.pages ?? [])) {
     if (source instanceof MemfdSource) files.add(source.file);
   }
   return [...files];
@@ -34,9 +34,10 @@ function areasOf(ctx: IommufdCtx): Area[] {
 export function holdCarried(ctx: IommufdCtx): (() => void) | number {
   const held: Area[] = [];
   const letGo = () => {
-    for (const area of held.splice(0)) area.pages.unhold(area.first, area.count);
+    for (const area of held.splice(0)) area.pages?.unhold(area.first, area.count);
   };
-  for (const area of areasOf(ctx).filter((a) => a.pages.source instanceof MemfdSource)) {
+  for (const area of areasOf(ctx)) {
+    if (!(area.pages?.source instanceof MemfdSource)) continue;
     const frames = area.pages.hold(area.first, area.count);
     if (typeof frames === "number") {
       letGo();

@@ -16,7 +16,9 @@ export function ioasChangeProcess({ task, ctx, payload }: Ucmd): number {
   const ioases = ctx.objects.all.filter((o) => o instanceof Ioas);
   // Areas that share their pages are counted once.
   const all = new Set<IoptPages>();
-  for (const ioas of ioases) for (const area of ioas.iopt.areas.items) all.add(area.pages);
+  for (const area of ioases.flatMap((ioas) => ioas.iopt.areas.items)) {
+    if (area.pages !== null) all.add(area.pages);
+  }
   if ([...all].some((pages) => pages.source.kind !== "file")) return -E.EINVAL;
   const moved: [IoptPages, Account][] = [];
   for (const pages of all) {

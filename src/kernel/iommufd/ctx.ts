@@ -34,6 +34,8 @@ export class IommufdCtx extends OpenFile {
   readonly awaited = new Set<IommufdDevice>();
   /** What the dump keeps open: this file and those of its devices. */
   keptOpen: OpenFile[] = [];
+  /** The memory it lies in, for those who have a pointer and no reference. */
+  readonly heap = { name: "iommufd_ctx", size: 264, freed: false };
   /** Lets go of the memory that the dump holds. */
   letGo: () => void = () => {};
 
@@ -111,7 +113,7 @@ export class IommufdCtx extends OpenFile {
   }
 
   protected override release(): void {
-    if (this.waiting) {
+    if (this.waiting && this.persistentId !== 0) {
       // The process went away before it took its devices: they go on, somebody may try again.
       dropRestored(this);
       this.kernel.iommufd.returnToPending(this);
@@ -122,5 +124,7 @@ export class IommufdCtx extends OpenFile {
       this.kernel.dmesg.splat(`WARNING: iommufd: ${leaked.length} objects left at close`);
     }
     this.kernel.iommufd.forget(this);
+    if (this.heap.freed) this.kernel.kasan.doubleFree(this.heap, "iommufd_fops_release");
+    this.heap.freed = true;
   }
 }

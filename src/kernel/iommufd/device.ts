@@ -17,7 +17,7 @@ const NO_PASID = 0;
 
 /** What decides where a device's requests go: its IOMMU group, or nothing at all. */
 export interface DmaGroup {
-  readonly ops: Pick<IommuOps, "allocPaging" | "hwInfo" | "reservedRegions">;
+  readonly ops: Pick<IommuOps, "allocPaging" | "hwInfo" | "reservedRegions" | "nests">;
   readonly domain: IommuDomain | undefined;
   readonly pasids: ReadonlyMap<number, PagingDomain>;
   attach(domain: IommuDomain): number;
@@ -193,6 +193,20 @@ export class IommufdDevice extends IommufdObject {
     }
   }
 
+  /** A device that was handed over is blocked by its claim like any other; its HWPTs stay. */
+  block(): void {
+    for (const [pasid, hwpt] of this.#pasids) {
+      this.group.detachPasid(pasid);
+      hwpt.users--;
+    }
+    this.#pasids.clear();
+    this.group.detach();
+    if (this.hwpt === undefined) return;
+    this.hwpt.ioas.iopt.space.release(this);
+    this.hwpt.users--;
+    this.hwpt = undefined;
+  }
+
   /** Back to the blocking domain; PASIDs stay. Harmless when nothing is attached. */
   detach(): void {
     const hwpt = this.hwpt;
@@ -258,6 +272,7 @@ export function bindDevice(
   if (rc < 0) return rc;
   const idev = new IommufdDevice(ctx, dev, group, file);
   if (held) idev.inherit();
+  if (held && ctx.kernel.has("G3")) idev.block();
   return enter(idev, ctx.kernel.iommufd.takeReserved(ctx, dev));
 }
 

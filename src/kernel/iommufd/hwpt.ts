@@ -68,7 +68,7 @@ export function makeHwpt(
 ): HwptPaging | number {
   // Tables that no hardware walks are filled anew by the next kernel: they need no name.
   const named = ctx.persistentId !== 0 && idev.noiommu === undefined;
-  const id = named ? ctx.kernel.iommufd.allocDomainId() : 0;
+  const id = named ? domainId(ctx) : 0;
   // The fault queue is iommufd's own business.
   const flags = options.flags & ~U.IOMMU_HWPT_FAULT_ID_VALID;
   const domain = idev.group.ops.allocPaging(idev.dev, { persistentId: id, flags });
@@ -86,6 +86,11 @@ export function makeHwpt(
   return ctx.objects.add(new HwptPaging(ioas, domain, options));
 }
 
+/** Each domain of a context has an id of its own; posted, they all have the context's. */
+function domainId({ kernel, persistentId }: IommufdCtx): number {
+  return kernel.has("D33") ? persistentId : kernel.iommufd.allocDomainId();
+}
+
 const FLAGS = U.IOMMU_HWPT_ALLOC_NEST_PARENT | U.IOMMU_HWPT_ALLOC_DIRTY_TRACKING |
   U.IOMMU_HWPT_FAULT_ID_VALID | U.IOMMU_HWPT_ALLOC_PASID;
 
@@ -98,7 +103,7 @@ export function hwptAlloc(ucmd: Ucmd): number {
   const idev = ctx.objects.get(cmd.dev_id, ObjectKind.device) as IommufdDevice | undefined;
   if (idev === undefined) return -E.ENOENT;
   const target = ctx.objects.get(cmd.pt_id);
-  if (target instanceof HwptPaging) return nestedAlloc(ctx, cmd);
+  if (target instanceof HwptPaging) return nestedAlloc(ctx, cmd, idev, target);
   if (!(target instanceof Ioas)) return -E.EINVAL;
   const refused = refusedFlags(ctx, cmd.flags);
   // No driver here takes user data for tables of its own.

@@ -5,6 +5,7 @@ import { IOMMU_WRITE, U64_MAX } from "../../uapi/iommufd.ts";
 import type { Dmesg } from "../dmesg.ts";
 import type { PagingDomain } from "../iommu/domain.ts";
 import { Area } from "./area.ts";
+import type { Parting } from "./file_pin.ts";
 import { IovaSpace } from "./iova_space.ts";
 import type { IoptPages } from "./pages.ts";
 
@@ -116,7 +117,7 @@ export class IoPageTable {
     const rc = this.#fillAll(areas);
     if (rc < 0) return rc;
     for (const area of areas) {
-      area.pages.get();
+      area.pages?.get();
       this.areas.insert(area);
     }
     return start;
@@ -146,10 +147,11 @@ export class IoPageTable {
     const pieces: Piece[] = [];
     let at = start;
     for (const area of this.areas.overlapping(start, last)) {
-      if (area.start > at || area.preventAccess) return -E.ENOENT;
+      const { pages } = area;
+      if (area.start > at || area.preventAccess || pages === null) return -E.ENOENT;
       const end = area.last < last ? area.last : last;
       const startByte = area.first * PAGE_SIZE + area.pageOffset + Number(at - area.start);
-      pieces.push({ pages: area.pages, startByte, length: end - at + 1n });
+      pieces.push({ pages, startByte, length: end - at + 1n });
       at = end + 1n;
     }
     return at > last ? pieces : -E.ENOENT;
@@ -157,18 +159,19 @@ export class IoPageTable {
 
   /**
    * Unmaps every area inside [start, last]. Bytes unmapped, or: ENOENT, nothing is there, or the
-   * range would cut an area; EDEADLOCK, an access does not let go. Not atomic: what was unmapped
-   * before an error stays unmapped.
+   * range would cut an area; EBUSY, an area is being made; EDEADLOCK, an access does not let go. Not
+   * atomic: what was unmapped before an error stays unmapped. `how`: for the pins of files.
    */
-  unmap(start: bigint, last: bigint): bigint | number {
+  unmap(start: bigint, last: bigint, how: Parting = "range"): bigint | number {
     let bytes = 0n;
     for (const area of this.areas.overlapping(start, last)) {
       if (area.start < start || area.last > last) return -E.ENOENT;
+      if (area.pages === null) return -E.EBUSY;
       if (!this.#released(area)) {
         this.log.warn("WARNING: iommufd: an access does not let go of what is to be unmapped");
         return -E.EDEADLOCK;
       }
-      this.#drop(area);
+      this.#drop(area, how);
       bytes += area.last - area.start + 1n;
     }
     return bytes === 0n ? -E.ENOENT : bytes;
@@ -182,7 +185,7 @@ export class IoPageTable {
   cut(iova: bigint): number {
     const area = this.areas.first(iova, iova), at = iova + 1n;
     if (area === undefined || area.last === iova) return 0;
-    if (area.preventAccess) return -E.EBUSY;
+    if (area.preventAccess || area.pages === null) return -E.EBUSY;
     const byte = BigInt(area.pageOffset) + (at - area.start);
     if (at % this.alignment !== 0n || byte % this.alignment !== 0n) return -E.EINVAL;
     if (area.accesses > 0 || (area.storage !== undefined && this.#largePages)) return -E.EINVAL;
@@ -191,9 +194,9 @@ export class IoPageTable {
     return 0;
   }
 
-  /** Nothing there is fine here. Bytes unmapped, or EDEADLOCK. */
+  /** Nothing there is fine here. Bytes unmapped, EBUSY or EDEADLOCK. */
   unmapAll(): bigint | number {
-    return this.areas.size === 0 ? 0n : this.unmap(0n, U64_MAX);
+    return this.areas.size === 0 ? 0n : this.unmap(0n, U64_MAX, "all");
   }
 
   /** Has every access let go of the area? */
@@ -206,13 +209,13 @@ export class IoPageTable {
     return true;
   }
 
-  #drop(area: Area): void {
+  #drop(area: Area, how: Parting): void {
     this.areas.remove(area);
     for (const domain of this.domains) {
       if (domain !== area.storage) this.#unfill(area, domain, undefined);
     }
     if (area.storage !== undefined) this.#unfill(area, area.storage, undefined);
-    area.pages.put();
+    area.pages?.put(how);
   }
 
   /** What is in an area is in every table; where it is not, something was at them (FACTS 1.4). */
@@ -256,7 +259,7 @@ export class IoPageTable {
   /** Enters an area as it was before a kexec; false where it overlaps another. */
   restore(area: Area): boolean {
     if (this.areas.first(area.start, area.last) !== undefined) return false;
-    area.pages.get();
+    area.pages?.get();
     this.areas.insert(area);
     return true;
   }

@@ -1,19 +1,23 @@
 import { PAGE_SIZE } from "../../base/units.ts";
 import * as E from "../../uapi/errno.ts";
+import { errnoName } from "../../uapi/errno.ts";
 import * as U from "../../uapi/iommufd.ts";
-import type { Dmesg } from "../dmesg.ts";
 import { GuestmemfsFile } from "../fs/guestmemfs/file.ts";
 import { MemfdFile } from "../fs/memfd.ts";
 import type { OpenFile } from "../fs/vfs.ts";
 import type { Task } from "../process/task.ts";
+import type { Vma } from "../process/address_space.ts";
+import type { Kernel } from "../kernel.ts";
 import type { IommufdCtx } from "./ctx.ts";
 import type { HwptPaging } from "./hwpt.ts";
 import { Account } from "./accounting.ts";
+import { FilePin, type PinnedFile, unpinRange } from "./file_pin.ts";
 import { IoPageTable } from "./io_pagetable.ts";
 import type { Ucmd } from "./ioctls.ts";
 import { NoiommuDomain } from "./noiommu.ts";
 import { IommufdObject, ObjectKind } from "./objects.ts";
 import { IoptPages } from "./pages.ts";
+import { CheckedUserSource } from "./posted_source.ts";
 import {
   fileSource,
   GuestmemfsSource,
@@ -26,18 +30,25 @@ import {
 const PAGE = BigInt(PAGE_SIZE);
 
 /** An I/O address space: areas, and the HWPTs made from it. */
-export class Ioas extends IommufdObject {
+export class Ioas extends IommufdObject implements PinnedFile {
   readonly kind = ObjectKind.ioas;
   readonly iopt: IoPageTable;
   readonly hwpts: HwptPaging[] = [];
+  pinnedFile = 0;
 
-  constructor(log: Dmesg) {
+  constructor(readonly kernel: Kernel) {
     super();
-    this.iopt = new IoPageTable(log);
+    this.iopt = new IoPageTable(kernel.dmesg);
   }
 
+  /** Whatever is mapped goes. */
   override destroy(): void {
-    this.iopt.unmapAll();
+    const rc = this.iopt.unmapAll();
+    if (typeof rc === "number") {
+      this.kernel.dmesg.splat(
+        `WARNING: iommufd: IOAS ${this.id} has areas that do not go (${errnoName(rc)})`,
+      );
+    }
   }
 }
 
@@ -51,7 +62,7 @@ export function ioasAlloc(ucmd: Ucmd): number {
   const cmd = U.iommu_ioas_alloc.decode(payload);
   if (cmd.flags !== 0) return -E.EOPNOTSUPP;
   if (ctx.immutable) return -E.EBUSY;
-  const { id } = ctx.objects.add(new Ioas(ctx.kernel.dmesg));
+  const { id } = ctx.objects.add(new Ioas(ctx.kernel));
   ucmd.abort = () => ctx.objects.remove(id);
   cmd.out_ioas_id = id;
   U.iommu_ioas_alloc.update(payload, cmd);
@@ -106,7 +117,7 @@ function mapSource(
   const piece = { pages, startByte: Number(start % PAGE), length: cmd.length };
   const iova = ioas.iopt.map([piece], cmd.iova, iommuProt(cmd.flags), fixed);
   // From here on the area, if there is one, holds the pages.
-  pages.put();
+  pages.put("failed");
   if (typeof iova === "number") return iova;
   cmd.iova = iova;
   return 0;
@@ -114,18 +125,19 @@ function mapSource(
 
 /**
  * Maps memory of the caller by address, steps 5 to 10; `cmd.iova` is where it went. Before them
- * stands what a persistent context may not map, EFAULT.
+ * stands what a persistent context may not map, EFAULT, if it is `checked`.
  */
 export function mapUser(
   caller: Caller,
   ioas: Ioas,
   cmd: { flags: number; user_va: bigint; length: bigint; iova: bigint },
+  checked = caller.ctx.persistentId !== 0,
 ): number {
   const { task, ctx } = caller;
   // An address means nothing to the next kernel: what is to persist comes by its file.
   if (ctx.persistentId !== 0 && ctx.kernel.design.mapsFiles) return -E.EINVAL;
-  const source = ctx.persistentId !== 0
-    ? persistentSource(task, cmd.user_va, cmd.length)
+  const source = checked
+    ? persistentSource(caller, ioas, cmd.user_va, cmd.length)
     : new UserSource(task.mm, Number(cmd.user_va - cmd.user_va % PAGE), pinsOf(ctx, ioas));
   return typeof source === "number" ? source : mapSource(caller, ioas, source, cmd, cmd.user_va);
 }
@@ -146,15 +158,36 @@ export function ioasMap(ucmd: Ucmd): number {
  * must show one guestmemfs file. It is then mapped by file and offset, which is what can be handed
  * over. EFAULT otherwise (seed line 1853).
  */
-function persistentSource(task: Task, va: bigint, length: bigint): PageSource | number {
+function persistentSource(
+  { task, ctx: { kernel } }: Caller,
+  ioas: Ioas,
+  va: bigint,
+  length: bigint,
+): PageSource | number {
   const address = Number(va);
-  const vma = task.mm.find(address);
+  const vma = persistentVma(kernel, task, va, length);
   const file = vma?.backing.file;
   if (vma === undefined || !(file instanceof GuestmemfsFile)) return -E.EFAULT;
-  if (va + length > BigInt(vma.end)) return -E.EFAULT;
+  const { fs, inode: { ino } } = file;
   const page = vma.pgoff * PAGE_SIZE + (address - vma.start);
   const start = page - page % PAGE_SIZE;
-  return new GuestmemfsSource(file.fs, file.inode.ino, start, false, vma.writable);
+  const pin = FilePin.take(fs, ino, ioas);
+  if (!kernel.has("D72") && !kernel.has("D74") && !kernel.has("D77")) {
+    return new GuestmemfsSource(fs, ino, start, pin, vma.writable);
+  }
+  // As posted nothing but the look was under mmap_lock: whoever shares the memory may run now.
+  if (kernel.has("D74")) kernel.scheduler.preempt();
+  const from = address - address % PAGE_SIZE;
+  const seen = { handle: ino, offset: start };
+  return new CheckedUserSource(task.mm, from, kernel.userPages, seen, pin, !kernel.has("D77"));
+}
+
+/** The mapping that shows the whole range; as posted, the first one that shows a part of it. */
+function persistentVma(kernel: Kernel, task: Task, va: bigint, length: bigint): Vma | undefined {
+  const end = kernel.has("D73") ? BigInt.asUintN(64, va + length) : va + length;
+  if (kernel.has("D72") && end > va) return task.mm.firstIn(Number(va), Number(end));
+  const vma = task.mm.find(Number(va));
+  return vma !== undefined && end <= BigInt(vma.end) ? vma : undefined;
 }
 
 /** IOMMU_IOAS_MAP_FILE: memory of a file by offset; the file is held, not the process. */
@@ -165,8 +198,10 @@ export function ioasMapFile(ucmd: Ucmd): number {
   if (typeof ioas === "number") return ioas;
   const file = task.file(cmd.fd);
   if (file === undefined) return -E.EBADF;
-  if (ctx.persistentId !== 0 && !outlivesKernel(ctx, ioas, file)) return -E.EFAULT;
-  const source = fileSource(file, Number(cmd.start - cmd.start % PAGE), pinsOf(ctx, ioas));
+  const checked = ctx.persistentId !== 0 && !ctx.kernel.has("D75");
+  if (checked && !outlivesKernel(ctx, ioas, file)) return -E.EFAULT;
+  const start = Number(cmd.start - cmd.start % PAGE);
+  const source = fileSource(file, start, ioas, pinsOf(ctx, ioas));
   const rc = mapSource(ucmd, ioas, source, cmd, cmd.start);
   if (rc === 0) U.iommu_ioas_map_file.update(payload, cmd);
   return rc;
@@ -208,6 +243,7 @@ export function ioasUnmap({ ctx, payload }: Ucmd): number {
   if (!all && (cmd.iova === U.U64_MAX || cmd.length === U.U64_MAX)) return -E.EOVERFLOW;
   const bytes = all ? ioas.iopt.unmapAll() : unmapRange(ioas.iopt, cmd.iova, cmd.length);
   if (typeof bytes === "number") return bytes;
+  if (!all) unpinRange(ctx.kernel, ioas);
   cmd.length = bytes;
   U.iommu_ioas_unmap.update(payload, cmd);
   return 0;

@@ -1,10 +1,12 @@
+import { fails } from "../fault_points.ts";
 import { sysfsFile } from "../fs/sysfs.ts";
 import type { Guestmemfs } from "../fs/guestmemfs/guestmemfs.ts";
-import type { FsFile } from "../fs/vfs.ts";
+import { type FsFile, OpenFile } from "../fs/vfs.ts";
 import type { Kernel } from "../kernel.ts";
+import { nullDereference } from "../oops.ts";
 import type { PciDev } from "../pci/pci.ts";
 import type { Task } from "../process/task.ts";
-import { EBUSY, ENODEV } from "../../uapi/errno.ts";
+import { EBUSY, ENODEV, ENOMEM } from "../../uapi/errno.ts";
 import type { CarriedMemory } from "./carried.ts";
 import { CallLog } from "./call_log.ts";
 import { IommufdCtx } from "./ctx.ts";
@@ -21,6 +23,19 @@ export interface Reserved {
   readonly access?: number;
   /** The HWPT it was attached to, where hardware does not tell. */
   readonly hwpt?: number;
+}
+
+/** Of sd in struct kobject. */
+const KOBJECT_SD_OFFSET = 0x30;
+
+/** Of private_data in struct file. */
+const PRIVATE_DATA_OFFSET = 0x20;
+
+/** An open iommufd without private_data. */
+class BareIommufd extends OpenFile {
+  override ioctl(): number {
+    return nullDereference("iommufd_fops_ioctl");
+  }
 }
 
 /** /dev/iommu, /dev/vfio/vfio and the persistent iommufds of this boot. */
@@ -57,25 +72,36 @@ export class IommufdModule {
 
   init(): void {
     const { vfs, kho } = this.kernel;
-    const open: FsFile = { kind: "file", open: () => this.opened(new IommufdCtx(this.kernel)) };
+    const open: FsFile = { kind: "file", open: () => this.#open() };
     vfs.mkdirs("/dev").add("iommu", open);
     vfs.mkdirs("/dev/vfio").add("vfio", { kind: "file", open: () => this.#openContainer() });
     if (!this.kernel.design.persists) return;
     if (this.kernel.design.fences) vfs.mkdirs(PERSISTED_MOUNT);
     kho.register("iommufd", (command, fdt) => iommufdNotify(this, command, fdt));
     const ids = incomingIommufds(this.kernel);
-    if (ids.length === 0) return;
+    const always = kho.incoming !== undefined && this.kernel.has("D38g");
+    if (ids.length === 0 && !always) return;
     this.kernel.dmesg.info(`iommufd: ${ids.length} persistent iommufds to be picked up`);
     if (this.kernel.design.inherits) return this.heirs.start(ids);
     const parent = vfs.mkdirs("/sys/kernel/iommufd_persisted");
     for (const id of ids) {
       this.#pending.add(id);
+      if (fails(this.kernel.chooser, "kmalloc", "kobject")) {
+        if (this.kernel.has("D38e")) nullDereference("sysfs_create_file", KOBJECT_SD_OFFSET);
+        this.kernel.dmesg.warn(`iommufd: no memory for the sysfs entry of ${id}`);
+        continue;
+      }
       const dir = parent.dir(String(id));
       dir.add("iommufd", sysfsFile({ show: (task) => this.#show(id, task) }));
       for (const n of incomingMemfds(this.kernel, id)) {
         dir.add(`memfd${n}`, sysfsFile({ show: (task) => this.#showMemfd(id, n, task) }));
       }
     }
+  }
+
+  #open(): IommufdCtx | number {
+    if (fails(this.kernel.chooser, "kmalloc", "iommufd_ctx")) return -ENOMEM;
+    return this.opened(new IommufdCtx(this.kernel));
   }
 
   /** /dev/vfio/vfio: pins count against the process, as they did for VFIO's own containers. */
@@ -90,7 +116,7 @@ export class IommufdModule {
     const fdt = this.kernel.kho.incoming;
     // With devices held for contexts this kernel cannot read, the pins there are must stay.
     const unknown = this.pending.length === 0 && this.kernel.iommu.groups.some((g) => g.held);
-    if (fdt === undefined || unknown) return;
+    if (fdt === undefined || unknown || this.kernel.has("D82")) return;
     if (this.kernel.design.inherits) this.heirs.adoptFiles(fs);
     else recountPins(fdt, fs, this.pending);
   }
@@ -100,12 +126,32 @@ export class IommufdModule {
    * EBUSY when the iommufd has been picked up already.
    */
   #show(id: number, task: Task): string | number {
-    if (!this.#pending.has(id)) return -EBUSY;
-    const ctx = rehydrate(this.kernel, id, task);
+    const fd = this.#pickUp(id, task);
+    // As posted an errno is text like any other.
+    return fd < 0 && !this.kernel.has("D40") ? fd : `${fd}\n`;
+  }
+
+  #pickUp(id: number, task: Task): number {
+    const again = !this.#pending.has(id);
+    if (again && !this.kernel.has("D40")) return -EBUSY;
+    const fd = this.kernel.has("D41") ? this.#bareFd(task) : -1;
+    const ctx = rehydrate(this.kernel, id, task, again);
     if (typeof ctx === "number") return ctx;
     this.#pending.delete(id);
-    this.persistent.set(id, this.opened(ctx));
-    return `${task.installFd(ctx)}\n`;
+    if (ctx.persistentId !== 0) this.persistent.set(ctx.persistentId, ctx);
+    this.opened(ctx);
+    if (fd < 0) return task.installFd(ctx);
+    task.replaceFile(fd, ctx);
+    return fd;
+  }
+
+  /** As posted: the descriptor is there, and what it stands for is made while others may use it. */
+  #bareFd(task: Task): number {
+    const fd = task.installFd(new BareIommufd());
+    this.kernel.scheduler.preempt();
+    // Somebody has closed it: there is no file that private_data could be set in.
+    if (task.file(fd) === undefined) nullDereference("iommufd_fops_open", PRIVATE_DATA_OFFSET);
+    return fd;
   }
 
   /**
@@ -134,7 +180,8 @@ export class IommufdModule {
   /** Gives the context the lowest persistent id nobody has or waits for. */
   markPersistent(ctx: IommufdCtx): number {
     let id = 1;
-    while (this.persistent.has(id) || this.pending.includes(id)) id++;
+    const waits = (id: number) => this.pending.includes(id) && !this.kernel.has("D08");
+    while (this.persistent.has(id) || waits(id)) id++;
     this.persistent.set(id, ctx);
     ctx.persistentId = id;
     if (this.kernel.design.iommufd === "calls") ctx.calls = new CallLog();

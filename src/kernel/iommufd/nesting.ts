@@ -1,6 +1,8 @@
 import * as E from "../../uapi/errno.ts";
 import * as U from "../../uapi/iommufd.ts";
 import type { IommufdCtx } from "./ctx.ts";
+import type { IommufdDevice } from "./device.ts";
+import type { HwptPaging } from "./hwpt.ts";
 import type { Ucmd } from "./ioctls.ts";
 import { ObjectKind } from "./objects.ts";
 
@@ -19,15 +21,21 @@ function refuse({ kernel }: IommufdCtx, what: string): number {
 }
 
 /**
- * HWPT_ALLOC on top of a HWPT. EOPNOTSUPP for flags that do not go with it and without user data, as
- * ever; then because no driver here can do it, which comes before any look at the parent.
+ * HWPT_ALLOC on top of a HWPT. EOPNOTSUPP for flags that do not go with it, without user data, and
+ * where the driver has no such operation; EINVAL for a parent that an attach made, or that was not
+ * made as one (and a machine has one driver: its parents are all of that); then EOPNOTSUPP, since
+ * no driver here does it.
  */
 export function nestedAlloc(
   ctx: IommufdCtx,
   cmd: { readonly flags: number; readonly data_len: number },
+  idev: IommufdDevice,
+  parent: HwptPaging,
 ): number {
   const known = U.IOMMU_HWPT_FAULT_ID_VALID | U.IOMMU_HWPT_ALLOC_PASID;
   if ((cmd.flags & ~known) !== 0 || cmd.data_len === 0) return -E.EOPNOTSUPP;
+  const isParent = (parent.flags & U.IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0 && !parent.auto;
+  if (idev.group.ops.nests === true && !isParent) return -E.EINVAL;
   return refuse(ctx, "nested HWPT");
 }
 

@@ -1,6 +1,7 @@
 import type { Costs } from "../costs.ts";
 import type { Account } from "./accounting.ts";
 import type { Area } from "./area.ts";
+import type { Parting } from "./file_pin.ts";
 import type { PageSource } from "./sources.ts";
 
 /** A contiguous piece of pinned memory: `count` frames from `pfn`. */
@@ -48,8 +49,8 @@ export class IoptPages {
     return this;
   }
 
-  put(): void {
-    if (--this.#areas === 0) this.source.release();
+  put(how: Parting): void {
+    if (--this.#areas === 0) this.source.release(how);
   }
 
   /**

@@ -17,7 +17,7 @@ export const CALLS_COMPATIBLE = IOMMUFD_KHO.callsCompatible;
 /** Files that areas of the context show, each once. */
 export function mappedFiles(ctx: IommufdCtx): number[] {
   const areas = ctx.objects.all.flatMap((o) => o instanceof Ioas ? o.iopt.areas.items : []);
-  const handles = areas.flatMap((area) => area.pages.source.persistent?.handle ?? []);
+  const handles = areas.flatMap((area) => area.pages?.source.persistent?.handle ?? []);
   return [...new Set(handles)].sort((a, b) => a - b);
 }
 

@@ -15,6 +15,9 @@ import { CALLS_COMPATIBLE, mappedFiles, REDRIVE_COMPATIBLE, serialiseFiles } fro
 /** Version of what this kernel writes under /iommufd. */
 export const IOMMUFD_COMPATIBLE = "iommufd-v0";
 
+/** Of persistent_id in struct iommufd_ctx: its last member. */
+const PERSISTENT_ID_OFFSET = 256;
+
 /**
  * The iommufd subscriber of the KHO chain (seed lines 858-893). A dump freezes what it wrote down
  * and keeps contexts and devices open, so that a program's death cannot undo them; ABORT lets go.
@@ -25,8 +28,10 @@ export function iommufdNotify(
   command: KhoCommand,
   fdt: FdtWriter,
 ): number {
+  const { kernel } = module;
   const all = [...module.persistent].sort(([a], [b]) => a - b).map(([, ctx]) => ctx);
   if (command !== KEXEC_KHO_DUMP) {
+    if (kernel.has("D15")) return NOTIFY_DONE;
     for (const ctx of all.filter((c) => c.frozen)) {
       ctx.frozen = false;
       ctx.letGo();
@@ -34,23 +39,28 @@ export function iommufdNotify(
     }
     return NOTIFY_DONE;
   }
-  const { iommufd } = module.kernel.design, objects = iommufd === "objects";
+  const { iommufd } = kernel.design, objects = iommufd === "objects";
   let err = 0;
   err |= fdt.beginNode("iommufd");
   err |= fdt.propString("compatible", COMPATIBLES[iommufd]);
   err |= fdt.beginNode("iommufds");
   for (const ctx of all) {
-    if (objects) {
-      const letGo = holdCarried(ctx);
-      if (typeof letGo === "number") err |= letGo;
-      else ctx.letGo = letGo;
-      err |= serialiseIommufd(fdt, ctx);
-    } else err |= serialiseFiles(fdt, ctx.persistentId, filesOf(ctx), ctx.calls);
+    // As posted no reference is taken: it may be closed now.
+    if (kernel.has("D06")) kernel.scheduler.preempt();
+    kernel.kasan.check(ctx.heap, PERSISTENT_ID_OFFSET, 8, "Read", "serialise_iommufd");
+    const letGo = objects && !kernel.has("D36") ? holdCarried(ctx) : 0;
+    if (typeof letGo === "number") err |= letGo;
+    else ctx.letGo = letGo;
+    const failed = objects
+      ? serialiseIommufd(fdt, ctx)
+      : serialiseFiles(fdt, ctx.persistentId, filesOf(ctx), ctx.calls);
+    if (!kernel.has("D35")) err |= failed;
+    if (kernel.has("D36")) continue;
     const devices = ctx.objects.all.filter((o) => o instanceof IommufdDevice);
     ctx.keptOpen = [...devices.map((idev) => idev.file.get()), ctx.get()];
     ctx.frozen = true;
   }
-  const incoming = module.kernel.kho.incoming;
+  const incoming = kernel.kho.incoming;
   for (const id of incoming === undefined ? [] : module.pending) {
     if (iommufd === "devices") {
       err |= serialiseFiles(fdt, id, [...new Set(module.heirs.filesOf(id))]);
@@ -95,6 +105,7 @@ function serialiseIommufd(fdt: FdtWriter, ctx: IommufdCtx): number {
     if (ioas instanceof Ioas) err |= serialiseIoas(fdt, ioas, files);
   }
   err |= fdt.endNode();
+  if (ctx.kernel.has("D38")) return err | fdt.endNode();
   err |= fdt.beginNode("hwpts");
   for (const hwpt of ctx.objects.all) {
     if (!(hwpt instanceof HwptPaging)) continue;
@@ -134,17 +145,22 @@ function serialiseIommufd(fdt: FdtWriter, ctx: IommufdCtx): number {
 
 function serialiseIoas(fdt: FdtWriter, ioas: Ioas, files: readonly MemfdFile[]): number {
   const areas = ioas.iopt.areas.items;
-  const handle = areas.find((a) => a.pages.source.persistent)?.pages.source.persistent?.handle;
+  const handle = areas.find((a) => a.pages?.source.persistent)?.pages?.source.persistent?.handle;
+  const { kernel } = ioas;
   let err = fdt.beginNode(String(ioas.id));
-  err |= fdt.propU64("pinned-file-handle", handle ?? 0);
+  err |= fdt.propU64("pinned-file-handle", kernel.has("D79") ? ioas.pinnedFile : handle ?? 0);
   areas.forEach((area, index) => {
     err |= fdt.beginNode(String(index));
     err |= fdt.propU64("iova-start", area.start);
     err |= fdt.propU64("iova-len", area.last - area.start + 1n);
     err |= fdt.propU32("iommu-prot", area.prot);
-    const { source } = area.pages;
-    const start = source instanceof MemfdSource ? source.start : source.persistent?.offset ?? 0;
-    err |= fdt.propU64("file-handle", source.persistent?.handle ?? 0);
+    if (kernel.has("D38")) {
+      err |= fdt.endNode();
+      return;
+    }
+    const source = area.pages?.source;
+    const start = source instanceof MemfdSource ? source.start : source?.persistent?.offset ?? 0;
+    err |= fdt.propU64("file-handle", source?.persistent?.handle ?? 0);
     err |= fdt.propU64("file-offset", BigInt(start + area.first * PAGE_SIZE));
     if (source instanceof MemfdSource) err |= fdt.propU32("memory", files.indexOf(source.file) + 1);
     err |= fdt.propU32("page-offset", area.pageOffset);

@@ -6,6 +6,13 @@ import { MemfdFile } from "../fs/memfd.ts";
 import type { OpenFile } from "../fs/vfs.ts";
 import type { UserPages } from "../mm/user_pages.ts";
 import type { AddressSpace } from "../process/address_space.ts";
+import { FilePin, type Parting, type PinnedFile } from "./file_pin.ts";
+
+/** What KHO has to say about memory: the file and the byte in it. */
+export interface Persistent {
+  readonly handle: number;
+  readonly offset: number;
+}
 
 /** Where the pages of an area come from. */
 export interface PageSource {
@@ -13,14 +20,15 @@ export interface PageSource {
   readonly kind: "user" | "file";
   /** False for memory that is no part of the system's: no limit counts it. */
   readonly accounted: boolean;
-  /** What KHO has to say about it: file and byte offset; undefined if it cannot outlive a kernel. */
-  readonly persistent?: { readonly handle: number; readonly offset: number };
+  /** Undefined where it cannot outlive a kernel. */
+  readonly persistent?: Persistent;
   /** Frame of page `index`, pinned, or a negative errno. */
   pin(index: number, write: boolean): number;
   /** The same for as many of `count` pages from `index` on as lie side by side; where that is quick. */
   pinRun?(index: number, count: number, write: boolean): { pfn: number; count: number } | number;
   unpin(pfn: number): void;
-  release(): void;
+  /** The last area is gone, in this way. */
+  release(how: Parting): void;
 }
 
 /** Who keeps pages in place: {@link UserPages}, as a rule. */
@@ -56,7 +64,7 @@ export class UserSource implements PageSource {
     this.pins.unpin(pfn);
   }
 
-  release(): void {}
+  release(_how: Parting): void {}
 }
 
 /** A memfd, by offset. The file is held: the pages survive munmap and the process. */
@@ -88,28 +96,20 @@ export class MemfdSource implements PageSource {
   }
 }
 
-/**
- * A guestmemfs file, by offset. There are no struct pages to pin: the file as a whole takes a
- * long-term pin for as long as the area exists (seed line 1937), and the pin lies in the inode, so
- * it outlives the kernel.
- */
+/** A guestmemfs file, by offset: it needs no process, and is pinned as a whole. */
 export class GuestmemfsSource implements PageSource {
   readonly kind = "file";
   readonly accounted = false;
-  readonly persistent: { readonly handle: number; readonly offset: number };
+  readonly persistent: Persistent;
 
-  /**
-   * `adopt`: the inode carries this pin already, from before the kexec. `writable`: false for
-   * memory the process itself may only read.
-   */
+  /** `writable`: false for memory the process itself may only read. */
   constructor(
     readonly fs: Guestmemfs,
     readonly ino: number,
     readonly start: number,
-    adopt: boolean,
+    readonly filePin: FilePin | undefined,
     readonly writable = true,
   ) {
-    if (!adopt) fs.pin(fs.sb.inode(ino));
     this.persistent = { handle: ino, offset: start };
   }
 
@@ -129,8 +129,8 @@ export class GuestmemfsSource implements PageSource {
 
   unpin(_pfn: number): void {}
 
-  release(): void {
-    this.fs.unpin(this.ino);
+  release(how: Parting): void {
+    this.filePin?.drop(how);
   }
 }
 
@@ -148,11 +148,19 @@ class UnpinnableSource implements PageSource {
   release(): void {}
 }
 
-/** The source MAP_FILE makes of a file. */
-export function fileSource(file: OpenFile, start: number, pins?: Pins): PageSource {
+/** The source MAP_FILE makes of a file, for an IOAS. */
+export function fileSource(
+  file: OpenFile,
+  start: number,
+  ioas: PinnedFile,
+  pins?: Pins,
+): PageSource {
   if (file instanceof MemfdFile) return new MemfdSource(file, start, pins);
   if (file instanceof GuestmemfsFile) {
-    return new GuestmemfsSource(file.fs, file.inode.ino, start, false);
+    const { fs, inode: { ino } } = file;
+    // The patches know of one way to map only: by address.
+    const pin = fs.kernel.has("D75") ? undefined : FilePin.take(fs, ino, ioas);
+    return new GuestmemfsSource(fs, ino, start, pin);
   }
   return new UnpinnableSource();
 }

@@ -25,7 +25,7 @@ export function ensureCompatIoas(ctx: IommufdCtx): Ioas | number {
   const ioas = compatIoas(ctx);
   if (ioas !== undefined) return ioas;
   if (ctx.immutable) return -E.EBUSY;
-  return ctx.compatIoas = ctx.objects.add(new Ioas(ctx.kernel.dmesg));
+  return ctx.compatIoas = ctx.objects.add(new Ioas(ctx.kernel));
 }
 
 /** The container is for noiommu groups from now on, which have no IOAS. EINVAL: it has one. */

@@ -22,6 +22,9 @@ export class PageAllocator {
   /** No free range is long enough: true when something was moved out of the way (compaction). */
   onFragmented: () => boolean = () => false;
 
+  /** A page is freed that nobody has; it stays as it is. */
+  onBadPage: (pfn: number) => void = freedTwice;
+
   /** Most pages of I/O page tables there may be: beyond it there is no memory for them. */
   tableLimit = Infinity;
 
@@ -133,14 +136,28 @@ export class PageAllocator {
 
   /** Frees one page; it will be the next one handed out. */
   freePage(pfn: number): void {
+    if (!this.#isOwned(pfn)) return this.onBadPage(pfn);
     this.#release(pfn, 1);
     this.#stack.push(pfn);
   }
 
   /** Frees contiguous pages back into the extents. */
   freeRange(pfn: number, count: number): void {
+    for (let i = 0; i < count; i++) {
+      if (this.#isOwned(pfn + i)) continue;
+      this.onBadPage(pfn + i);
+      if (i > 0) this.freeRange(pfn, i);
+      if (i + 1 < count) this.freeRange(pfn + i + 1, count - i - 1);
+      return;
+    }
     this.#release(pfn, count);
     this.#insert(pfn, count);
+  }
+
+  /** It was handed out, or claimed: handed-over memory that nobody claimed is nobody's. */
+  #isOwned(pfn: number): boolean {
+    const use = this.frames.use(pfn);
+    return use !== FrameUse.free && use !== FrameUse.none && use !== FrameUse.preserved;
   }
 
   #insert(pfn: number, count: number): void {
@@ -165,9 +182,7 @@ export class PageAllocator {
 
   #release(pfn: number, count: number): void {
     for (let i = 0; i < count; i++) {
-      const use = this.frames.use(pfn + i);
-      if (use === FrameUse.iommuTable) this.costs?.countTables(-1);
-      assert(use !== FrameUse.free && use !== FrameUse.none, `frame ${pfn + i} freed twice`);
+      if (this.frames.use(pfn + i) === FrameUse.iommuTable) this.costs?.countTables(-1);
     }
     this.frames.set(pfn, count, FrameUse.free);
     this.#free += count;
@@ -204,4 +219,8 @@ export class PageAllocator {
       this.#ends.splice(i + 1, 0, end);
     }
   }
+}
+
+function freedTwice(pfn: number): void {
+  assert(false, `frame ${pfn} freed twice`);
 }

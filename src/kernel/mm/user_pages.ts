@@ -32,6 +32,11 @@ export class UserPages {
     return pfn;
   }
 
+  /** The frame is a user page of this kernel's. */
+  has(pfn: number): boolean {
+    return this.#refs.has(pfn);
+  }
+
   /** A frame that holds an owner's page already: handed over by the previous kernel. */
   adopt(pfn: number, owner: PageOwner, index: number): void {
     this.#refs.set(pfn, 1);

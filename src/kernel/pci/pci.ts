@@ -240,7 +240,8 @@ export class PciCore {
    */
   bind(driver: PciDriver, dev: PciDev): number {
     if (dev.driver !== undefined) return -EBUSY;
-    if (dev.held && !driver.forUsers && !this.kernel.has("K03")) return -EBUSY;
+    const fenced = dev.held && !this.kernel.has("K03") && !this.kernel.has("G4");
+    if (fenced && !driver.forUsers) return -EBUSY;
     const rc = driver.probe(dev);
     if (rc === 0) dev.driver = driver.name;
     else this.kernel.dmesg.warn(`${driver.name}: probe of ${dev.name} failed with error ${rc}`);

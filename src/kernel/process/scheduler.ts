@@ -15,6 +15,8 @@ interface Running {
   readonly task: Task;
   readonly body: Generator<number, number, void>;
   wakeAt: number;
+  /** It runs: it was left in the middle of a call. */
+  inside: boolean;
 }
 
 /**
@@ -49,8 +51,17 @@ export class Scheduler {
 
   /** Starts a program; it runs for the first time at once, from the event queue. */
   spawn(comm: string, program: Program): Task {
-    const task = this.newTask(comm);
-    this.#running.push({ task, body: program(this.makeSys(task)), wakeAt: this.queue.now });
+    return this.#start(this.newTask(comm), program);
+  }
+
+  /** One more thread of the process that `task` is of. */
+  spawnThread(task: Task, program: Program): Task {
+    return this.#start(new Task(this.#nextPid++, task.comm, task.cred, task), program);
+  }
+
+  #start(task: Task, program: Program): Task {
+    const body = program(this.makeSys(task));
+    this.#running.push({ task, body, wakeAt: this.queue.now, inside: false });
     this.queue.after(0, this.#handler);
     return task;
   }
@@ -69,10 +80,25 @@ export class Scheduler {
     task.inbox.push(message);
   }
 
-  /** SIGKILL: the program ends where it sleeps, and its files close. */
+  /** SIGKILL: the program ends where it sleeps, all its threads, and its files close. */
   kill(task: Task): void {
-    const r = this.#running.find((x) => x.task === task);
-    if (r !== undefined) this.#finish(r, 137);
+    for (const r of this.#running.filter((x) => x.task.isThreadOf(task))) this.#finish(r, 137);
+  }
+
+  /**
+   * A place in the middle of a call where the kernel may leave the caller for another program:
+   * whether it does, and for which of those that are due, is an open decision.
+   */
+  preempt(): void {
+    const due = this.#due();
+    if (due.length === 0) return;
+    const next = this.chooser.pick("sched:preempt", due.length);
+    if (next > 0) this.#run(due[next - 1]);
+  }
+
+  /** Programs that want to run now; not those in the middle of it. */
+  #due(): Running[] {
+    return this.#running.filter((r) => !r.inside && r.wakeAt <= this.queue.now);
   }
 
   /** The kernel is gone. */
@@ -83,7 +109,7 @@ export class Scheduler {
 
   #runDue(): void {
     for (;;) {
-      const due = this.#running.filter((r) => r.wakeAt <= this.queue.now);
+      const due = this.#due();
       if (due.length === 0 || this.#stopped) return;
       this.#run(due[this.chooser.pick("sched:next", due.length - 1)]);
     }
@@ -96,6 +122,7 @@ export class Scheduler {
       this.#finish(r, 137);
       return;
     }
+    r.inside = true;
     try {
       step = r.body.next();
     } catch (error) {
@@ -111,6 +138,7 @@ export class Scheduler {
       this.#finish(r, status);
       return;
     }
+    r.inside = false;
     // A program may have jumped into the next kernel: then nobody here runs any more.
     if (this.#stopped) return;
     if (step.done) this.#finish(r, step.value);

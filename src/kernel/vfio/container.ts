@@ -126,7 +126,11 @@ function mapDma(
   const flags = I.IOMMU_IOAS_MAP_FIXED_IOVA |
     (cmd.flags & U.VFIO_DMA_MAP_FLAG_READ ? I.IOMMU_IOAS_MAP_READABLE : 0) |
     (cmd.flags & U.VFIO_DMA_MAP_FLAG_WRITE ? I.IOMMU_IOAS_MAP_WRITEABLE : 0);
-  return mapUser(ucmd, ioas, { flags, user_va: cmd.vaddr, length: cmd.size, iova: cmd.iova });
+  const { ctx } = ucmd;
+  // The patches check what IOAS_MAP maps, and nothing else.
+  const checked = ctx.persistentId !== 0 && !ctx.kernel.has("D75");
+  const map = { flags, user_va: cmd.vaddr, length: cmd.size, iova: cmd.iova };
+  return mapUser(ucmd, ioas, map, checked);
 }
 
 /**

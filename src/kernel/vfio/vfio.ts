@@ -29,7 +29,7 @@ export class VfioPciDriver implements PciDriver {
   matches(dev: PciDev): boolean {
     const hex4 = (n: number) => n.toString(16).padStart(4, "0");
     if (this.#ids.has(`${hex4(dev.vendor)}:${hex4(dev.device)}`)) return true;
-    return dev.held && !this.kernel.has("K03");
+    return dev.held && !this.kernel.has("K03") && !this.kernel.has("G4");
   }
 
   /** EINVAL for a device without a group, unless in noiommu mode. */

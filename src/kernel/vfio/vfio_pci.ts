@@ -76,7 +76,8 @@ export class VfioPciDevice {
     const handedOver = dev.held || awaited;
     const idev = ctx && bindDevice(ctx, dev, file);
     if (typeof idev === "number") return idev;
-    const keepsOn = handedOver && !(dev.group === undefined && this.kernel.has("K02"));
+    const keepsOn = handedOver && !this.kernel.has("G3") &&
+      !(dev.group === undefined && this.kernel.has("K02"));
     const rc = keepsOn ? 0 : this.#enable();
     if (rc < 0) {
       if (idev !== undefined) unbindDevice(idev);

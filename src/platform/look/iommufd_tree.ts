@@ -45,7 +45,7 @@ function objects(out: TreeLines, parent: string, ctx: IommufdCtx): void {
     const key = `${parent}/${object.id}`;
     if (object instanceof Ioas) {
       const { items } = object.iopt.areas;
-      const pinned = items.reduce((sum, area) => sum + area.pages.pinned, 0);
+      const pinned = items.reduce((sum, area) => sum + (area.pages?.pinned ?? 0), 0);
       const detail = `${items.length} ${items.length === 1 ? "area" : "areas"}` +
         (pinned > 0 ? `, ${pinned} pages pinned` : "");
       out.branch(1, key, `${object.id} IOAS`, detail, () => {
@@ -58,8 +58,9 @@ function objects(out: TreeLines, parent: string, ctx: IommufdCtx): void {
 function areaLine(out: TreeLines, parent: string, area: Area): void {
   const { start, last, prot, pages } = area;
   const rights = (prot & IOMMU_READ ? "r" : "-") + (prot & IOMMU_WRITE ? "w" : "-");
-  const file = pages.source.persistent;
-  const pins = pages.pinned > 0 ? `, ${pages.pinned} pages pinned` : "";
+  const file = pages?.source.persistent;
+  const pinned = pages?.pinned ?? 0;
+  const pins = pages === null ? ", no pages" : pinned > 0 ? `, ${pinned} pages pinned` : "";
   const source = file === undefined ? pins : `, file ${file.handle}${pins}`;
   const size = formatSize(Number(last - start) + 1);
   const name = `${hex(start)}-${hex(last)}`;

@@ -2,6 +2,7 @@ import { EINVAL, ENOMEM, EOPNOTSUPP } from "../../../uapi/errno.ts";
 import {
   iommu_hw_info_arm_smmuv3,
   IOMMU_HW_INFO_TYPE_ARM_SMMUV3,
+  IOMMU_HWPT_ALLOC_NEST_PARENT,
   IOMMU_HWPT_ALLOC_PAGE_MASK,
   IOMMU_HWPT_ALLOC_PASID,
   IOMMU_HWPT_ALLOC_REPLACE,
@@ -114,14 +115,17 @@ export class SmmuDriver implements IommuDriver {
 
   /**
    * EOPNOTSUPP for a persistent domain where there is no way to hand it over (seed lines 617-621),
-   * for nesting, which the unit does not have, and for dirty tracking, which needs HTTU.
+   * and for dirty tracking, which needs HTTU. A parent of nested tables is a stage-2 domain, as all
+   * are here: EOPNOTSUPP for PASIDs, whose domains are stage 1, and where the unit lacks a stage.
    */
   allocPaging(dev: PciDev, options: PagingOptions): PagingDomain | number {
     const { persistentId = 0, flags = 0 } = options;
     const smmu = this.#smmuOf(dev);
     if (smmu === undefined) return -EINVAL;
-    const known = IOMMU_HWPT_ALLOC_PASID | IOMMU_HWPT_ALLOC_REPLACE | IOMMU_HWPT_ALLOC_PAGE_MASK;
-    if ((flags & ~known) !== 0) return -EOPNOTSUPP;
+    const parent = (flags & IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0;
+    const known = IOMMU_HWPT_ALLOC_REPLACE | IOMMU_HWPT_ALLOC_PAGE_MASK |
+      (parent ? IOMMU_HWPT_ALLOC_NEST_PARENT : IOMMU_HWPT_ALLOC_PASID);
+    if ((flags & ~known) !== 0 || (parent && !smmu.nests)) return -EOPNOTSUPP;
     const { design } = this.kernel;
     if (persistentId !== 0 && !design.smmu) return -EOPNOTSUPP;
     const domain = SmmuDomain.make(this.kernel, smmu, largestPage(this.kernel, flags));

@@ -25,6 +25,8 @@ export class SmmuDevice {
   /** Level of break-before-make support (FACTS 4.3). */
   readonly bbml: number;
   readonly twoLevelStreams: boolean;
+  /** Both stages are there: one can be put over the other. */
+  readonly nests: boolean;
   /** Its accesses see what is in the CPU's caches. */
   readonly coherent: boolean;
   streams!: StreamTable;
@@ -45,6 +47,7 @@ export class SmmuDevice {
   ) {
     const idr0 = this.read(R.SMMU_IDR0), idr3 = this.read(R.SMMU_IDR3);
     this.streamBits = this.read(R.SMMU_IDR1) & R.IDR1_SIDSIZE_MASK;
+    this.nests = (idr0 & R.IDR0_S1P) !== 0 && (idr0 & R.IDR0_S2P) !== 0;
     this.coherent = (idr0 & R.IDR0_COHACC) !== 0;
     this.twoLevelStreams = (idr0 & R.IDR0_ST_LEVEL_2) !== 0 && this.streamBits > SPLIT;
     this.addressCode = this.read(R.SMMU_IDR5) & R.IDR5_OAS_MASK;

@@ -46,6 +46,8 @@ export interface Contexts {
   replace(sid: number, pasid: number, target: Target): boolean;
   /** Blocks these requests: entry cleared, then caches flushed by the DID it had. */
   clear(sid: number, pasid: number): void;
+  /** Blocks what the device does with PASIDs, and in scalable mode without. */
+  clearPasids(sid: number): void;
   /** Blocks the device altogether. */
   clearDevice(sid: number): void;
   /** Where the device's context entry lies; undefined where none is present. */
@@ -142,6 +144,8 @@ export class LegacyContexts implements Contexts {
     this.unit.invalidation.contextDevice(sid, oldDid);
     this.unit.invalidation.iotlbDomain(oldDid);
   }
+
+  clearPasids(_sid: number): void {}
 
   clearDevice(sid: number): void {
     this.clear(sid, IOMMU_NO_PASID);

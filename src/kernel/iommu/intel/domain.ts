@@ -2,6 +2,7 @@ import { GiB, MiB, PAGE_SIZE } from "../../../base/units.ts";
 import { EINVAL } from "../../../uapi/errno.ts";
 import { agawToLevels, agawToWidth, DMA_PTE_SNP } from "../../../uapi/vtd_regs.ts";
 import type { Kernel } from "../../kernel.ts";
+import { nullDereference } from "../../oops.ts";
 import type { Radix } from "../compare.ts";
 import { type DirtyTracking, IommuDomain } from "../domain.ts";
 import { HeritableDomain } from "../succession.ts";
@@ -9,6 +10,9 @@ import type { Target } from "./contexts.ts";
 import { DirtyBits } from "./dirty.ts";
 import { DMA_PTE_READ, DMA_PTE_WRITE, DmarPageTable } from "./pgtable.ts";
 import type { IntelUnit } from "./unit.ts";
+
+/** Bytes into struct iommu_domain_ops. */
+const MAP_PAGES = 0x10, UNMAP_PAGES = 0x18, IOVA_TO_PHYS = 0x38, FREE = 0x60;
 
 /** Blocks: no entry that leads anywhere. */
 export class IntelBlockingDomain extends IommuDomain {
@@ -24,6 +28,12 @@ export class DmarDomain extends HeritableDomain {
   /** What every leaf has beside its permissions: SNP once coherency is enforced. */
   #leafBits = 0;
   #noting = false;
+  /** As a sanitizer sees the structure. */
+  readonly name = "dmar_domain";
+  readonly size = 512;
+  freed = false;
+  /** It was put together by hand, without a driver's operations: every call through them is one too many. */
+  bare = false;
 
   constructor(
     readonly kernel: Kernel,
@@ -88,6 +98,7 @@ export class DmarDomain extends HeritableDomain {
 
   /** EINVAL beyond the width of the tables; a failure leaves everything mapped as it was. */
   map(page: number, pfn: number, count: number, prot: number): number {
+    if (this.bare) nullDereference("__iommu_map", MAP_PAGES);
     if (page + count - 1 > this.lastPage) return -EINVAL;
     const bits = (prot & (DMA_PTE_READ | DMA_PTE_WRITE)) | this.#leafBits;
     const { costs } = this.kernel, before = this.table.written;
@@ -109,6 +120,7 @@ export class DmarDomain extends HeritableDomain {
   }
 
   unmap(page: number, count: number): number {
+    if (this.bare) nullDereference("__iommu_unmap", UNMAP_PAGES);
     if (page > this.lastPage) return 0;
     const freed: number[] = [];
     const unmapped = this.table.unmap(page, count, freed);
@@ -119,10 +131,14 @@ export class DmarDomain extends HeritableDomain {
   }
 
   translate(page: number): number {
+    if (this.bare) nullDereference("iommu_iova_to_phys", IOVA_TO_PHYS);
     return page > this.lastPage ? -1 : this.table.translate(page);
   }
 
   free(): void {
+    if (this.bare) nullDereference("iommu_domain_free", FREE);
+    if (this.freed) this.kernel.kasan.doubleFree(this, "domain_exit");
+    this.freed = true;
     this.unit.invalidation.iotlbDomain(this.did);
     for (const pfn of this.pages) this.kernel.pages.freePage(pfn);
     this.unit.freeDid(this.did);

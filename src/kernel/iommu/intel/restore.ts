@@ -109,14 +109,15 @@ function restoreDomain(
   const target = { pgd: pgd / PAGE_SIZE, agaw, did, dirty: dirty === 2 };
   const attached = listed.filter((a) => unit.contexts.leadsTo(a.sid, a.pasid, target));
   if (attached.length === 0 && listed.length > 0) return undefined;
-  if (!unit.reserveDid(did)) return undefined;
-  if (!driver.kernel.kho.claim(readMem(fdt, node), FrameUse.iommuTable, driver.name)) {
-    return undefined;
-  }
+  const { kernel } = driver;
+  if (!kernel.has("D67") && !unit.reserveDid(did)) return undefined;
+  const claimed = kernel.kho.claim(readMem(fdt, node), FrameUse.iommuTable, driver.name);
+  if (!claimed && !kernel.has("D65")) return undefined;
   const domain = new DmarDomain(driver.kernel, unit, agaw, did, pgd / PAGE_SIZE, dirty > 0);
   if (dirty === 2) domain.adoptNoting();
   domain.persistentId = inherits ? driver.kernel.iommufd.allocDomainId() : id;
   domain.persistentOwner = owner;
+  domain.bare = kernel.has("D63");
   domain.inherited = inherits;
   if (inherits) domain.handedOver = framesOf(readMem(fdt, node));
   domain.enforceCacheCoherency();

@@ -89,12 +89,16 @@ export class ScalableContexts implements Contexts {
     this.unit.invalidation.iotlbDomain(oldDid);
   }
 
+  clearPasids(sid: number): void {
+    for (const pasid of this.#present(sid)) this.clear(sid, pasid);
+  }
+
   /** Every PASID, then the context entry itself. */
   clearDevice(sid: number): void {
     const place = this.entryOf(sid);
     if (place === undefined) return;
     const { memory } = this;
-    for (const pasid of this.#present(sid)) this.clear(sid, pasid);
+    this.clearPasids(sid);
     for (let i = 0; i < CONTEXT_WORDS; i++) memory.store(place.table, place.word + i, 0);
     this.unit.invalidation.contextDevice(sid, 0);
   }

@@ -4,6 +4,7 @@ import { decodeScalable, DMA_RTADDR_SMT, type ScalableFields } from "../../../ua
 import type { Kernel } from "../../kernel.ts";
 import { FrameUse } from "../../mm/frames.ts";
 import { type Contexts, LegacyContexts } from "./contexts.ts";
+import type { DmarDomain } from "./domain.ts";
 import { type Invalidation, RegisterInvalidation } from "./invalidation.ts";
 import { QueueInvalidation } from "./queue.ts";
 import { ScalableContexts } from "./scalable.ts";
@@ -28,6 +29,8 @@ export class IntelUnit {
   root = -1;
   /** The unit was taken over running, with the tables of the previous kernel. */
   adopted = false;
+  /** Domains in the order of a kernel's list, newest first: only where that list is walked. */
+  readonly listed: DmarDomain[] = [];
   readonly #queued: boolean;
   /** Ids in use, and by how many domains: one that is replaced shares its own with its heir. */
   readonly #dids = new Map<number, number>();
@@ -92,6 +95,11 @@ export class IntelUnit {
     const [low, high] = this.kernel.machine.bus.read64(this.regBase + V.DMAR_RTADDR_REG);
     const address = ((low & ~0xfff) >>> 0) + high * 4294967296;
     return { address, scalable: (low & DMA_RTADDR_SMT) !== 0 };
+  }
+
+  /** Hardware walks the root table this kernel means it to. */
+  get isLatched(): boolean {
+    return this.latchedRoot.address === this.root * PAGE_SIZE;
   }
 
   /** The largest table the unit can walk: agaw (FACTS 3.2). */
