@@ -8,6 +8,7 @@ import {
   progressBar,
   sizes,
 } from "./cli/compare.ts";
+import { type DashboardFlags, dashboardOptions, wantsDashboard } from "./cli/dashboard_options.ts";
 import { prepareDump } from "./cli/dump.ts";
 import { defectsJson, explainDefect, listDefects, runDefects } from "./cli/defects.ts";
 import { openScenario } from "./cli/files.ts";
@@ -31,16 +32,13 @@ const EXIT_USAGE = 2;
 /** A bug of the emulator itself. */
 const EXIT_INTERNAL = 70;
 
-const COLORS = ["auto", "none", "16", "256", "truecolor"] as const;
-
-interface Options {
+interface Options extends DashboardFlags {
   readonly scenario?: string;
   readonly report: "text" | "json";
   readonly seed?: number;
   readonly kernel?: string;
   readonly defect?: readonly string[];
   readonly dump?: string;
-  readonly color: typeof COLORS[number];
 }
 
 function seed(text: string): number {
@@ -76,7 +74,7 @@ function chosenImage(options: Options, loaded: LoadedScenario): string | undefin
 }
 
 /** The command line of the program. */
-function commandLine(exit: (code: number) => void): Command {
+export function commandLine(exit: (code: number) => void): Command {
   const program = new Command("hitless")
     .description(
       "Emulates the platform on which a hypervisor is live-updated while devices keep doing DMA.\n" +
@@ -92,13 +90,13 @@ function commandLine(exit: (code: number) => void): Command {
     .option("--kernel <image>", "kernel image, instead of the scenario's", image)
     .option("--defect <ids>", "defects the kernel is to have besides: D55,D57", defects)
     .option("--dump <dir>", "write kho-N.dtb, vmcore-N and state-N.json at each kexec")
-    .addOption(new Option("--color <depth>", "colours").choices([...COLORS]).default("auto"))
     .addHelpText(
       "after",
       "\nExit status: 0 holds, 1 violated, 2 bad usage or file, 3 vacuous, 70 internal, " +
         "130 interrupted.",
     )
     .action(async (_args: unknown, command: Command) => exit(await start(command.opts<Options>())));
+  dashboardOptions(program);
   program.command("scenarios").description("list the built-in scenarios").action(() => {
     print(listScenarios());
     exit(0);
@@ -202,8 +200,8 @@ function listScenarios(): string {
 async function start(options: Options): Promise<number> {
   const loaded = openScenario(options.scenario ?? "tour");
   const dump = options.dump === undefined ? undefined : prepareDump(options.dump);
-  const interactive = options.scenario === undefined && Deno.stdin.isTerminal() &&
-    Deno.stdout.isTerminal();
+  const terminal = Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
+  const interactive = wantsDashboard(options) || (options.scenario === undefined && terminal);
   const chosen = chosenImage(options, loaded);
   const run = interactive
     ? runFor(loaded, options.seed, chosen)
@@ -211,10 +209,13 @@ async function start(options: Options): Promise<number> {
   current = run;
   if (dump !== undefined) run.platform.onJump = dump;
   if (interactive) {
-    // Scripted runs do without the terminal code: it is loaded when there is a terminal.
-    const { runDashboard } = await import("./dashboard/dashboard.ts");
-    const world = worldOf((opened) => current = opened);
-    return await runDashboard(sessionOf(run), { look: { depth: options.color }, world });
+    // Scripted runs do without the terminal code: it is loaded when there is a dashboard.
+    const { startDashboard } = await import("./cli/dashboard.ts");
+    const opened = (next: Run) => {
+      current = next;
+    };
+    const describe = (error: unknown) => internalError(error, Deno.args);
+    return await startDashboard(sessionOf(run, opened), worldOf(opened), options, describe);
   }
   const judged = runScenario(run);
   const finished = { ...judged, causes: findCauses(run, judged.judgement.invariants) };

@@ -21,6 +21,7 @@ export function readFile(path: string): Uint8Array {
 export function reason(error: unknown): string {
   if (error instanceof Deno.errors.NotFound) return "there is no such file";
   if (error instanceof Deno.errors.IsADirectory) return "it is a folder";
+  if (error instanceof Deno.errors.NotADirectory) return "a part of the path is no folder";
   return error instanceof Error ? error.message : String(error);
 }
 

@@ -16,12 +16,16 @@ export function writeFile(path: string, text: string): void {
   try {
     Deno.writeTextFileSync(path, text);
   } catch (error) {
-    throw new UsageError(`cannot write ${path}: ${reason(error)}`);
+    const why = error instanceof Deno.errors.NotFound ? "there is no such folder" : reason(error);
+    throw new UsageError(`cannot write ${path}: ${why}`);
   }
 }
 
-/** A scenario as a dashboard takes it over: before its first live update, or where it was saved. */
-export function sessionOf(run: Run): Session {
+/**
+ * A scenario as a dashboard takes it over: before its first live update, or where it was saved.
+ * `opened`: told of each run that follows it.
+ */
+export function sessionOf(run: Run, opened: (run: Run) => void): Session {
   const { loaded, timeline, image } = run;
   const { name, until } = loaded.scenario;
   return {
@@ -29,6 +33,13 @@ export function sessionOf(run: Run): Session {
     title: name,
     image,
     ...(until === undefined ? {} : { until }),
+    again(kernel) {
+      const first = timeline.platform.spec.kernel;
+      const asWritten = first === loaded.scenario.kernel.image ? undefined : first;
+      const fresh = runFor(loaded, run.seed, kernel ?? asWritten);
+      opened(fresh);
+      return sessionOf(fresh, opened);
+    },
     text: (now, as) =>
       saveText({ ...run, timeline: now, platform: now.platform, steps: now.results }, as),
   };
@@ -47,7 +58,7 @@ export function worldOf(opened: (run: Run) => void): World {
     open(name) {
       const run = runFor(openScenario(name));
       opened(run);
-      return sessionOf(run);
+      return sessionOf(run, opened);
     },
     write: writeFile,
   };

@@ -11,6 +11,8 @@ import {
   type App,
   type Grid,
   type LookOptions,
+  pictureSvg,
+  pictureText,
   type Region,
   run,
   type TerminalIo,
@@ -29,7 +31,9 @@ import {
 } from "./model.ts";
 import { historyOf } from "./history.ts";
 import { Pacer } from "./pacer.ts";
+import { doLine } from "./prompt.ts";
 import { Sight } from "./sight.ts";
+import { saveSession } from "./save.ts";
 import { NO_WORLD, type Session, type World } from "./session.ts";
 import { type Journey, toMoment, toPhase, toTime, travelOf } from "./travel.ts";
 import { type Happening, update } from "./update.ts";
@@ -47,8 +51,8 @@ export interface DashboardOptions {
   readonly world?: World;
   /** Nothing can be done to the platform. */
   readonly readOnly?: boolean;
-  /** A screen as a picture, for `:screenshot`; `file` tells the form by its ending. */
-  readonly picture?: (grid: Grid, file: string) => string;
+  /** Command lines to begin with. */
+  readonly begin?: readonly string[];
 }
 
 const DEFAULT_FPS = 30;
@@ -119,6 +123,16 @@ export class Dashboard implements App {
     if (session.until === undefined) return;
     this.#model = { ...this.#model, paused: true };
     this.#journey = toTime(session.timeline, session.until, "where it was saved");
+  }
+
+  /** The lines to begin with are done as if they had been typed. */
+  start(ui: Ui): void {
+    for (const line of this.#options.begin ?? []) {
+      if (line.trim() === "" || line.trim().startsWith("#")) continue;
+      const { model, effects } = doLine(line.trim(), this.#model, this.#context(ui.size));
+      this.#model = model;
+      for (const effect of effects) this.#do(effect, ui);
+    }
   }
 
   /** Events wait for the tick that follows them at once: that one knows the time. */
@@ -223,11 +237,21 @@ export class Dashboard implements App {
         this.#journey = undefined;
         return;
       case "save":
-        return this.#outside(ui, () => this.#save(effect.file));
+        this.#sight.stale();
+        return this.#outside(
+          ui,
+          () => saveSession(this.#session, this.#timeline, this.#world, effect.file),
+        );
       case "open":
-        return this.#outside(ui, () => this.#openSession(effect.name));
+        return this.#outside(ui, () => this.#take(this.#world.open(effect.name), "opened"));
+      case "restart":
+        return this.#outside(ui, () => {
+          const { again } = this.#session;
+          if (again === undefined) throw new Error("this session cannot be begun again");
+          return this.#take(again(effect.image), "begun again:");
+        });
       case "screenshot":
-        return this.#outside(ui, () => this.#screenshot(effect.file));
+        return this.#outside(ui, () => this.screenshot(effect.file));
       case "copy":
         return ui.copy(effect.text);
       case "settings":
@@ -283,39 +307,21 @@ export class Dashboard implements App {
     ui.invalidate();
   }
 
-  #save(file: string): string {
-    if (!/\.ya?ml$/.test(file)) throw new Error(`${file}: a scenario's name ends in .yaml`);
-    const name = file.replace(/^.*\//, "").replace(/\.ya?ml$/, "").toLowerCase()
-      .replace(/[^a-z0-9-]+/g, "-").replace(/^[^a-z]+/, "") || "session";
-    if (this.#session.text === undefined) throw new Error("this session cannot be saved");
-    const text = this.#session.text(this.#timeline, name);
-    this.#sight.stale();
-    this.#world.write(file, text);
-    return `saved to ${file}, event hash ${this.#timeline.platform.machine.hash.digest()}`;
-  }
-
-  #openSession(name: string): string {
-    const session = this.#world.open(name);
+  /** Goes on with another session; settings and bindings stay. */
+  #take(session: Session, what: string): string {
     const { settings, readOnly, lines, bindings } = this.#model;
-    this.#model = initialModel(session.title, session.image, {
-      settings,
-      readOnly,
-      lines,
-      bindings,
-    });
+    const kept = { settings, readOnly, lines, bindings };
+    this.#model = initialModel(session.title, session.image, kept);
     this.#begin(session);
-    return `opened ${session.title}`;
+    return `${what} ${session.title}`;
   }
 
-  #screenshot(file: string): string {
-    const { picture } = this.#options;
-    if (!/\.(svg|txt)$/.test(file)) {
-      throw new Error(`${file}: expected a name ending in .svg or .txt`);
-    }
-    if (picture === undefined || this.#grid === undefined) {
-      throw new Error("no picture can be taken");
-    }
-    this.#world.write(file, picture(this.#grid, file));
+  /** Writes the screen as it was drawn last to a file; what to tell of it. An Error says why not. */
+  screenshot(file: string): string {
+    const form = /\.(svg|txt)$/.exec(file)?.[1];
+    if (form === undefined) throw new Error(`${file}: expected a name that ends in .svg or .txt`);
+    if (this.#grid === undefined) throw new Error("nothing was drawn yet");
+    this.#world.write(file, form === "svg" ? pictureSvg(this.#grid) : pictureText(this.#grid));
     return `screenshot in ${file}`;
   }
 }

@@ -237,6 +237,8 @@ export type Effect =
   | { readonly type: "stop-travel" }
   | { readonly type: "save"; readonly file: string }
   | { readonly type: "open"; readonly name: string }
+  /** `image`: the kernel of the first boot; undefined: the same as before. */
+  | { readonly type: "restart"; readonly image: string | undefined }
   | { readonly type: "screenshot"; readonly file: string }
   | { readonly type: "copy"; readonly text: string }
   | { readonly type: "settings"; readonly settings: Settings }

@@ -9,6 +9,8 @@ export interface Session {
   readonly image: string;
   /** Virtual time to go to before a person takes over. */
   readonly until?: number;
+  /** The same from its start, on another kernel where one is named. */
+  again?(image?: string): Session;
   /** The run so far as a scenario of that name. */
   text?(timeline: Timeline, name: string): string;
 }

@@ -1,4 +1,5 @@
 import { hex, PAGE_SIZE } from "../base/units.ts";
+import { BLOCK_FRAMES } from "../kernel/fs/guestmemfs/layout.ts";
 import type { Area } from "../kernel/iommufd/area.ts";
 import { HwptPaging } from "../kernel/iommufd/hwpt.ts";
 import type { Kernel } from "../kernel/kernel.ts";
@@ -48,7 +49,7 @@ function missing(
   context: Context,
   area: Area,
 ): { page: number; detail: string } | undefined {
-  for (let i = 0; i < area.count; i++) {
+  for (let i = 0; i < area.count;) {
     const page = area.page + i;
     const found = unit.lookUp(context, page);
     if (found === undefined) return { page, detail: "is in an area, and not in the tables" };
@@ -62,6 +63,11 @@ function missing(
       const file = frame < 0 ? "the file ends before" : `the file has ${hex(frame * PAGE_SIZE)}`;
       return { page, detail: `leads to ${is}, where ${file}` };
     }
+    // Within one entry, and one block of a file, one page tells of all.
+    const inEntry = found.span - page % found.span;
+    i += frame === undefined
+      ? inEntry
+      : Math.min(inEntry, BLOCK_FRAMES - pageOf(area, i) % BLOCK_FRAMES);
   }
   return undefined;
 }
@@ -70,8 +76,13 @@ function missing(
 function frameOf(kernel: Kernel, area: Area, index: number): number | undefined {
   const file = area.pages?.source.persistent, fs = kernel.guestmemfs;
   if (file === undefined || fs === undefined) return undefined;
-  const page = Math.floor(file.offset / PAGE_SIZE) + area.first + index;
-  return fs.frameOfPage(fs.sb.inode(file.handle), page);
+  return fs.frameOfPage(fs.sb.inode(file.handle), pageOf(area, index));
+}
+
+/** Page of the file that an area's page shows. */
+function pageOf(area: Area, index: number): number {
+  const offset = area.pages?.source.persistent?.offset ?? 0;
+  return Math.floor(offset / PAGE_SIZE) + area.first + index;
 }
 
 function report(look: Look, { sid }: Context, page: number, detail: string): void {

@@ -7,6 +7,7 @@ import { iommuFaultText } from "../uapi/iommu_faults.ts";
 import { formatBdf } from "../uapi/pci_regs.ts";
 import type { GuestReport } from "../userspace/guest/guest.ts";
 import { emptyLook, type Look, lookOver } from "./checks.ts";
+import { CommandLedger } from "./commands.ts";
 import { complaintsOf } from "./complaints.ts";
 import { type InvariantId, INVARIANTS, type Premise, type Violation } from "./invariants.ts";
 import { lookAtJump } from "./jump.ts";
@@ -48,6 +49,7 @@ export class Health implements IncidentSink {
   #machine!: Machine;
   #watched: Watched[] = [];
   readonly #promises = new Promises();
+  readonly #commands = new CommandLedger();
   /** Guests that were there at a jump. */
   readonly #crossed = new Set<string>();
   /** Iommufds that were compared with what was handed over. */
@@ -156,6 +158,16 @@ export class Health implements IncidentSink {
   /** A kernel said in its log that it has gone wrong. */
   splat(kernel: string, text: string): void {
     this.report("no-splat", kernel, undefined, text);
+  }
+
+  /** Each command of a guest's is executed once. */
+  executed(fn: number, write: boolean, block: number, blocks: number, ok: boolean): void {
+    const wrong = this.#commands.executed(fn, write, block, blocks, ok);
+    if (wrong !== undefined) this.report("guest-intact", this.#name(fn), undefined, wrong);
+  }
+
+  restarted(fn: number): void {
+    this.#commands.restarted(fn);
   }
 
   #name(fn: number): string {

@@ -128,6 +128,9 @@ export interface IncidentSink {
   stopped(fn: number): void;
   /** Every access that reached memory. */
   done(fn: number, pfn: number): void;
+  /** Commands of disks; see {@link DmaObserver}. */
+  executed(fn: number, write: boolean, block: number, blocks: number, ok: boolean): void;
+  restarted(fn: number): void;
 }
 
 /** Watches the DMA port of every device. */
@@ -221,6 +224,14 @@ export class Meters implements DmaObserver {
     if (!stopped) return;
     meter.stopped++;
     this.sink?.stopped(fn);
+  }
+
+  executed(fn: number, write: boolean, block: number, blocks: number, ok: boolean): void {
+    this.sink?.executed(fn, write, block, blocks, ok);
+  }
+
+  restarted(fn: number): void {
+    this.sink?.restarted(fn);
   }
 
   starved(fn: number): void {

@@ -7,7 +7,6 @@ import { FAULT_OPERATIONS } from "./faults.ts";
 import { FILE_OPERATIONS } from "./files.ts";
 import { HANDOVER_OPERATIONS } from "./handover.ts";
 import { IOMMUFD_OPERATIONS } from "./iommufd.ts";
-import { MEMORY_OPERATIONS } from "./memory.ts";
 import { RACE_OPERATIONS } from "./races.ts";
 import { OK, type Operation, operation, type Outcome } from "./types.ts";
 import { UPDATE_OPERATIONS } from "./update.ts";
@@ -45,7 +44,6 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     ...FILE_OPERATIONS,
     ...IOMMUFD_OPERATIONS,
     ...HANDOVER_OPERATIONS,
-    ...MEMORY_OPERATIONS,
     ...DEVICE_OPERATIONS,
     ...FAULT_OPERATIONS,
     ...RACE_OPERATIONS,

@@ -138,11 +138,16 @@ export class Timeline {
 
   /** Does something now. What was ahead is given up: from here on the run is another one. */
   act(action: Omit<Action, "at" | "expected">): StepResult {
-    this.platform.machine.queue.runUntil(this.now);
+    this.settle();
     for (const i of this.#timed.slice(this.#begun)) this.#dropped.add(i);
     this.#plan.push({ ...action, at: this.now, expected: "any" });
     this.#sort();
     return this.#begin();
+  }
+
+  /** Runs the rest of this nanosecond. What is to be done by hand in it is not begun. */
+  settle(): void {
+    this.platform.machine.queue.runUntil(this.now);
   }
 
   runFor(ns: number): void {

@@ -110,7 +110,7 @@ export const UPDATE_OPERATIONS = [
   operation({
     name: "kho.dt_max",
     summary: "write how large the tree may get to /sys/kernel/kho/dt_max",
-    args: z.strictObject({ bytes: size }),
+    args: z.strictObject({ bytes: size.describe("most bytes that the device tree may have") }),
     unavailable: whyNoKho,
     // deno-lint-ignore require-yield
     *run({ platform }, { bytes }) {

@@ -8,6 +8,12 @@ import noiommuKeepalive from "../../scenarios/noiommu-keepalive.yaml" with { typ
 import noiommuMilestone from "../../scenarios/noiommu-milestone.yaml" with { type: "text" };
 import noiommuMixed from "../../scenarios/noiommu-mixed.yaml" with { type: "text" };
 import noiommuPagemap from "../../scenarios/noiommu-pagemap.yaml" with { type: "text" };
+import noiommuLostMaster from "../../scenarios/noiommu-lost-master.yaml" with { type: "text" };
+import noiommuOtherDriver from "../../scenarios/noiommu-other-driver.yaml" with { type: "text" };
+import noiommuReset from "../../scenarios/noiommu-reset.yaml" with { type: "text" };
+import noiommuRollback from "../../scenarios/noiommu-rollback.yaml" with { type: "text" };
+import noiommuUnpinned from "../../scenarios/noiommu-unpinned.yaml" with { type: "text" };
+import noiommuUnpreserved from "../../scenarios/noiommu-unpreserved.yaml" with { type: "text" };
 import onlyGuestmemfs from "../../scenarios/only-guestmemfs.yaml" with { type: "text" };
 import persistedIommufd from "../../scenarios/persisted-iommufd.yaml" with { type: "text" };
 import persistedIommufdPasid from "../../scenarios/persisted-iommufd-pasid.yaml" with {
@@ -20,6 +26,7 @@ import redriveReplace from "../../scenarios/redrive-replace.yaml" with { type: "
 import replay from "../../scenarios/replay.yaml" with { type: "text" };
 import rollback from "../../scenarios/rollback.yaml" with { type: "text" };
 import rollbackMainline from "../../scenarios/rollback-mainline.yaml" with { type: "text" };
+import rfcV1Posted from "../../scenarios/rfc-v1-posted.yaml" with { type: "text" };
 import smallPages from "../../scenarios/small-pages.yaml" with { type: "text" };
 import oneGone from "../../scenarios/one-gone.yaml" with { type: "text" };
 import plainKexec from "../../scenarios/plain-kexec.yaml" with { type: "text" };
@@ -41,6 +48,7 @@ import noMemoryAtBoot from "../../scenarios/no-memory-at-boot.yaml" with { type:
 import noMemoryForPickUp from "../../scenarios/no-memory-for-pick-up.yaml" with { type: "text" };
 import nothingToPickUp from "../../scenarios/nothing-to-pick-up.yaml" with { type: "text" };
 import notMounted from "../../scenarios/not-mounted.yaml" with { type: "text" };
+import otherFormat from "../../scenarios/other-format.yaml" with { type: "text" };
 import reusedInode from "../../scenarios/reused-inode.yaml" with { type: "text" };
 import twice from "../../scenarios/twice.yaml" with { type: "text" };
 
@@ -65,6 +73,7 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["no-memory-for-pick-up", noMemoryForPickUp],
   ["nothing-to-pick-up", nothingToPickUp],
   ["not-mounted", notMounted],
+  ["other-format", otherFormat],
   ["reused-inode", reusedInode],
   ["twice", twice],
   ["redrive", redrive],
@@ -73,6 +82,7 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["handover", handover],
   ["high-iova", highIova],
   ["small-pages", smallPages],
+  ["rfc-v1-posted", rfcV1Posted],
   ["picked-up-twice", pickedUpTwice],
   ["native-driver", nativeDriver],
   ["one-gone", oneGone],
@@ -89,4 +99,10 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["noiommu-pagemap", noiommuPagemap],
   ["noiommu-milestone", noiommuMilestone],
   ["noiommu-mixed", noiommuMixed],
+  ["noiommu-lost-master", noiommuLostMaster],
+  ["noiommu-reset", noiommuReset],
+  ["noiommu-other-driver", noiommuOtherDriver],
+  ["noiommu-unpreserved", noiommuUnpreserved],
+  ["noiommu-unpinned", noiommuUnpinned],
+  ["noiommu-rollback", noiommuRollback],
 ]);

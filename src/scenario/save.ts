@@ -11,7 +11,7 @@ import { yamlText } from "./yaml.ts";
  */
 export function saveText(run: Run, name: string): string {
   const { loaded, timeline, seed, platform } = run;
-  timeline.runTo(timeline.now);
+  timeline.settle();
   const { hash, invariants } = snapshot(platform);
   const ids = (verdict: string) => invariants.filter((i) => i.verdict === verdict).map((i) => i.id);
   const { machine } = loaded.raw;

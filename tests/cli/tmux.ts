@@ -17,6 +17,9 @@ export class TmuxScreen implements AsyncDisposable {
     const screen = new TmuxScreen(`hitless-test-${Deno.pid}-${opened++}`);
     const size = ["-x", String(options.cols ?? 120), "-y", String(options.rows ?? 40)];
     await screen.tmux("-f", "/dev/null", "new-session", "-d", ...size, "sh");
+    // The shell has set its terminal up once it answers.
+    await screen.type("echo re''ady");
+    await screen.shows(/^ready/m);
     screen.before = await screen.state();
     const quoted = command.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
     await screen.type(`cd '${options.cwd ?? "."}'; clear; ${quoted}; echo "ended:$?"`);

@@ -13,6 +13,18 @@ import type { DeviceView, VmView } from "../../src/platform/snapshot.ts";
 
 const ms = 1e6;
 
+/** The invariants of these snapshots: pictures stay as they are when there are new ones. */
+const SHOWN: readonly InvariantId[] = [
+  "no-dma-fault",
+  "no-stray-dma",
+  "quiet-unless-held",
+  "tables-owned",
+  "domain-in-hardware",
+  "pins-balanced",
+  "iotlb-fresh",
+  "guest-intact",
+];
+
 export function device(id: string, more: Partial<DeviceView> = {}): DeviceView {
   return {
     id,
@@ -144,7 +156,7 @@ export function snapshotOf(more: Partial<Scene> = {}): Scene {
     ],
     memory: memoryOf(),
     device: undefined,
-    invariants: INVARIANTS.map(({ id, title, premise }) => ({
+    invariants: INVARIANTS.filter(({ id }) => SHOWN.includes(id)).map(({ id, title, premise }) => ({
       id,
       title,
       premise,
@@ -349,7 +361,7 @@ export const anySnapshot: fc.Arbitrary<Scene> = fc.record({
   device: fc.option(anyLook, { nil: undefined }),
   panicked: fc.constantFrom("", "", "oops"),
   rebooting: fc.boolean(),
-  violated: fc.option(fc.constantFrom(...INVARIANTS.map((i) => i.id))),
+  violated: fc.option(fc.constantFrom(...SHOWN)),
   events: fc.array(
     fc.record({
       time,

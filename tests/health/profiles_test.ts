@@ -208,6 +208,20 @@ const TAMPERINGS: Tampering[] = [
     invariant: "iotlb-fresh",
     detail: /IOVA 0x200000 at 0xc00000/,
   },
+  {
+    how: "a page leads to free memory",
+    run: (h) => void h.nic.table.map(32, h.freeFrame(), 1, 3),
+    invariant: "leaves-owned",
+    detail: /^IOVA 0x20000 leads to 0x[\da-f]+, free memory$/,
+  },
+  {
+    how: "a block leads to memory of which half is free",
+    run(h) {
+      h.rig.kernel.pages.mark(LARGE + 256, 256, FrameUse.free);
+    },
+    invariant: "leaves-owned",
+    detail: /^IOVA 0x300000 leads to 0xd00000, free memory$/,
+  },
 ];
 
 function idOfNvme(h: Hands): number {

@@ -65,6 +65,8 @@ export class Bench {
       vtd?: Partial<VtdCapability>;
       /** Bits of PASID of the network cards. */
       pasidBits?: number;
+      /** Bytes for guestmemfs, 32 MiB unless said. */
+      guestmemfs?: number;
     } = {},
   ) {
     const device = (id: string, bdf: string): DeviceSpec => ({
@@ -86,7 +88,7 @@ export class Bench {
       },
       vms: o.vms ?? [],
       kernel,
-      guestmemfs: 32 * MiB,
+      guestmemfs: o.guestmemfs ?? 32 * MiB,
       khoScratch: 16 * MiB,
       seed: o.seed ?? 1,
     });

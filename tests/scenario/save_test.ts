@@ -105,6 +105,10 @@ Deno.test("something else done in the past gives up what came after", () => {
   const again = run.timeline.again();
   again.runTo(400 * ms - 1);
   assert.deepEqual(again.ahead.map((a) => a.do), ["update"]);
+  const before = run.timeline.again();
+  before.towards(run.timeline.results.at(-1)!.before, Infinity);
+  playAgain({ ...run, timeline: before, platform: before.platform, steps: before.results });
+  assert.deepEqual(before.ahead.map((a) => a.do), ["update"], "saving begins nothing");
   again.act({ do: "vm.kill", with: { vm: "vm0" }, args: { vm: "vm0" } });
   assert.deepEqual(again.ahead, []);
   assert.equal(again.plan.at(-1)?.do, "vm.kill");

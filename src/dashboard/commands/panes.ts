@@ -2,6 +2,7 @@ import { focusOn, moveBy, moveTo, nextPane, scrollSideways, toggleBranch } from 
 import { inputOf } from "../../tui/mod.ts";
 import {
   type Context,
+  DEVICE_TABS,
   doing,
   EVENT_SOURCES,
   everyPane,
@@ -10,6 +11,8 @@ import {
   PANE_IDS,
   say,
 } from "../model.ts";
+import { showText } from "../overlays/text.ts";
+import { paneLines } from "../panes/lines.ts";
 import { chosenDevice, DEVICE_COLUMNS, deviceRows } from "../panes/devices.ts";
 import { openChosen } from "../panes/open.ts";
 import { paneOf } from "../panes/mod.ts";
@@ -224,16 +227,37 @@ export const PANE_COMMANDS: readonly Command[] = [
     },
   },
   {
-    id: "find",
+    id: "device",
+    aliases: ["find"],
     keys: [],
     group: "devices",
-    title: "Choose a device by its id",
-    arguments: [argument("device", "id of a device", { suggests: "devices" })],
-    run(model, c, { device = "" }) {
+    title: "Look into a device: overview, translation, config, rings or faults",
+    arguments: [
+      argument("device", "id of a device", { suggests: "devices" }),
+      argument("page", "what of it", { required: false, choices: DEVICE_TABS }),
+    ],
+    run(model, c, { device = "", page = "overview" }) {
+      const tab = DEVICE_TABS.find((t) => t === page);
+      if (tab === undefined) return refuse(model, c, `device: expected ${DEVICE_TABS.join(", ")}`);
       const known = deviceRows(model, c.snapshot).some((d) => d.id === device);
-      if (!known) return refuse(model, c, `there is no ${device} among the rows shown`);
+      if (!known) return refuse(model, c, `there is no device ${device} among the rows shown`);
       const chosen = { ...model.chosen, devices: device };
-      return just(focusOn({ ...model, chosen }, "devices"));
+      const overlay = { kind: "device", top: 0, tab } as const;
+      return just(focusOn({ ...model, chosen, overlay }, "devices"));
+    },
+  },
+  {
+    id: "show",
+    keys: [],
+    group: "panes",
+    title: "All there is in a pane, as text",
+    arguments: [argument("pane", "a pane", { choices: PANE_IDS })],
+    run(model, c, { pane = "" }) {
+      const id = PANE_IDS.find((p) => p === pane);
+      if (id === undefined) return refuse(model, c, `show: expected one of ${PANE_IDS.join(", ")}`);
+      const lines = paneLines(id, c.snapshot, model);
+      const overlay = showText(paneOf(id).title, lines.length === 0 ? ["nothing"] : lines, 400);
+      return just({ ...model, overlay });
     },
   },
   {

@@ -79,12 +79,16 @@ function toBeFinished(operation: Operation, model: Model, c: Context): Model {
   return { ...model, prompt: { purpose: "command", input, recall: 0 } };
 }
 
+const capital = (text: string) => text[0]!.toUpperCase() + text.slice(1);
+
 /** Asks first where something would be lost, and says what. */
 function question(operation: Operation, effect: Effect, text: string, c: Context, model: Model) {
   if (operation.name === "update") return updateQuestion(effect, c, model);
   const q: Question = {
     title: operation.name,
-    text: `${text}\n${operation.summary}.\n\nLost: ${operation.destroys}.\n\ny do it, n cancel`,
+    text: `${text}\n${
+      capital(operation.summary)
+    }.\n\nLost: ${operation.destroys}.\n\ny do it, n cancel`,
     buttons: [{ label: "Cancel", cancel: true }, { label: "Do it", danger: true }],
     yes: effect,
     command: operation.name,
@@ -144,7 +148,7 @@ function commandOf(operation: Operation): Command {
     ...(fingers?.onBar === undefined ? {} : { onBar: fingers.onBar }),
     ...(fingers?.panes === undefined ? {} : { panes: fingers.panes }),
     group: groupOf(name),
-    title: summary[0]!.toUpperCase() + summary.slice(1),
+    title: capital(summary),
     destructive: destroys !== undefined,
     arguments: argumentsOf(operation),
     operation,

@@ -1,11 +1,12 @@
 import { OPERATIONS } from "../../operations/table.ts";
 import { inputOf } from "../../tui/mod.ts";
-import { quit } from "../actions.ts";
+import { ask, quit } from "../actions.ts";
 import { copyOf } from "../panes/copy.ts";
 import { doing, just, type Model, say, type Settings } from "../model.ts";
 import { kernelPicker } from "../overlays/kernel.ts";
 import { argument, type Command, refuse } from "./types.ts";
 
+const LOST = "Lost: what was done since it was saved last.";
 const file = (what: string) => argument("file", what);
 
 /** Something that can be set, and to what. */
@@ -107,21 +108,36 @@ export const SESSION_COMMANDS: readonly Command[] = [
     destructive: true,
     arguments: [argument("name", "name of a built-in scenario, or a file that ends in .yaml")],
     run: (model, _c, { name = "" }) =>
-      just({
-        ...model,
-        overlay: {
-          kind: "question",
-          selected: 0,
-          question: {
-            title: "Open",
-            text: `Open ${name} in place of this session?\n\nLost: what was done since it was ` +
-              "saved last.\n\ny open, n stay",
-            buttons: [{ label: "Stay", cancel: true }, { label: "Open", danger: true }],
-            yes: { type: "open", name },
-            command: "open",
-          },
-        },
-      }),
+      just(ask(model, {
+        title: "Open",
+        text: `Open ${name} in place of this session?\n\n${LOST}\n\ny open, n stay`,
+        buttons: [{ label: "Stay", cancel: true }, { label: "Open", danger: true }],
+        yes: { type: "open", name },
+        command: "open",
+      })),
+  },
+  {
+    id: "restart",
+    keys: [],
+    group: "session",
+    title: "Begin this session again from power-on, on another kernel if one is named",
+    destructive: true,
+    arguments: [
+      argument("image", "image of the first boot", { required: false, suggests: "images" }),
+    ],
+    run(model, c, { image }) {
+      if (image !== undefined && !c.complete("images", image).includes(image)) {
+        return refuse(model, c, `there is no kernel image ${JSON.stringify(image)}`);
+      }
+      return just(ask(model, {
+        title: "Restart",
+        text: `Begin again from power-on${image === undefined ? "" : ` with ${image}`}?\n\n` +
+          `${LOST}\n\ny restart, n stay`,
+        buttons: [{ label: "Stay", cancel: true }, { label: "Restart", danger: true }],
+        yes: { type: "restart", image },
+        command: "restart",
+      }));
+    },
   },
   {
     id: "screenshot",

@@ -1,5 +1,5 @@
 import { argumentUsage } from "../../operations/arguments.ts";
-import { box, center, drawInput, type Line, list, type Region } from "../../tui/mod.ts";
+import { box, center, drawInput, type Line, list, type Region, wrap } from "../../tui/mod.ts";
 import { keyText } from "../chrome.ts";
 import { COMMANDS } from "../commands/table.ts";
 import type { Command } from "../commands/types.ts";
@@ -10,6 +10,8 @@ type Help = Overlay & { readonly kind: "help" };
 
 const WIDTH = 100;
 const KEYS = 12;
+/** Rows below the list, the first one blank. */
+const FOOT = 5;
 const NAME = 20;
 
 /** The commands that the filter lets through. */
@@ -25,7 +27,7 @@ export function helpRows(filter: string): readonly Command[] {
 export function helpOverlay(screen: Region, open: Help, model: Model, c: Context): Shown {
   const rows = helpRows(open.input.text);
   const chosen = Math.min(open.selected, rows.length - 1);
-  const panel = screen.sub(center(screen.area, WIDTH, Math.max(rows.length, 3) + 6));
+  const panel = screen.sub(center(screen.area, WIDTH, Math.max(rows.length, 5) + 3 + FOOT));
   panel.fill();
   const inside = box(panel, {
     title: "Commands and keys",
@@ -34,14 +36,17 @@ export function helpOverlay(screen: Region, open: Help, model: Model, c: Context
     note: panel.w >= 50 ? "type to filter, Enter does it, Esc closes" : "Enter does it",
   });
   drawInput(inside.sub({ x: 1, y: 0, w: inside.w - 2, h: 1 }), "filter: ", open.input);
-  const h = Math.max(0, inside.h - 3);
+  const foot = inside.h >= 12 ? FOOT : 2;
+  const h = Math.max(0, inside.h - 1 - foot);
   const shown = list(inside.sub({ x: 0, y: 1, w: inside.w, h }), {
     count: rows.length,
     selected: chosen,
     line: (i) => lineOf(rows[i]!, model, c, inside.w),
   });
   const command = rows[chosen];
-  if (command !== undefined) footnote(inside, command, model, c);
+  if (command === undefined) return { ...shown, total: rows.length };
+  const area = { x: 1, y: inside.h - foot, w: inside.w - 2, h: foot };
+  footnote(inside.sub(area), command, model, c);
   return { ...shown, total: rows.length };
 }
 
@@ -56,11 +61,15 @@ function lineOf(command: Command, model: Model, c: Context, width: number): Line
   ];
 }
 
-/** How the chosen command is written, and why it cannot be done now. */
-function footnote(inside: Region, command: Command, model: Model, c: Context): void {
+/** All of what the chosen command does, how it is written, and why it cannot be done now. */
+function footnote(region: Region, command: Command, model: Model, c: Context): void {
   const reason = command.disabled?.(c, model) ?? null;
   const usage = [`:${command.id}`, ...(command.arguments ?? []).map(argumentUsage)].join(" ");
   const also = command.aliases?.length ? `  (also :${command.aliases.join(", :")})` : "";
-  inside.put(1, inside.h - 2, usage + also, "dim", inside.w - 2);
-  if (reason !== null) inside.put(1, inside.h - 1, `not now: ${reason}`, "warn", inside.w - 2);
+  const lines = [
+    ...(region.h > 2 ? wrap(command.title, region.w).slice(0, region.h - 3) : []),
+  ];
+  lines.forEach((line, y) => region.put(0, y + 1, line, "text"));
+  region.put(0, region.h - 2, usage + also, "dim", region.w);
+  if (reason !== null) region.put(0, region.h - 1, `not now: ${reason}`, "warn", region.w);
 }

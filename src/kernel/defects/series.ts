@@ -54,7 +54,9 @@ export const SERIES_GAPS = [
     patch: 0,
     seedLine: 1641,
     title: "what was restored is not handed on at the next kexec",
-    posted: "a restored domain has too little in it to be written down again.",
+    posted:
+      "a restored domain has too little in it to be written down again, and an iommufd that " +
+      "nobody has picked up is not written down at all.",
     seen: "the second live update silences the device.",
     invariants: ["no-dma-fault", "guest-intact"],
     scenario: "twice",

@@ -9,7 +9,7 @@ import type { IommufdCtx } from "./ctx.ts";
 import { HwptPaging, makeHwpt } from "./hwpt.ts";
 import { Ioas } from "./ioas.ts";
 import type { Reserved } from "./module.ts";
-import { NoiommuAccess, NoiommuGroup } from "./noiommu.ts";
+import { NoiommuAccess, NoiommuDomain, NoiommuGroup } from "./noiommu.ts";
 import { IommufdObject, ObjectKind } from "./objects.ts";
 
 /** The slot of requests that carry no PASID. */
@@ -156,7 +156,9 @@ export class IommufdDevice extends IommufdObject {
     return hwpt.forPasids && (this.hwpt?.forPasids ?? true);
   }
 
+  /** EINVAL for tables that no hardware walks, where hardware has to. */
   #setDomain(pasid: number, { domain }: HwptPaging, replace: boolean): number {
+    if (domain instanceof NoiommuDomain && this.noiommu === undefined) return -E.EINVAL;
     if (pasid === NO_PASID) return this.group.attach(domain);
     return replace ? this.group.replacePasid(pasid, domain) : this.group.attachPasid(pasid, domain);
   }

@@ -1,15 +1,16 @@
 import { fails } from "../fault_points.ts";
 import { sysfsFile } from "../fs/sysfs.ts";
 import type { Guestmemfs } from "../fs/guestmemfs/guestmemfs.ts";
-import { type FsFile, OpenFile } from "../fs/vfs.ts";
+import { OpenFile } from "../fs/vfs.ts";
 import type { Kernel } from "../kernel.ts";
 import { nullDereference } from "../oops.ts";
 import type { PciDev } from "../pci/pci.ts";
 import type { Task } from "../process/task.ts";
-import { EBUSY, ENODEV, ENOMEM } from "../../uapi/errno.ts";
+import { EBUSY, EINVAL, ENODEV, ENOMEM } from "../../uapi/errno.ts";
 import type { CarriedMemory } from "./carried.ts";
 import { CallLog } from "./call_log.ts";
 import { IommufdCtx } from "./ctx.ts";
+import { discardContext } from "./discard.ts";
 import { Heirs } from "./heirs.ts";
 import { PERSISTED_MOUNT } from "./persisted.ts";
 import { iommufdNotify } from "./serialise.ts";
@@ -72,9 +73,9 @@ export class IommufdModule {
 
   init(): void {
     const { vfs, kho } = this.kernel;
-    const open: FsFile = { kind: "file", open: () => this.#open() };
-    vfs.mkdirs("/dev").add("iommu", open);
-    vfs.mkdirs("/dev/vfio").add("vfio", { kind: "file", open: () => this.#openContainer() });
+    vfs.mkdirs("/dev").add("iommu", { kind: "file", mode: 0o660, open: () => this.#open() });
+    const container = () => this.#openContainer();
+    vfs.mkdirs("/dev/vfio").add("vfio", { kind: "file", mode: 0o666, open: container });
     if (!this.kernel.design.persists) return;
     if (this.kernel.design.fences) vfs.mkdirs(PERSISTED_MOUNT);
     kho.register("iommufd", (command, fdt) => iommufdNotify(this, command, fdt));
@@ -92,10 +93,12 @@ export class IommufdModule {
         continue;
       }
       const dir = parent.dir(String(id));
-      dir.add("iommufd", sysfsFile({ show: (task) => this.#show(id, task) }));
+      dir.add("iommufd", sysfsFile({ show: (task) => this.#show(id, task) }, 0o440));
       for (const n of incomingMemfds(this.kernel, id)) {
-        dir.add(`memfd${n}`, sysfsFile({ show: (task) => this.#showMemfd(id, n, task) }));
+        dir.add(`memfd${n}`, sysfsFile({ show: (task) => this.#showMemfd(id, n, task) }, 0o440));
       }
+      const store = (text: string) => text.trim() === "1" ? this.#discard(id) : -EINVAL;
+      dir.add("discard", sysfsFile({ store }));
     }
   }
 
@@ -161,6 +164,18 @@ export class IommufdModule {
   #showMemfd(id: number, n: number, task: Task): string | number {
     const file = this.#pending.has(id) ? undefined : this.#carried.get(id)?.files.get(n);
     return file === undefined ? -ENODEV : `${task.installFd(file.get())}\n`;
+  }
+
+  /** Nobody will come for it (FACTS 10.6). EBUSY: somebody has. */
+  #discard(id: number): number {
+    if (!this.#pending.has(id)) return -EBUSY;
+    const rc = discardContext(this.kernel, id);
+    if (rc < 0) return rc;
+    this.#pending.delete(id);
+    this.#carried.get(id)?.release();
+    this.#carried.delete(id);
+    this.kernel.vfs.mkdirs("/sys/kernel/iommufd_persisted").remove(String(id));
+    return 0;
   }
 
   /** The memory of a handed-over context; what {@link CarriedMemory.claim} says against it. */

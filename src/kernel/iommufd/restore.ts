@@ -70,10 +70,12 @@ export function rehydrate(
   if (fails(kernel.chooser, "kmalloc", "iommufd_ctx")) {
     return kernel.has("D42") ? nullDereference("iommufd_ioas_alloc", OBJECTS_OFFSET) : -ENOMEM;
   }
-  const memory = kernel.iommufd.carried(id, () => CarriedMemory.claim(kernel, fdt, root));
-  if (typeof memory === "number") return memory;
   const ctx = new IommufdCtx(kernel);
   if (!kernel.has("D43")) ctx.persistentId = id;
+  // As posted: what is not there is passed over, and the iommufd is empty.
+  if (root < 0) return ctx;
+  const memory = kernel.iommufd.carried(id, () => CarriedMemory.claim(kernel, fdt, root));
+  if (typeof memory === "number") return memory;
   const rc = restoreObjects(ctx, fdt, root, { task, memory, again });
   if (rc < 0) {
     dropRestored(ctx);

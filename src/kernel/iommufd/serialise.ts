@@ -61,7 +61,9 @@ export function iommufdNotify(
     ctx.frozen = true;
   }
   const incoming = kernel.kho.incoming;
-  for (const id of incoming === undefined ? [] : module.pending) {
+  // As posted what nobody has picked up ends here.
+  const handedOn = incoming === undefined || kernel.has("G6") ? [] : module.pending;
+  for (const id of handedOn) {
     if (iommufd === "devices") {
       err |= serialiseFiles(fdt, id, [...new Set(module.heirs.filesOf(id))]);
     } else err |= copyNode(fdt, incoming as Fdt, (incoming as Fdt).path(`/iommufd/iommufds/${id}`));

@@ -10,6 +10,8 @@ import * as A from "./abi.ts";
 import type { BootParams } from "./boot_params.ts";
 
 const DT_MAX_DEFAULT = BigInt(10 * MiB);
+/** Modes of the files in /sys/kernel/kho (FACTS 6.1). */
+const OWNER_RW = 0o600, OWNER_R = 0o400;
 /** Room for a tree's header and not much more: what a full blob is made with. */
 const TOO_SMALL = 192;
 /** A tree's sizes are 32-bit, and libfdt's are signed: a larger buffer is not to be had. */
@@ -93,23 +95,23 @@ export class Kho {
       sysfsFile({
         show: () => (this.active ? "1\n" : "0\n"),
         store: (text) => this.#storeActive(text.trim()),
-      }),
+      }, OWNER_RW),
     );
     dir.add(
       "dt_max",
       sysfsFile({
         show: () => `0x${this.dtMax.toString(16)}\n`,
         store: (text) => this.#storeDtMax(text.trim()),
-      }),
+      }, OWNER_RW),
     );
     const { start, end } = this.scratch ?? { start: 0, end: 0 };
-    dir.add("scratch_phys", sysfsFile({ show: () => `${hex(start)}\n` }));
-    dir.add("scratch_len", sysfsFile({ show: () => `${hex(end - start)}\n` }));
+    dir.add("scratch_phys", sysfsFile({ show: () => `${hex(start)}\n` }, OWNER_R));
+    dir.add("scratch_len", sysfsFile({ show: () => `${hex(end - start)}\n` }, OWNER_R));
     const blob = this.incomingBlob;
     if (blob !== undefined) {
       vfs.mkdirs("/sys/firmware/kho").add(
         "dt",
-        sysfsFile({ show: () => blob }),
+        sysfsFile({ show: () => blob }, OWNER_R),
       );
     }
   }
@@ -216,7 +218,7 @@ export class Kho {
     machine.memory.write(buffer * PAGE_SIZE, dt);
     this.dump = { dt, mem, buffer, bufferPages };
     this.kernel.costs.bytesSerialised += dt.length;
-    this.kernel.vfs.mkdirs("/sys/kernel/kho").add("dt", sysfsFile({ show: () => dt }));
+    this.kernel.vfs.mkdirs("/sys/kernel/kho").add("dt", sysfsFile({ show: () => dt }, OWNER_R));
     dmesg.info(`KHO: active, DT of ${dt.length} bytes, ${mem.length} ranges`);
     return 0;
   }

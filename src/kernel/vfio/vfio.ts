@@ -42,6 +42,7 @@ export class VfioPciDriver implements PciDriver {
     vdev.name = covered ? `vfio${index}` : `noiommu-vfio${index}`;
     this.kernel.vfs.mkdirs("/dev/vfio/devices").add(vdev.name, {
       kind: "file",
+      mode: 0o600,
       open: (task, flags) => {
         if ((flags & 3) !== O_RDWR) return -EACCES;
         return this.#fenced(dev) ? -EBUSY : openCdev(vdev, task);
@@ -85,6 +86,7 @@ export class VfioPciDriver implements PciDriver {
     const group = vdev.group = new VfioGroup(this.kernel, vdev.dev.group, [vdev], number);
     this.kernel.vfs.mkdirs("/dev/vfio").add(group.name, {
       kind: "file",
+      mode: 0o600,
       open: (task) => this.#fenced(vdev.dev) ? -EBUSY : openGroup(group, task),
     });
   }

@@ -214,6 +214,7 @@ export class Nvme extends PciFunction {
       if (command.queue !== undefined) this.#drop(command);
     }
     this.#csts = 0;
+    this.port.observer.restarted?.(this.port.fn);
     if (this.#serving > 0) {
       this.#serving = 0;
       this.port.observer.work(this.port.fn, false);
@@ -315,9 +316,12 @@ export class Nvme extends PciFunction {
     const blocks = (entry[N.SQE_CDW12] & 0xffff) + 1;
     if (block + blocks > this.medium.blocks) return N.NVME_SC_LBA_RANGE;
     if (blocks > MAX_TRANSFER_PAGES) return N.NVME_SC_INVALID_FIELD;
-    const status = this.#transfer.resolve(entry, blocks * BLOCK_WORDS * 4);
-    if (status !== N.NVME_SC_SUCCESS) return status;
-    return this.#transfer.moveBlocks(this.medium, block, opcode === N.NVME_CMD_READ);
+    const read = opcode === N.NVME_CMD_READ;
+    let status = this.#transfer.resolve(entry, blocks * BLOCK_WORDS * 4);
+    if (status === N.NVME_SC_SUCCESS) status = this.#transfer.moveBlocks(this.medium, block, read);
+    const { observer, fn } = this.port;
+    observer.executed?.(fn, !read, block, blocks, status === N.NVME_SC_SUCCESS);
+    return status;
   }
 
   /** A completion that cannot be written is lost, and the controller says so. */

@@ -89,13 +89,13 @@ function runsOf(numbers: readonly number[]): string {
   return runs.map(([a, b]) => a === b ? String(a) : `${a}-${b}`).join(", ") || "none";
 }
 
-/** Programs with what they have open, as /proc would show them. */
+/** Programs with what they have open, as /proc/PID/fd would show them. */
 function programs(out: TreeLines, { kernel }: Platform): void {
   const shells = kernel.shells.filter((task) => task.fds.length > 0);
   const tasks = [...kernel.scheduler.tasks, ...shells];
-  out.branch(0, "/proc", "/proc/", `${tasks.length} programs`, () => {
+  out.branch(0, "programs", "programs", `${tasks.length}, and what they have open`, () => {
     for (const task of tasks) {
-      const key = `/proc/${task.pid}`;
+      const key = `programs/${task.pid}`;
       out.branch(
         1,
         key,

@@ -5,6 +5,7 @@ import { FdtWriter } from "../../../src/fdt/mod.ts";
 import { iommufdNotify } from "../../../src/kernel/iommufd/serialise.ts";
 import { KEXEC_KHO_DUMP, NOTIFY_DONE } from "../../../src/kernel/kho/abi.ts";
 import * as U from "../../../src/uapi/iommufd.ts";
+import { O_RDONLY } from "../../../src/uapi/sys.ts";
 import { hasLibfdt, run } from "../../fdt/libfdt_tools.ts";
 import { Bench, FIXED, fixed } from "../bench.ts";
 
@@ -73,6 +74,17 @@ const SCENES: Record<string, (bench: Bench) => string[]> = {
     bench.sys.close(fd);
     // Freed memory that nobody has written to since.
     return ["iommufd 2"];
+  },
+  "a kexec later: nothing of what came over, picked up or not": (bench) => {
+    for (const name of ["one", "two"]) {
+      const fd = bench.persistent(), ioas = bench.ioas(fd);
+      assert.equal(bench.map(fd, fixed(ioas, memory(bench, name, 2), 2 * MiB, 0)).rc, "ok");
+    }
+    assert.equal(bench.update("rfc-v1-posted"), "done");
+    const file = bench.sys.open("/sys/kernel/iommufd_persisted/1/iommufd", O_RDONLY);
+    assert.ok(typeof bench.sys.read(file, 16) !== "number");
+    bench.ioas(bench.persistent());
+    return ["iommufd 1", "ioas 1 0"];
   },
   "many areas": (bench) => {
     const fd = bench.persistent(), ioas = bench.ioas(fd);

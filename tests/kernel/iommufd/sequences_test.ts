@@ -109,9 +109,9 @@ class Play {
   constructor(readonly bench: Bench) {
     this.sys = bench.shell() as Syscalls;
     bench.sys = this.sys;
-    this.sys.setuid(1000);
     this.fd = bench.iommufd();
     this.devices = [bench.bound(this.fd, 0), bench.bound(this.fd, 1)];
+    this.sys.setuid(1000);
     for (const ioas of this.model.ioases) ioas.id = bench.ioas(this.fd);
     this.buffers = [
       this.#anon(PROT_READ | PROT_WRITE),

@@ -178,6 +178,7 @@ Deno.test("a device that waits for its heir is not to be had through its group (
   assert.equal(said(bench.group()), "EBUSY");
   const heir = bench.mustPickUp(1);
   assert.equal(said(bench.group()), "EBUSY");
+  assert.deepEqual(bench.complaints, []);
   const { cdev } = bench.bound(heir);
   const hardware = bench.platform.machine.functions[0];
   assert.deepEqual([hardware.resets, hardware.port.busMaster], [1, true]);

@@ -14,6 +14,8 @@ import * as L from "./layout.ts";
  */
 export class Guestmemfs implements FsDir {
   readonly kind = "dir";
+  /** Neither it nor its files have permission bits: they are for who is above those. */
+  readonly mode = 0;
   /** Set while a KHO dump stands: the carried structures must not change any more. */
   serialised = false;
   /** Memory of the dump that stands, beside the carried structures. */
@@ -80,7 +82,7 @@ export class Guestmemfs implements FsDir {
   lookup(name: string): FsFile | undefined {
     const inode = this.inodes().find((i) => i.name === name);
     if (inode === undefined) return undefined;
-    return { kind: "file", open: () => new GuestmemfsFile(this, inode) };
+    return { kind: "file", mode: 0, open: () => new GuestmemfsFile(this, inode) };
   }
 
   /** The files, newest first: the list hangs off the root's child pointer. */
@@ -129,7 +131,7 @@ export class Guestmemfs implements FsDir {
     const root = this.sb.inode(L.ROOT_INO);
     inode.sibling = root.child;
     root.child = ino;
-    return { kind: "file", open: () => new GuestmemfsFile(this, inode) };
+    return { kind: "file", mode: 0, open: () => new GuestmemfsFile(this, inode) };
   }
 
   /**
