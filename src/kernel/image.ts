@@ -12,6 +12,8 @@ export interface KernelImage {
   /** Version of the KHO tree it writes and reads, its root's compatible. */
   readonly khoCompatible: string;
   readonly handover: Handover;
+  /** The VT-d driver writes one list of table pages for all domains, version 1 of its data. */
+  readonly oneTableList?: boolean;
   /** Pages of the largest page it maps with for DMA; all the hardware can when left out. */
   readonly largestPage?: number;
   /** Faults of the posted series it still has, by id. */
@@ -58,6 +60,17 @@ export const IMAGES: readonly KernelImage[] = [
     handover: "replay",
     defects: NO_DEFECTS,
     summary: "the calls that made an iommufd are handed over, and made again by the next kernel",
+  },
+  {
+    name: "rfc-v1-intel-v1",
+    version: "6.12.0-rfc1-intel1",
+    kho: true,
+    khoCompatible: "kho-v1",
+    handover: "serialise",
+    oneTableList: true,
+    defects: NO_DEFECTS,
+    summary:
+      "rfc-v1 with a later version of what the VT-d driver hands over; it reads the older too",
   },
   {
     name: "redrive",

@@ -14,6 +14,7 @@ import noiommuReset from "../../scenarios/noiommu-reset.yaml" with { type: "text
 import noiommuRollback from "../../scenarios/noiommu-rollback.yaml" with { type: "text" };
 import noiommuUnpinned from "../../scenarios/noiommu-unpinned.yaml" with { type: "text" };
 import noiommuUnpreserved from "../../scenarios/noiommu-unpreserved.yaml" with { type: "text" };
+import olderFormat from "../../scenarios/older-format.yaml" with { type: "text" };
 import onlyGuestmemfs from "../../scenarios/only-guestmemfs.yaml" with { type: "text" };
 import persistedIommufd from "../../scenarios/persisted-iommufd.yaml" with { type: "text" };
 import persistedIommufdPasid from "../../scenarios/persisted-iommufd-pasid.yaml" with {
@@ -82,6 +83,7 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["handover", handover],
   ["high-iova", highIova],
   ["small-pages", smallPages],
+  ["older-format", olderFormat],
   ["rfc-v1-posted", rfcV1Posted],
   ["picked-up-twice", pickedUpTwice],
   ["native-driver", nativeDriver],

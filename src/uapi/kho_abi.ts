@@ -130,10 +130,10 @@ export const INTEL_IOMMU_KHO = {
     pasid: property("pasid", 4, "id"),
   },
   /**
-   * From intel-iommu-v1 on, in place of domains: `tables`, which have what is said above of a page
+   * As intel-iommu-devices-v1, in place of domains: `tables`, which have what is said above of a page
    * table alone, and `devices`, named segment:bdf[:pasid].
    */
-  keyedCompatible: "intel-iommu-v1",
+  keyedCompatible: "intel-iommu-devices-v1",
   tables: "tables",
   walker: {
     /** The node below `tables` that it walks. */
@@ -148,7 +148,7 @@ export const INTEL_IOMMU_KHO = {
   },
 } as const;
 
-/** /arm-smmu-v3/{tables,devices,units}/ID; `tables` and `devices` as in intel-iommu-v1. */
+/** /arm-smmu-v3/{tables,devices,units}/ID; `tables` and `devices` as in intel-iommu-devices-v1. */
 export const SMMU_KHO = {
   node: "arm-smmu-v3",
   compatible: "arm-smmu-v3-v1",

@@ -102,6 +102,7 @@ export const MARKING_DEFECTS = [
       "1, and the next dump has one of them.",
     invariants: ["one-claimant", "dump-true"],
     scenario: "picked-up",
+    vector: "an id that waits is not given out",
   },
   {
     id: "D09",

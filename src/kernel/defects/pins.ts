@@ -88,6 +88,7 @@ export const PIN_DEFECTS = [
     seen: "unmapped or closed, by a program or its crash, the restored areas leave their pins.",
     invariants: ["pins-balanced"],
     scenario: "picked-up",
+    vector: "its file is let go with the last mapping",
   },
   {
     id: "D86",

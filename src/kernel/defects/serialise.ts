@@ -54,6 +54,7 @@ export const SERIALISE_DEFECTS = [
       "areas, no domain, no device.",
     invariants: ["dump-true", "guest-intact"],
     scenario: "persisted-iommufd",
+    vector: "a handed-over iommufd is picked up by reading its file",
   },
   {
     id: "D38b",
