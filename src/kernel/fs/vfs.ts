@@ -19,6 +19,11 @@ export abstract class OpenFile {
     return this;
   }
 
+  /** References there are: descriptors, and what the kernel took. */
+  get refs(): number {
+    return this.#refs;
+  }
+
   /** Drops a reference; the last one releases the file. */
   put(): void {
     if (--this.#refs === 0) this.release();
