@@ -12,6 +12,8 @@ export interface KernelImage {
   /** Version of the KHO tree it writes and reads, its root's compatible. */
   readonly khoCompatible: string;
   readonly handover: Handover;
+  /** The VT-d driver writes one list of table pages for all domains, version 1 of its data. */
+  readonly oneTableList?: boolean;
   /** Pages of the largest page it maps with for DMA; all the hardware can when left out. */
   readonly largestPage?: number;
   /** Faults of the posted series it still has, by id. */
@@ -49,6 +51,26 @@ export const IMAGES: readonly KernelImage[] = [
     handover: "serialise",
     defects: NO_DEFECTS,
     summary: "rfc-v1 on the next version of KHO: neither reads what the other hands over",
+  },
+  {
+    name: "replay",
+    version: "6.13.0-replay",
+    kho: true,
+    khoCompatible: "kho-v1",
+    handover: "replay",
+    defects: NO_DEFECTS,
+    summary: "the calls that made an iommufd are handed over, and made again by the next kernel",
+  },
+  {
+    name: "rfc-v1-intel-v1",
+    version: "6.12.0-rfc1-intel1",
+    kho: true,
+    khoCompatible: "kho-v1",
+    handover: "serialise",
+    oneTableList: true,
+    defects: NO_DEFECTS,
+    summary:
+      "rfc-v1 with a later version of what the VT-d driver hands over; it reads the older too",
   },
   {
     name: "redrive",

@@ -14,6 +14,7 @@ import noiommuReset from "../../scenarios/noiommu-reset.yaml" with { type: "text
 import noiommuRollback from "../../scenarios/noiommu-rollback.yaml" with { type: "text" };
 import noiommuUnpinned from "../../scenarios/noiommu-unpinned.yaml" with { type: "text" };
 import noiommuUnpreserved from "../../scenarios/noiommu-unpreserved.yaml" with { type: "text" };
+import olderFormat from "../../scenarios/older-format.yaml" with { type: "text" };
 import onlyGuestmemfs from "../../scenarios/only-guestmemfs.yaml" with { type: "text" };
 import persistedIommufd from "../../scenarios/persisted-iommufd.yaml" with { type: "text" };
 import persistedIommufdPasid from "../../scenarios/persisted-iommufd-pasid.yaml" with {
@@ -23,8 +24,10 @@ import pickedUpTwice from "../../scenarios/picked-up-twice.yaml" with { type: "t
 import pinnedFile from "../../scenarios/pinned-file.yaml" with { type: "text" };
 import redrive from "../../scenarios/redrive.yaml" with { type: "text" };
 import redriveReplace from "../../scenarios/redrive-replace.yaml" with { type: "text" };
+import replay from "../../scenarios/replay.yaml" with { type: "text" };
 import rollback from "../../scenarios/rollback.yaml" with { type: "text" };
 import rollbackMainline from "../../scenarios/rollback-mainline.yaml" with { type: "text" };
+import rfcV1Posted from "../../scenarios/rfc-v1-posted.yaml" with { type: "text" };
 import smallPages from "../../scenarios/small-pages.yaml" with { type: "text" };
 import oneGone from "../../scenarios/one-gone.yaml" with { type: "text" };
 import plainKexec from "../../scenarios/plain-kexec.yaml" with { type: "text" };
@@ -59,6 +62,7 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["pinned-file", pinnedFile],
   ["only-guestmemfs", onlyGuestmemfs],
   ["abort", abort],
+  ["replay", replay],
   ["marking", marking],
   ["frozen", frozen],
   ["picked-up", pickedUp],
@@ -79,6 +83,8 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["handover", handover],
   ["high-iova", highIova],
   ["small-pages", smallPages],
+  ["older-format", olderFormat],
+  ["rfc-v1-posted", rfcV1Posted],
   ["picked-up-twice", pickedUpTwice],
   ["native-driver", nativeDriver],
   ["one-gone", oneGone],

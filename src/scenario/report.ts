@@ -80,7 +80,12 @@ function inOrder({ judgement, causes }: FinishedRun): string[] {
   if (causes === undefined || all.length === 0) return [];
   const lines = all.map((v) => {
     const ids = causes.get(causeKey(v)) ?? [];
-    const why = ids.length > 0 ? ids.join(", ") : "no defect alone, several together";
+    const together = ids[0]?.startsWith("+");
+    const why = ids.length === 0
+      ? "several, none of which can be missed alone"
+      : together
+      ? `${ids.map((id) => id.slice(1)).join(" with ")}, not alone`
+      : ids.join(", ");
     return `  ${v.invariant}: ${violationText(v)} <- ${why}`;
   });
   return ["", "violations in the order they were seen, and the defects that cause each", ...lines];

@@ -52,7 +52,7 @@ export type Fields = Readonly<Record<string, bigint | string | string[]>>;
 
 /** What a call answered: its return value, and the reply's fields. */
 export interface Answer {
-  /** Value or negative errno; `SIGNAL`: the process would have been killed by its own access. */
+  /** Value or negative errno; `SIGNAL`: the process would not have come back from it. */
   readonly rc: number | "SIGNAL";
   readonly fields: Fields;
 }
@@ -143,7 +143,8 @@ export function perform(sys: Sys, verb: string, call: Call, names: Names): Answe
     const answer = VERBS[verb]({ sys, call, names, number, text });
     return typeof answer === "number" ? { rc: answer, fields: {} } : answer;
   } catch (error) {
-    if (!(error instanceof S.SegmentationFault)) throw error;
+    const killed = error instanceof S.SegmentationFault || error instanceof S.TaskKilled;
+    if (!killed) throw error;
     return { rc: "SIGNAL", fields: {} };
   }
 }

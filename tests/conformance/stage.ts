@@ -89,9 +89,8 @@ export class Stage {
     return 0;
   }
 
-  /** Loads a kernel, `same` being the one that runs, and jumps into it. */
-  kexec(as: string, name: string): { load: number; reboot?: number } {
-    const image = name === "same" ? this.platform.kernel.image.name : name;
+  /** Loads a kernel and jumps into it. */
+  kexec(as: string, image: string): { load: number; reboot?: number } {
     const load = this.process(as).kexecFileLoad(image, 0);
     if (load < 0) return { load };
     return { load, reboot: this.reboot(as, S.LINUX_REBOOT_CMD_KEXEC) };

@@ -14,7 +14,7 @@ type Open = { readonly top: number; readonly tab: DeviceTab };
 export function deviceOverlay(screen: Region, s: Scene, model: Model, open: Open): Shown {
   const d = chosenDevice(model, s);
   if (d === undefined) return { offset: 0, visible: 0, total: 0 };
-  const lines = deviceLines(s, model, open.tab);
+  const lines = deviceLines(s, model, open.tab, Math.min(WIDTH, screen.w) - 3);
   const panel = screen.sub(center(screen.area, WIDTH, lines.length + 3));
   panel.fill();
   const inside = box(panel, {
@@ -42,8 +42,8 @@ function note(tab: DeviceTab, width: number): string {
   return all.length <= width - 6 ? all : "Esc closes";
 }
 
-/** The lines of one page about the chosen device. */
-export function deviceLines(s: Scene, model: Model, tab: DeviceTab): Line[] {
+/** The lines of one page about the chosen device. `width`: cells there are for a line. */
+export function deviceLines(s: Scene, model: Model, tab: DeviceTab, width = WIDTH): Line[] {
   const d = chosenDevice(model, s);
   if (d === undefined) return [];
   if (tab === "overview") return detailLines(d, s);
@@ -51,7 +51,7 @@ export function deviceLines(s: Scene, model: Model, tab: DeviceTab): Line[] {
   if (look === undefined || look.id !== d.id) return [plain(" not looked into yet", "dim")];
   switch (tab) {
     case "translation":
-      return translationLines(look, model);
+      return translationLines(look, model, width);
     case "config":
       return configLines(look);
     case "rings":
@@ -68,7 +68,11 @@ function plain(text: string, style: Role = "text"): Line {
 }
 
 /** The way of an address through the tables, entry by entry, with the words that lie in memory. */
-function translationLines({ translation, pasids }: DeviceLook, model: Model): Line[] {
+function translationLines(
+  { translation, pasids }: DeviceLook,
+  model: Model,
+  width: number,
+): Line[] {
   const { iova, write, steps, cached } = translation;
   const last = steps[steps.length - 1];
   const which = model.iova === undefined ? "an address it uses; t for another" : "t for another";
@@ -82,25 +86,33 @@ function translationLines({ translation, pasids }: DeviceLook, model: Model): Li
     plain(` ${write ? "write" : "read"} to IOVA ${hex(iova)}  (${which})`, "title"),
     ...(pasids.length > 0 ? [plain(` it has PASIDs ${pasids.join(", ")} as well`, "dim")] : []),
     plain(""),
-    plain(" level    table at         index  entry                what it says", "dim"),
-    ...steps.map(stepLine),
+    plain(
+      ` ${"level".padEnd(9)}${"table at".padEnd(16)} index  ${"entry".padEnd(17)}  what it says`,
+      "dim",
+    ),
+    ...steps.flatMap((step) => stepLines(step, width)),
     plain(""),
     end,
     plain(cached === "" ? " not in the IOTLB" : ` in the IOTLB: ${cached}`, "dim"),
   ];
 }
 
-function stepLine({ level, table, index, low, high, meaning, reason }: TableStep): Line {
+/** An entry with its two words; what it says stands below them where there is no room beside. */
+function stepLines(
+  { level, table, index, low, high, meaning, reason }: TableStep,
+  width: number,
+): Line[] {
   const word = (n: number) => n.toString(16).padStart(8, "0");
   const style: Role = reason === undefined ? "text" : "bad";
   const where = level === "unit"
-    ? "".padEnd(42)
-    : `${hex(table).padEnd(16)} ${String(index).padStart(5)}  ${word(high)} ${word(low)}  `;
-  return [
-    { text: ` ${level.padEnd(9)}`, style: "key" },
-    { text: where, style },
-    { text: meaning, style },
-  ];
+    ? ""
+    : `${hex(table).padEnd(16)} ${String(index).padStart(5)}  ${word(high)} ${word(low)}`;
+  const head = [{ text: ` ${level.padEnd(9)}`, style: "key" }, { text: where, style }] as const;
+  const says = { text: meaning, style };
+  if (where !== "" && 10 + where.length + 2 + meaning.length > width) {
+    return [head, [{ text: " ".repeat(10), style: "dim" as const }, says]];
+  }
+  return [[...head, { text: where === "" ? "" : "  ", style }, says]];
 }
 
 function configLines({ config, dump }: DeviceLook): Line[] {

@@ -10,7 +10,7 @@ export const BOILERPLATE_DEFECTS = [
     posted: "domains are put into an xarray when they are made, and nothing ever takes them out.",
     seen: "the next dump reads a structure that was freed, and lists whatever its page tables' " +
       "pages are by then.",
-    invariants: ["no-splat"],
+    invariants: ["no-splat", "guest-intact"],
     scenario: "one-gone",
   },
   {
@@ -22,7 +22,7 @@ export const BOILERPLATE_DEFECTS = [
       "where the id is taken, as it is by D33, the domain is given to its user all the same: " +
       "it says that it is persistent and is in no dump.",
     seen: "what the card does with its PASID has nowhere to go from the shutdown on.",
-    invariants: ["no-dma-fault"],
+    invariants: ["no-dma-fault", "guest-intact"],
     scenario: "persisted-iommufd-pasid",
     needs: ["D33"],
   },

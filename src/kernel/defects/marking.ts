@@ -30,7 +30,7 @@ export const MARKING_DEFECTS = [
   {
     id: "D03",
     patch: 1,
-    seedLine: 190,
+    seedLine: 195,
     title: "object_id is not looked at",
     posted: "the other options refuse an object id they have no use for; this one takes anything.",
     seen: "SET with an object id answers success; right is EOPNOTSUPP.",
@@ -102,6 +102,7 @@ export const MARKING_DEFECTS = [
       "1, and the next dump has one of them.",
     invariants: ["one-claimant", "dump-true"],
     scenario: "picked-up",
+    vector: "an id that waits is not given out",
   },
   {
     id: "D09",

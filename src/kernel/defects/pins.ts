@@ -81,18 +81,19 @@ export const PIN_DEFECTS = [
   {
     id: "D85",
     patch: 13,
-    seedLine: 1999,
+    seedLine: 2021,
     title: "the pin of a restored area is a number in its IOAS",
     posted:
       "what is restored is the handle of the last file; no area has the pin that it came with.",
     seen: "unmapped or closed, by a program or its crash, the restored areas leave their pins.",
     invariants: ["pins-balanced"],
     scenario: "picked-up",
+    vector: "its file is let go with the last mapping",
   },
   {
     id: "D86",
     patch: 13,
-    seedLine: 1999,
+    seedLine: 2021,
     title: "restored twice, a pin is dropped twice",
     posted: "each restore takes the handle over without pinning.",
     seen: "two iommufds drop the one pin there is: the count is below 0.",
@@ -103,7 +104,7 @@ export const PIN_DEFECTS = [
   {
     id: "D87",
     patch: 13,
-    seedLine: 2066,
+    seedLine: 2067,
     title: "a new file has the pins of the inode's last one",
     posted: "nothing sets the count when an inode is taken from the free list.",
     seen:

@@ -68,7 +68,7 @@ export const POLICY_DEFECTS = [
   {
     id: "D77",
     patch: 12,
-    seedLine: 1846,
+    seedLine: 1850,
     title: "what passes the test cannot be pinned",
     posted: "guestmemfs maps its memory with remap_pfn_range; get_user_pages answers EFAULT for " +
       "such mappings.",

@@ -13,6 +13,7 @@ export const REHYDRATE_DEFECTS = [
     seen: "who reads the file of iommufd 2 gets what iommufd 1 had.",
     invariants: ["dump-true"],
     scenario: "picked-up",
+    vector: "each file is its own iommufd",
   },
   {
     id: "D40",
@@ -25,6 +26,7 @@ export const REHYDRATE_DEFECTS = [
       "makes one and loses it.",
     invariants: ["one-claimant"],
     scenario: "picked-up",
+    vector: "it is picked up once",
   },
   {
     id: "D41",
@@ -49,6 +51,7 @@ export const REHYDRATE_DEFECTS = [
     seen: "the reader is killed by a NULL dereference instead of reading ENOMEM.",
     invariants: ["no-splat"],
     scenario: "no-memory-for-pick-up",
+    vector: "without memory it can be picked up later",
   },
   {
     id: "D43",
@@ -61,6 +64,7 @@ export const REHYDRATE_DEFECTS = [
       "survive can be mapped into it.",
     invariants: ["guest-intact"],
     scenario: "twice",
+    vector: "it is persistent under its id again",
   },
   {
     id: "D44",
@@ -74,6 +78,7 @@ export const REHYDRATE_DEFECTS = [
       "filled without it; closing warns, and the area and its pin are lost.",
     invariants: ["areas-mapped", "no-splat", "pins-balanced"],
     scenario: "picked-up",
+    vector: "what was mapped is there, to be copied, and in nobody's way once it is gone",
   },
   {
     id: "D45",
@@ -84,6 +89,7 @@ export const REHYDRATE_DEFECTS = [
     seen: "where there was a gap, the id that a program has saved is another object or none.",
     invariants: ["dump-true"],
     scenario: "picked-up",
+    vector: "its objects have the ids they had",
   },
   {
     id: "D46",
@@ -118,5 +124,6 @@ export const REHYDRATE_DEFECTS = [
     seen: "the devices cannot be bound: their domain is nobody's. The guest does not come back.",
     invariants: ["guest-intact"],
     scenario: "persisted-iommufd",
+    vector: "the heir binds the device and finds it attached",
   },
 ] as const satisfies readonly Defect[];

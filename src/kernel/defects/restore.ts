@@ -15,6 +15,19 @@ export const RESTORE_DEFECTS = [
     scenario: "unmap-after-update",
   },
   {
+    id: "D64",
+    patch: 10,
+    seedLine: 1632,
+    title: "what is not in the tree is read all the same",
+    posted: 'no answer of fdt_getprop is looked at. Without "mem" its length is -1, which in the ' +
+      "comparison with a size_t is a very large number of entries.",
+    seen: "a tree of another version (D68), or a damaged one, ends the boot: a NULL dereference " +
+      "with no task to kill.",
+    invariants: ["no-splat"],
+    scenario: "older-format",
+    needs: ["D68"],
+  },
+  {
     id: "D65",
     patch: 10,
     seedLine: 1636,
@@ -35,7 +48,7 @@ export const RESTORE_DEFECTS = [
       "So the device gets a default domain like any other.",
     seen: "its context entry is replaced under its running DMA: from the probe on everything it " +
       "does is a fault.",
-    invariants: ["no-dma-fault", "guest-intact"],
+    invariants: ["no-dma-fault"],
     scenario: "handover",
   },
   {
@@ -47,8 +60,21 @@ export const RESTORE_DEFECTS = [
       "first one on.",
     seen: "a new domain gets the DID of one that devices are on: the unit takes translations of " +
       "one for the other's.",
-    invariants: ["did-one-root", "iotlb-fresh", "no-stray-dma", "no-dma-fault"],
+    invariants: ["no-stray-dma", "did-one-root", "iotlb-fresh", "guest-intact"],
     scenario: "ids-in-use",
+  },
+  {
+    id: "D68",
+    patch: 10,
+    seedLine: 1660,
+    title: "the version of what was handed over is not looked at",
+    posted: "compatible is written, and read by nobody: whatever stands below /intel-iommu is " +
+      "taken for version 0.",
+    seen:
+      "a later kernel keeps the pages of tables in another place. The older one takes the domain " +
+      "over and claims nothing; when the domain goes, pages are freed that are not the kernel's.",
+    invariants: ["no-splat"],
+    scenario: "older-format",
   },
   {
     id: "D70",

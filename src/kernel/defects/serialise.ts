@@ -19,7 +19,7 @@ export const SERIALISE_DEFECTS = [
   {
     id: "D36",
     patch: 5,
-    seedLine: 866,
+    seedLine: 870,
     title: "nothing is frozen once the dump is written",
     posted:
       "programs go on mapping, unmapping and closing after the dump; the tree stays as it was.",
@@ -54,6 +54,7 @@ export const SERIALISE_DEFECTS = [
       "areas, no domain, no device.",
     invariants: ["dump-true", "guest-intact"],
     scenario: "persisted-iommufd",
+    vector: "a handed-over iommufd is picked up by reading its file",
   },
   {
     id: "D38b",

@@ -30,7 +30,7 @@ export const SYSFS_DEFECTS = [
   {
     id: "D38f",
     patch: 6,
-    seedLine: 964,
+    seedLine: 960,
     title: "the entries stay after the iommufd was picked up",
     posted: "kobjects are never removed.",
     seen: "the id can be read again for ever.",
@@ -53,7 +53,7 @@ export const SYSFS_DEFECTS = [
   {
     id: "D38h",
     patch: 6,
-    seedLine: 952,
+    seedLine: 945,
     title: "only root can pick up, and anybody's",
     posted: "mode 0440, and no word of who owned the descriptor.",
     seen: "a VMM that is not root cannot come back; one that is can take another's.",

@@ -1,11 +1,10 @@
 import assert from "node:assert/strict";
-import { KiB, MiB, PAGE_SIZE } from "../../../src/base/units.ts";
+import { MiB, PAGE_SIZE } from "../../../src/base/units.ts";
 import { FdtWriter, openFdt } from "../../../src/fdt/mod.ts";
 import {
   decodeMem,
   KEXEC_KHO_ABORT,
   KEXEC_KHO_DUMP,
-  type KhoCommand,
   type KhoMem,
   memProperty,
   NOTIFY_BAD,
@@ -19,26 +18,9 @@ import { FrameUse } from "../../../src/kernel/mm/frames.ts";
 import * as E from "../../../src/uapi/errno.ts";
 import { O_RDONLY } from "../../../src/uapi/sys.ts";
 import { KernelRig } from "../rig.ts";
+import { somePages, subscribe } from "./subscriber.ts";
 
 const ACTIVE = "/sys/kernel/kho/active", DT = "/sys/kernel/kho/dt";
-
-/** A subscriber that notes what it is told, preserves some memory, and answers as it is bid. */
-function subscribe(rig: KernelRig, name: string, mem: KhoMem[] = [], answer = NOTIFY_DONE) {
-  const told: KhoCommand[] = [];
-  rig.kernel.kho.register(name, (command, fdt) => {
-    told.push(command);
-    if (command !== KEXEC_KHO_DUMP) return NOTIFY_DONE;
-    const err = fdt.beginNode(name) | memProperty(fdt, mem) | fdt.endNode();
-    return err !== 0 ? NOTIFY_BAD : answer;
-  });
-  return told;
-}
-
-/** Pages somebody holds, as a "mem" entry. */
-function somePages(rig: KernelRig, count: number): KhoMem {
-  const pfn = rig.kernel.pages.allocRange(count, 1, FrameUse.kernel);
-  return { address: pfn * PAGE_SIZE, length: count * PAGE_SIZE };
-}
 
 Deno.test("active takes 0 and 1 and nothing else", () => {
   const rig = new KernelRig();
@@ -130,57 +112,6 @@ Deno.test("any subscriber can be made to refuse by its fault point", () => {
     assert.equal(rig.activate(), -E.EINVAL, name);
     assert.deepEqual(told, [KEXEC_KHO_ABORT]);
     assert.equal(rig.activate(), 1, "the next attempt succeeds");
-  }
-});
-
-Deno.test("a tree that does not fit dt_max is refused and rolled back", () => {
-  const rig = new KernelRig();
-  const told = subscribe(rig, "mine", Array.from({ length: 300 }, () => somePages(rig, 1)));
-  const free = rig.kernel.pages.freePages;
-  for (const max of [1, 39, 56, 100, 4096]) {
-    assert.ok(rig.echo("/sys/kernel/kho/dt_max", String(max)) > 0);
-    assert.equal(rig.activate(), -E.EINVAL, `dt_max ${max}`);
-    assert.equal(told.at(-1), KEXEC_KHO_ABORT);
-    assert.equal(rig.kernel.guestmemfs?.serialised, false);
-    assert.equal(rig.kernel.pages.freePages, free);
-  }
-  assert.ok(rig.echo("/sys/kernel/kho/dt_max", String(16 * KiB)) > 0);
-  assert.equal(rig.activate(), 1);
-});
-
-/** What is written to dt_max, and what it then is. */
-const DT_MAX: { text: string; reads: string }[] = [
-  { text: "0x100000", reads: "0x100000\n" },
-  { text: "4096\n", reads: "0x1000\n" },
-  { text: "010", reads: "0x8\n" },
-  { text: "0", reads: "0x0\n" },
-  { text: "0xffffffffffffffff", reads: "0xffffffffffffffff\n" },
-];
-
-Deno.test("dt_max takes any number of 64 bits, also while a tree stands", () => {
-  const rig = new KernelRig();
-  const path = "/sys/kernel/kho/dt_max";
-  assert.equal(rig.cat(path), "0xa00000\n");
-  for (const bad of ["-4096", "x", "", "1.5", "09", "0x", "18446744073709551616"]) {
-    assert.equal(rig.echo(path, bad), -E.EINVAL, `"${bad}"`);
-  }
-  assert.equal(rig.activate(), 1);
-  for (const { text, reads } of DT_MAX) {
-    assert.equal(rig.echo(path, text), text.length);
-    assert.equal(rig.cat(path), reads);
-  }
-});
-
-Deno.test("a dt_max that no tree can have, or memory has no room for, is EINVAL at activation", () => {
-  for (const size of ["0", "1", "62914560", "2147483648", "0xffffffffffffffff"]) {
-    const rig = new KernelRig();
-    const told = subscribe(rig, "mine");
-    rig.echo("/sys/kernel/kho/dt_max", size);
-    assert.equal(rig.activate(), -E.EINVAL, size);
-    assert.equal(told.at(-1), KEXEC_KHO_ABORT, "everyone is told");
-    assert.ok(!told.includes(KEXEC_KHO_DUMP));
-    rig.echo("/sys/kernel/kho/dt_max", "65536");
-    assert.equal(rig.activate(), 1);
   }
 });
 

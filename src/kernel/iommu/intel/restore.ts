@@ -2,11 +2,12 @@ import { hex, PAGE_SIZE } from "../../../base/units.ts";
 import type { Fdt } from "../../../fdt/mod.ts";
 import { readMem, readNumber } from "../../kho/abi.ts";
 import { FrameUse } from "../../mm/frames.ts";
+import { nullDereference } from "../../oops.ts";
 import { DmarDomain } from "./domain.ts";
 import type { IntelDriver } from "./driver.ts";
 import { framesOf, type Walkers, walkersOf } from "../keyed.ts";
 import type { Attachment } from "../succession.ts";
-import { INTEL_COMPATIBLE, KEYED_COMPATIBLE } from "./serialise.ts";
+import { INTEL_COMPATIBLE, KEYED_COMPATIBLE, ONE_LIST_COMPATIBLE } from "./serialise.ts";
 import type { IntelUnit } from "./unit.ts";
 
 interface Incoming {
@@ -21,7 +22,13 @@ function incoming(driver: IntelDriver): Incoming | undefined {
   const node = fdt?.path("/intel-iommu") ?? -1;
   if (fdt === undefined || node < 0) return undefined;
   const compatible = new TextDecoder().decode(fdt.getprop(node, "compatible"));
-  if (compatible === INTEL_COMPATIBLE + "\0") return { fdt, node, byDevice: false };
+  const { kernel } = driver;
+  if (compatible === INTEL_COMPATIBLE + "\0" || kernel.has("D68")) {
+    return { fdt, node, byDevice: false };
+  }
+  if (kernel.image.oneTableList && compatible === ONE_LIST_COMPATIBLE + "\0") {
+    return { fdt, node, byDevice: false };
+  }
   // Who goes by devices reads what went by ids before: all it needs is in there.
   const { byDevice } = driver.kernel.design;
   if (byDevice && compatible === KEYED_COMPATIBLE + "\0") return { fdt, node, byDevice };
@@ -62,6 +69,10 @@ export function restoreDomains(driver: IntelDriver): DmarDomain[] {
   const from = incoming(driver);
   if (from === undefined) return [];
   const { fdt, byDevice } = from;
+  const { kernel } = driver;
+  const pages = kernel.image.oneTableList ? fdt.subnode(from.node, "pages") : -1;
+  const all = readMem(fdt, pages);
+  if (all.length > 0 && !kernel.kho.claim(all, FrameUse.iommuTable, driver.name)) return [];
   const root = fdt.subnode(from.node, byDevice ? "tables" : "domains");
   const restored: DmarDomain[] = [];
   for (const node of root < 0 ? [] : fdt.subnodes(root)) {
@@ -96,6 +107,7 @@ function restoreDomain(
 ): DmarDomain | undefined {
   const value = (name: string) => readNumber(fdt, node, name);
   const { inherits } = driver.kernel.design;
+  if (driver.kernel.has("D64")) believe(fdt, node);
   const pgd = value("pgd"), agaw = value("agaw"), did = value("did");
   // Where it only has to last until it is replaced, any id will do.
   const id = inherits ? -1 : value("persistent_id");
@@ -126,4 +138,15 @@ function restoreDomain(
     `DMAR: ${unit.name}: restored domain ${id}, pgd ${hex(pgd)}, did ${did}`,
   );
   return domain;
+}
+
+/**
+ * The posted code looks at no answer of fdt_getprop. Without "mem" its length is -1, which compared
+ * with a size_t is more than there are entries; without a number there is nothing to read it from.
+ */
+function believe(fdt: Fdt, node: number): void {
+  if (fdt.getprop(node, "mem") === undefined) nullDereference("kho_claim_mem");
+  for (const name of ["pgd", "agaw", "persistent_id"]) {
+    if (fdt.getprop(node, name) === undefined) nullDereference("deserialise_domains");
+  }
 }

@@ -18,6 +18,9 @@ import type { IntelUnit } from "./unit.ts";
 /** Version of what this driver writes under /intel-iommu. */
 export const INTEL_COMPATIBLE = "intel-iommu-v0";
 
+/** Version with one list of table pages, below `pages`, for all domains. */
+export const ONE_LIST_COMPATIBLE = "intel-iommu-v1";
+
 /** Version that goes by device. */
 export const KEYED_COMPATIBLE = INTEL_IOMMU_KHO.keyedCompatible;
 
@@ -26,7 +29,8 @@ export const KEYED_COMPATIBLE = INTEL_IOMMU_KHO.keyedCompatible;
  * reach for a persistent domain, and the root and context tables of the units that lead there.
  */
 export function intelNotify(driver: IntelDriver, command: KhoCommand, fdt: FdtWriter): number {
-  const { byDevice } = driver.kernel.design;
+  const { kernel } = driver;
+  const { byDevice } = kernel.design;
   // By device there is nothing to say of tables that no device walks.
   const domains = byDevice
     ? driver.toHandOver().sort((a, b) => a.persistentId - b.persistentId)
@@ -35,14 +39,20 @@ export function intelNotify(driver: IntelDriver, command: KhoCommand, fdt: FdtWr
   if (command !== KEXEC_KHO_DUMP) return NOTIFY_DONE;
   let err = 0;
   err |= fdt.beginNode("intel-iommu");
-  err |= fdt.propString("compatible", byDevice ? KEYED_COMPATIBLE : INTEL_COMPATIBLE);
+  const oneList = kernel.image.oneTableList ? ONE_LIST_COMPATIBLE : INTEL_COMPATIBLE;
+  err |= fdt.propString("compatible", byDevice ? KEYED_COMPATIBLE : oneList);
   if (byDevice) err |= serialiseByDevice(fdt, domains, (domain) => describe(fdt, domain));
   else {
     err |= fdt.beginNode("domains");
     for (const domain of domains) err |= serialiseDomain(fdt, domain);
     err |= fdt.endNode();
+    if (kernel.image.oneTableList) {
+      err |= fdt.beginNode("pages");
+      err |= memProperty(fdt, memOfPages(domains.flatMap(listedTables)));
+      err |= fdt.endNode();
+    }
   }
-  if (!driver.kernel.has("D59")) err |= serialiseUnits(fdt, driver.units, domains);
+  if (!kernel.has("D59")) err |= serialiseUnits(fdt, driver.units, domains);
   err |= fdt.endNode();
   return err !== 0 ? NOTIFY_BAD : NOTIFY_DONE;
 }
@@ -101,8 +111,10 @@ function serialiseDomain(fdt: FdtWriter, domain: DmarDomain): number {
   const { kernel } = domain;
   const bare = kernel.has("D59");
   let err = fdt.beginNode(String(domain.persistentId));
-  const pages = listedTables(domain);
-  err |= memProperty(fdt, kernel.has("D58") ? pages.map(memOfPage) : memOfPages(pages));
+  if (!kernel.image.oneTableList) {
+    const pages = listedTables(domain);
+    err |= memProperty(fdt, kernel.has("D58") ? pages.map(memOfPage) : memOfPages(pages));
+  }
   err |= fdt.propU64("persistent_id", domain.persistentId);
   err |= fdt.propU64("pgd", domain.table.pgd * PAGE_SIZE);
   err |= fdt.propI32("agaw", domain.agaw);
