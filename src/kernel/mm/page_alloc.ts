@@ -51,8 +51,8 @@ export class PageAllocator {
       if (this.#starts[0] === this.#ends[0]) this.#dropExtent(0);
     } else return -1;
     this.#free--;
-    this.frames.set(pfn, 1, use);
-    this.memory.fillFrames(pfn, 1, 0);
+    this.frames.setOne(pfn, use);
+    this.memory.clearFrame(pfn);
     return pfn;
   }
 
@@ -100,7 +100,9 @@ export class PageAllocator {
 
   /** Frees one page; it will be the next one handed out. */
   freePage(pfn: number): void {
-    this.#release(pfn, 1);
+    this.#mustBeTaken(pfn);
+    this.frames.setOne(pfn, FrameUse.free);
+    this.#free++;
     this.#stack.push(pfn);
   }
 
@@ -130,12 +132,14 @@ export class PageAllocator {
   }
 
   #release(pfn: number, count: number): void {
-    for (let i = 0; i < count; i++) {
-      const use = this.frames.use(pfn + i);
-      assert(use !== FrameUse.free && use !== FrameUse.none, `frame ${pfn + i} freed twice`);
-    }
+    for (let i = 0; i < count; i++) this.#mustBeTaken(pfn + i);
     this.frames.set(pfn, count, FrameUse.free);
     this.#free += count;
+  }
+
+  #mustBeTaken(pfn: number): void {
+    const use = this.frames.use(pfn);
+    if (use === FrameUse.free || use === FrameUse.none) assert(false, `frame ${pfn} freed twice`);
   }
 
   #inExtent(pfn: number): boolean {
