@@ -91,7 +91,7 @@ export const GROUPS: readonly Group[] = [
       },
       {
         name: "compare-mixed",
-        title: "compare 4 M leaves of 4 KiB with the same in 2 MiB pages",
+        title: "compare two equal trees, 2 MiB in single pages and in one page by turns",
         work: PAGES,
         unit: "leaves",
         goal: 1.1,

@@ -1,14 +1,19 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { type DashboardFlags, dashboardOptions, wantsDashboard } from "./cli/dashboard_options.ts";
 import { prepareDump } from "./cli/dump.ts";
-import { readScenario } from "./cli/files.ts";
+import { defectsJson, explainDefect, listDefects, runDefects } from "./cli/defects.ts";
+import { openScenario } from "./cli/files.ts";
 import { printKho } from "./cli/kho.ts";
-import { IMAGES } from "./kernel/image.ts";
+import { runFor, sessionOf, worldOf } from "./cli/world.ts";
+import { imageWith } from "./kernel/image.ts";
+import { findCauses } from "./scenario/causes.ts";
 import { BUILTIN } from "./scenario/builtin.ts";
 import { didYouMean, UsageError } from "./scenario/errors.ts";
 import { EXIT } from "./scenario/judge.ts";
-import { loadScenario } from "./scenario/load.ts";
+import { imageComplaint } from "./scenario/image_name.ts";
+import { type LoadedScenario, loadScenario } from "./scenario/load.ts";
 import { jsonReport, textReport } from "./scenario/report.ts";
-import { firstUpdate, prepare, type Run, runScenario, steps } from "./scenario/run.ts";
+import { prepare, type Run, runScenario } from "./scenario/run.ts";
 
 const VERSION = "0.1.0";
 /** Bad usage or a bad file; nothing was done. */
@@ -16,15 +21,13 @@ const EXIT_USAGE = 2;
 /** A bug of the emulator itself. */
 const EXIT_INTERNAL = 70;
 
-const COLORS = ["auto", "none", "16", "256", "truecolor"] as const;
-
-interface Options {
+interface Options extends DashboardFlags {
   readonly scenario?: string;
   readonly report: "text" | "json";
-  readonly seed: number;
+  readonly seed?: number;
   readonly kernel?: string;
+  readonly defect?: readonly string[];
   readonly dump?: string;
-  readonly color: typeof COLORS[number];
 }
 
 function seed(text: string): number {
@@ -35,31 +38,54 @@ function seed(text: string): number {
   return value;
 }
 
+function image(name: string): string {
+  const wrong = imageComplaint(name);
+  if (wrong !== undefined) throw new UsageError(`--kernel ${name}: ${wrong}`);
+  return name;
+}
+
+function defects(text: string): string[] {
+  const ids = text.split(",").map((id) => id.trim());
+  if (ids.some((id) => id === "")) {
+    throw new UsageError(`--defect ${text}: expected ids with commas between, such as D55,D57`);
+  }
+  return ids;
+}
+
+/** The image to run: `--kernel` or the scenario's, with what `--defect` adds. */
+function chosenImage(options: Options, loaded: LoadedScenario): string | undefined {
+  if (options.defect === undefined) return options.kernel;
+  const { kernel } = loaded.scenario;
+  const name = imageWith(options.kernel ?? kernel.image, options.defect);
+  const wrong = imageComplaint(name);
+  if (wrong !== undefined) throw new UsageError(`--defect ${options.defect.join(",")}: ${wrong}`);
+  return name;
+}
+
 /** The command line of the program. */
-function commandLine(exit: (code: number) => void): Command {
+export function commandLine(exit: (code: number) => void): Command {
   const program = new Command("hitless")
     .description(
       "Emulates the platform on which a hypervisor is live-updated while devices keep doing DMA.\n" +
         "Without --scenario: a dashboard on the tour; without a terminal, the tour as a scripted run.",
     )
     .version(VERSION)
+    .enablePositionalOptions()
     .option("--scenario <name>", "run a built-in scenario, or FILE.yaml, and judge it")
     .addOption(
       new Option("--report <form>", "form of the report").choices(["text", "json"]).default("text"),
     )
-    .option("--seed <n>", "seed of everything that is open", seed, 1)
-    .addOption(
-      new Option("--kernel <image>", "kernel image, instead of the scenario's")
-        .choices(IMAGES.map((i) => i.name)),
-    )
+    .option("--seed <n>", "seed of everything that is open (default: the scenario's)", seed)
+    .option("--kernel <image>", "kernel image, instead of the scenario's", image)
+    .option("--defect <ids>", "defects the kernel is to have besides: D55,D57", defects)
     .option("--dump <dir>", "write kho-N.dtb, vmcore-N and state-N.json at each kexec")
-    .addOption(new Option("--color <depth>", "colours").choices([...COLORS]).default("auto"))
     .addHelpText(
       "after",
       "\nExit status: 0 holds, 1 violated, 2 bad usage or file, 3 vacuous, 70 internal, " +
         "130 interrupted.",
     )
     .action(async (_args: unknown, command: Command) => exit(await start(command.opts<Options>())));
+  dashboardOptions(program);
   program.command("scenarios").description("list the built-in scenarios").action(() => {
     print(listScenarios());
     exit(0);
@@ -67,6 +93,28 @@ function commandLine(exit: (code: number) => void): Command {
   program.command("kho <file>").description("print a flattened device tree, KHO nodes explained")
     .action((file: string) => {
       print(printKho(file));
+      exit(0);
+    });
+  program.command("defects [ids...]")
+    .description("the faults of the posted series: all, or one with its story")
+    .addOption(
+      new Option("--report <form>", "form of the list").choices(["text", "json"]).default("text"),
+    )
+    .option("--run", "run each one's scenario with it and without it, and say what catches it")
+    .option("--seed <n>", "seed of everything that is open", seed, 1)
+    .action((ids: string[], options: { report: string; run?: boolean; seed: number }) => {
+      if (options.run) {
+        const { text, ok } = runDefects(ids, options.seed);
+        print(text);
+        return exit(ok ? 0 : 1);
+      }
+      print(
+        options.report === "json"
+          ? defectsJson()
+          : ids.length === 0
+          ? listDefects()
+          : ids.map(explainDefect).join("\n"),
+      );
       exit(0);
     });
   for (const command of [program, ...program.commands]) {
@@ -92,22 +140,27 @@ function listScenarios(): string {
 
 /** Dashboard or scripted run; the exit status. */
 async function start(options: Options): Promise<number> {
-  const { text, file } = readScenario(options.scenario ?? "tour");
-  const loaded = loadScenario(text, file);
+  const loaded = openScenario(options.scenario ?? "tour");
   const dump = options.dump === undefined ? undefined : prepareDump(options.dump);
-  const run = prepare(loaded, options.seed, options.kernel);
+  const terminal = Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
+  const interactive = wantsDashboard(options) || (options.scenario === undefined && terminal);
+  const chosen = chosenImage(options, loaded);
+  const run = interactive
+    ? runFor(loaded, options.seed, chosen)
+    : prepare(loaded, options.seed, chosen);
   current = run;
   if (dump !== undefined) run.platform.onJump = dump;
-  const interactive = options.scenario === undefined && Deno.stdin.isTerminal() &&
-    Deno.stdout.isTerminal();
   if (interactive) {
-    run.platform.run(steps(run, firstUpdate(loaded)));
-    const session = { platform: run.platform, title: loaded.scenario.name, image: run.image };
-    // Scripted runs do without the terminal code: it is loaded when there is a terminal.
-    const { runDashboard } = await import("./dashboard/dashboard.ts");
-    return await runDashboard(session, { look: { depth: options.color } });
+    // Scripted runs do without the terminal code: it is loaded when there is a dashboard.
+    const { startDashboard } = await import("./cli/dashboard.ts");
+    const opened = (next: Run) => {
+      current = next;
+    };
+    const describe = (error: unknown) => internalError(error, Deno.args);
+    return await startDashboard(sessionOf(run, opened), worldOf(opened), options, describe);
   }
-  const finished = runScenario(run);
+  const judged = runScenario(run);
+  const finished = { ...judged, causes: findCauses(run, judged.judgement.invariants) };
   print(options.report === "json" ? jsonReport(finished) : textReport(finished));
   return EXIT[finished.judgement.verdict];
 }
@@ -130,7 +183,7 @@ function internalError(error: unknown, args: readonly string[]): string {
     `repeat with: deno run main.ts ${args.join(" ")}\n${what}`;
 }
 
-const COMMANDS = ["scenarios", "kho", "help"];
+const COMMANDS = ["scenarios", "kho", "defects", "help"];
 
 /** A first word that is neither a flag nor a command. */
 function checkCommand(args: readonly string[]): void {

@@ -41,7 +41,7 @@ const WALLS: [from: string, to: string, why: string][] = [
 
 /** A package and the only places that may import it. */
 const PACKAGES: Record<string, string[]> = {
-  "commander": ["src/cli.ts"],
+  "commander": ["src/cli.ts", "src/cli/"],
   "js-yaml": ["src/scenario/yaml.ts"],
   "zod": ["src/operations/", "src/scenario/"],
   "get-east-asian-width": ["src/tui/"],

@@ -45,6 +45,16 @@ export class SeededChooser implements Chooser {
     this.#armed.set(point, nth);
   }
 
+  /** Takes back {@link arm}. */
+  disarm(point: string): void {
+    this.#armed.delete(point);
+  }
+
+  /** Armed fault points, and at which visit from now each fires. */
+  get armed(): readonly (readonly [point: string, nth: number])[] {
+    return [...this.#armed];
+  }
+
   pick(point: string, bound: number): number {
     if (point.startsWith("fault:")) {
       return this.#armed.size > 0 && this.#fires(point) ? Math.min(1, bound) : 0;

@@ -27,6 +27,11 @@ export class EventQueue {
     return this.#size;
   }
 
+  /** Events that have run so far. */
+  get ran(): number {
+    return this.#sequence - this.#size;
+  }
+
   /** Registers what an event does; the number is what {@link at} wants. */
   register(handler: (argument: number) => void): number {
     return this.#handlers.push(handler) - 1;

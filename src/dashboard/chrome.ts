@@ -1,7 +1,6 @@
-import type { Snapshot } from "../platform/snapshot.ts";
 import { footer, type Hint, type Region, type StyleLike, textWidth } from "../tui/mod.ts";
-import { type Command, COMMANDS } from "./commands.ts";
-import { type Context, type Model, SPEEDS } from "./model.ts";
+import { BAR, commandNamed } from "./commands/table.ts";
+import { type Context, type Model, type Scene, SPEEDS } from "./model.ts";
 import { kernelState, seconds, speedText, violatedCount } from "./words.ts";
 
 interface Piece {
@@ -15,7 +14,7 @@ interface Piece {
 const GAP = 2;
 
 /** The first line: what runs, since when, how fast, and whether everything holds. */
-export function header(region: Region, s: Snapshot, model: Model): void {
+export function header(region: Region, s: Scene, model: Model): void {
   const { table, w } = region;
   region.fill("bar", " ", { x: 0, y: 0, w, h: 1 });
   const on = (style: StyleLike) => table.over(style, "bar");
@@ -29,14 +28,14 @@ export function header(region: Region, s: Snapshot, model: Model): void {
 }
 
 /** The whole screen where there is room for one line only. */
-export function oneLine(region: Region, s: Snapshot, model: Model): void {
+export function oneLine(region: Region, s: Scene, model: Model): void {
   const verdict = verdictPiece(s, true);
   const pieces = fit([verdict, ...headerPieces(s, model, true)], region.w + GAP);
   let x = 0;
   for (const { text, style } of pieces) x += region.put(x, 0, text, style) + GAP;
 }
 
-function headerPieces(s: Snapshot, model: Model, terse: boolean): Piece[] {
+function headerPieces(s: Scene, model: Model, terse: boolean): Piece[] {
   const speed = SPEEDS[model.speed] ?? 1;
   // Where the machine cannot keep up, the speed that is kept is shown as well.
   const lags = !model.paused && model.pace > 0 && model.pace < 0.9 * speed;
@@ -53,13 +52,31 @@ function headerPieces(s: Snapshot, model: Model, terse: boolean): Piece[] {
       style: "text",
       priority: 4,
     },
-    model.paused
-      ? { text: "PAUSED", style: "warn", priority: 1 }
-      : { text: "RUNNING", style: "good", priority: 3 },
+    ...state(model),
+    ...(s.armed.length === 0
+      ? []
+      : [{ text: `${s.armed.length} FAULT ARMED`, style: "warn", priority: 2 } as const]),
   ];
 }
 
-function kernelPieces(s: Snapshot): Piece[] {
+/** Whether time runs, and whether this is the past. */
+function state({ paused, travel, history }: Model): Piece[] {
+  if (travel !== undefined) {
+    const percent = Math.floor(100 * travel.ratio);
+    return [{ text: `GOING TO ${travel.to}: ${percent}%`, style: "accent", priority: 0 }];
+  }
+  const ahead = history.ahead.length;
+  return [
+    paused
+      ? { text: "PAUSED", style: "warn", priority: 1 }
+      : { text: "RUNNING", style: "good", priority: 3 },
+    ...(ahead === 0
+      ? []
+      : [{ text: `PAST (${ahead} ahead)`, style: "accent", priority: 2 } as const]),
+  ];
+}
+
+function kernelPieces(s: Scene): Piece[] {
   const image: Piece = { text: `kernel ${s.image} ${s.version}`, style: "text", priority: 7 };
   switch (kernelState(s)) {
     case "up":
@@ -68,10 +85,12 @@ function kernelPieces(s: Snapshot): Piece[] {
       return [{ text: "NO KERNEL", style: "bad", priority: 1 }];
     case "booting":
       return [image, { text: `boot ${s.boot} STARTS`, style: "accent", priority: 1 }];
+    case "dead":
+      return [image, { text: `boot ${s.boot} PANIC`, style: "bad", priority: 1 }];
   }
 }
 
-function verdictPiece(s: Snapshot, terse: boolean): Piece {
+function verdictPiece(s: Scene, terse: boolean): Piece {
   const bad = violatedCount(s);
   const prefix = terse ? "" : "verdict ";
   return bad > 0
@@ -100,31 +119,29 @@ export function statusLine(region: Region, model: Model, c: Context): void {
 
 /** Commands that cannot be done now are left out here; help lists them with the reason. */
 function hints(model: Model, c: Context): Hint[] {
-  const doable = (command: Command) => (command.disabled?.(c, model) ?? null) === null;
-  return COMMANDS.filter((command) => command.onBar !== undefined && doable(command))
-    .map((command) => ({ key: keyText(command.keys[0]!), label: command.onBar! }));
+  return BAR.flatMap((id) => {
+    const command = commandNamed(id);
+    if (command?.onBar === undefined || command.keys.length === 0) return [];
+    if (command.panes !== undefined && !command.panes.includes(model.focus)) return [];
+    if ((command.disabled?.(c, model) ?? null) !== null) return [];
+    return [{ key: keyText(command.keys[0]!), label: command.onBar }];
+  });
 }
 
-/** A key as a person reads it. */
+const KEY_NAMES: Readonly<Record<string, string>> = {
+  esc: "Esc",
+  pageup: "PgUp",
+  pagedown: "PgDn",
+  delete: "Del",
+};
+
+/** A key as a person reads it: `Ctrl-C`, `Shift-Tab`, `PgDn`, `F1`. */
 export function keyText(key: string): string {
-  const names: Readonly<Record<string, string>> = {
-    enter: "Enter",
-    tab: "Tab",
-    esc: "Esc",
-    space: "Space",
-    pageup: "PgUp",
-    pagedown: "PgDn",
-    home: "Home",
-    end: "End",
-    up: "Up",
-    down: "Down",
-    left: "Left",
-    right: "Right",
-    "shift-tab": "Shift-Tab",
-    "ctrl-c": "Ctrl-C",
-    "ctrl-l": "Ctrl-L",
-    "ctrl-z": "Ctrl-Z",
-    f1: "F1",
-  };
-  return names[key] ?? key;
+  const m = /^((?:(?:ctrl|alt|shift)-)*)(.+)$/.exec(key);
+  if (m === null) return key;
+  const capital = (word: string) => word[0]!.toUpperCase() + word.slice(1);
+  const modifiers = m[1]!.split("-").filter((w) => w !== "").map((w) => `${capital(w)}-`).join("");
+  const name = m[2]!;
+  const plain = name.length === 1 && modifiers === "";
+  return modifiers + (plain ? name : KEY_NAMES[name] ?? capital(name));
 }

@@ -1,3 +1,4 @@
 /** The terminal dashboard: see dashboard.ts. */
 
-export { type DashboardOptions, runDashboard, type Session } from "./dashboard.ts";
+export { Dashboard, type DashboardOptions, runDashboard } from "./dashboard.ts";
+export type { Session, World } from "./session.ts";

@@ -113,6 +113,18 @@ export function drawLane(region: Region, a: Axis, lane: readonly Segment[]): voi
   }
 }
 
+/** Draws short texts at their times in the first row of the region; later ones over earlier ones. */
+export function drawMarks(
+  region: Region,
+  a: Axis,
+  marks: readonly { readonly time: number; readonly text: string; readonly style: Role }[],
+): void {
+  for (const { time, text, style } of marks) {
+    const x = Math.min(columnOf(a, time), a.columns - 1);
+    if (x >= 0) region.put(x, 0, text, style, Math.min(8, a.columns - x));
+  }
+}
+
 /**
  * Draws a device's history, stretched to the axis. The bucket that is still filling is left out:
  * half a bucket would look like half the rate.

@@ -1,56 +1,73 @@
-import type { Snapshot } from "../platform/snapshot.ts";
 import { box, dialog, fr, type Region, rows } from "../tui/mod.ts";
 import { header, oneLine, statusLine } from "./chrome.ts";
-import { help } from "./help.ts";
 import { modeOf, type Place, places } from "./layout.ts";
-import { type Context, type Metrics, type Model, PANE_IDS, type Shown } from "./model.ts";
-import { deviceDetail } from "./panes/device_detail.ts";
+import {
+  type Context,
+  type Drawn,
+  type Metrics,
+  type Model,
+  PANE_IDS,
+  type PaneId,
+  type Scene,
+  type Shown,
+} from "./model.ts";
+import { deviceOverlay } from "./overlays/device.ts";
+import { helpOverlay } from "./overlays/help.ts";
+import { kernelOverlay } from "./overlays/kernel.ts";
+import { promptLines } from "./overlays/prompt_line.ts";
+import { textOverlay } from "./overlays/text.ts";
 import { paneOf } from "./panes/mod.ts";
-import { QUESTIONS } from "./questions.ts";
 
 /**
- * Draws everything. Pure: the cells depend on the model and the snapshot only. Returns what parts
- * of the panes were shown, for scrolling to go by.
+ * Draws everything. Pure: the cells depend on the model and the scene only. Returns what parts of
+ * the panes were shown, for scrolling to go by.
  */
-export function view(screen: Region, model: Model, s: Snapshot): Metrics {
-  const metrics: Record<string, Shown> = {};
+export function view(screen: Region, model: Model, s: Scene): Metrics {
+  const panes: Partial<Record<PaneId, Drawn>> = {};
   const mode = modeOf(screen);
   const context: Context = {
     snapshot: s,
-    metrics,
+    metrics: { panes },
     size: { cols: screen.w, rows: screen.h },
     now: 0,
+    complete: () => [],
+    scenarios: [],
   };
   if (mode === "line") oneLine(screen, s, model);
   else {
     const [top, body, foot] = rows(screen.area, [1, fr(), 1]);
     header(screen.sub(top!), s, model);
     for (const place of places(mode, body!, model, s)) {
-      metrics[place.id] = drawPane(screen.sub(place.area), place, model, s);
+      panes[place.id] = drawPane(screen.sub(place.area), place, model, s);
     }
     statusLine(screen.sub(foot!), model, context);
   }
-  const over = drawOverlay(screen, model, s, context);
-  if (over !== undefined) metrics.overlay = over;
-  return metrics;
+  const overlay = drawOverlay(screen, model, s, context);
+  promptLines(screen, model);
+  return overlay === undefined ? { panes } : { panes, overlay };
 }
 
-function drawPane(region: Region, place: Place, model: Model, s: Snapshot): Shown {
+function drawPane(region: Region, place: Place, model: Model, s: Scene): Drawn {
   const pane = paneOf(place.id);
   const count = pane.count?.(s, model) ?? "";
-  const note = pane.note?.(s, region) ?? "";
+  const note = pane.note?.(s, region, model) ?? "";
+  const filter = model.filters[place.id];
+  const filtered = filter === "" || count.includes(filter) ? "" : `/${filter}`;
   // Panes that lie behind this one are named by their keys, where there is room.
   const others = place.behind.map((id) => PANE_IDS.indexOf(id) + 1).sort().join(" ");
   const tabs = others === "" ? "" : `[${others}]`;
+  const texts = [`${count} ${filtered} ${tabs}`, `${count} ${tabs}`, tabs, count]
+    .map((text) => text.replace(/ +/g, " ").trim());
   const inside = box(region, {
     title: pane.title,
     number: PANE_IDS.indexOf(place.id) + 1,
-    count: firstFit([`${count} ${tabs}`.trim(), tabs, count], region.w - pane.title.length - 7),
+    count: firstFit(texts, region.w - pane.title.length - 7),
     focused: model.focus === place.id,
     // A note that would be cut is no help.
     note: note.length <= region.w - 6 ? note : "",
   });
-  return pane.draw(inside, s, model);
+  const { firstRow = 0, ...shown } = pane.draw(inside, s, model);
+  return { ...shown, area: place.area, firstRow: place.area.y + 1 + firstRow };
 }
 
 /** The first text that fits. */
@@ -61,7 +78,7 @@ function firstFit(texts: readonly string[], width: number): string {
 function drawOverlay(
   screen: Region,
   model: Model,
-  s: Snapshot,
+  s: Scene,
   c: Context,
 ): Shown | undefined {
   const { overlay } = model;
@@ -69,13 +86,17 @@ function drawOverlay(
     case undefined:
       return undefined;
     case "question": {
-      const { title, text, buttons } = QUESTIONS[overlay.question];
-      dialog(screen, { title, text: text(model, s), buttons, selected: overlay.selected });
+      const { title, text, buttons } = overlay.question;
+      dialog(screen, { title, text, buttons, selected: overlay.selected });
       return undefined;
     }
     case "device":
-      return deviceDetail(screen, s, model.selected, overlay.top);
+      return deviceOverlay(screen, s, model, overlay);
     case "help":
-      return help(screen, model, c, overlay.top);
+      return helpOverlay(screen, overlay, model, c);
+    case "kernel":
+      return kernelOverlay(screen, overlay);
+    case "text":
+      return textOverlay(screen, overlay);
   }
 }

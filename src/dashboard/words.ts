@@ -1,4 +1,4 @@
-import type { HealthWord } from "../health/words.ts";
+import { HEALTH_WORDS, type HealthWord } from "../health/words.ts";
 import type { DeviceView, Snapshot, VmView } from "../platform/snapshot.ts";
 import type { Glyphs, Role } from "../tui/mod.ts";
 
@@ -40,6 +40,9 @@ export const HEALTH_ROLE: Readonly<Record<HealthWord, Role>> = {
   healthy: "good",
 };
 
+/** Health words, the worst first. */
+export const HEALTH_ORDER = Object.keys(HEALTH_WORDS) as readonly HealthWord[];
+
 /** A mark for a role, so that a state can be told without colour. */
 export function markOf(role: Role, glyphs: Glyphs): string {
   const [done, , waiting, failed] = glyphs.phase;
@@ -52,12 +55,13 @@ export function keptMark(ascii: boolean): string {
 }
 
 /** Where the machine stands between two kernels. */
-export type KernelState = "up" | "none" | "booting";
+export type KernelState = "up" | "none" | "booting" | "dead";
 
-/** "none": reboot(2) was called and the next kernel has not taken over yet. */
+/** "none": reboot(2) was called and the next kernel has not taken over yet; "dead": a panic. */
 export function kernelState(s: Snapshot): KernelState {
   const { update } = s;
-  if (update?.outcome === "running" && update.phase === "kexec") return "none";
+  if (s.panicked !== "") return "dead";
+  if (s.rebooting || update?.outcome === "running" && update.phase === "kexec") return "none";
   return s.ready ? "up" : "booting";
 }
 

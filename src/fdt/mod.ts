@@ -14,4 +14,5 @@ export {
   openFdt,
   type OpenFdtOptions,
 } from "./reader.ts";
+export { valueText } from "./value_text.ts";
 export { FdtWriter } from "./writer.ts";

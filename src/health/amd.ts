@@ -4,6 +4,7 @@ import type { Memory } from "../machine/memory.ts";
 import {
   type Context,
   type Found,
+  type LeafVisitor,
   NO_TABLES,
   type Tables,
   TableSet,
@@ -37,6 +38,11 @@ export function readAmd(memory: Memory, unit: AmdviUnit): UnitReader<Device> {
       for (const entry of unit.tlb.entries()) yield { ...entry, did: entry.domain };
     },
     lookUp: (device, page) => lookUp(memory, device, page),
+    eachLeaf(device, visit) {
+      if (device.root >= 0) {
+        eachLeaf(memory, device.root, device.mode, 0, new TableSet(), visit);
+      }
+    },
   };
 }
 
@@ -89,6 +95,30 @@ function collect(memory: Memory, table: number, level: number, found: TableSet):
     const low = memory.load(table, word), next = (low >>> 9) & 7;
     if ((low & 1) === 0 || next === 0 || next >= level) continue;
     collect(memory, pointer(memory, table, word), next, found);
+  }
+}
+
+function eachLeaf(
+  memory: Memory,
+  table: number,
+  level: number,
+  base: number,
+  walked: TableSet,
+  visit: LeafVisitor,
+): void {
+  if (!memory.isRam(table) || !walked.first(table, level)) return;
+  const span = 512 ** (level - 1);
+  for (let i = 0; i < 512; i++) {
+    const low = memory.load(table, i * 2), next = (low >>> 9) & 7;
+    if ((low & 1) === 0) continue;
+    const target = pointer(memory, table, i * 2), at = base + i * span;
+    if (next > 0 && next < level) eachLeaf(memory, target, next, at, walked, visit);
+    else if (next === 0) visit(at, target, span);
+    else if (next === 7) {
+      // One large page is written into as many entries as it covers.
+      const pages = sized(target);
+      if (at % pages === 0) visit(at, target - target % pages, pages);
+    }
   }
 }
 

@@ -2,12 +2,18 @@ import { hex, PAGE_SIZE } from "../base/units.ts";
 import { FrameUse } from "../kernel/mm/frames.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import type { Machine } from "../machine/machine.ts";
+import type { IommufdCtx } from "../kernel/iommufd/ctx.ts";
+import { areasMapped } from "./areas.ts";
+import { oneClaimant } from "./claimants.ts";
 import { domainInHardware } from "./contexts.ts";
+import { dumpTrue } from "./dump.ts";
 import type { InvariantId, Premise } from "./invariants.ts";
 import { iotlbFresh } from "./iotlb.ts";
+import { leavesOwned } from "./leaves.ts";
 import { pinsBalanced } from "./pins.ts";
 import { readUnits } from "./readers.ts";
-import type { Tables, UnitReader } from "./translation.ts";
+import { sameTranslations } from "./same_tables.ts";
+import type { Context, Tables, UnitReader } from "./translation.ts";
 
 /** One thing found wrong. */
 export interface Finding {
@@ -23,11 +29,27 @@ export interface Look {
   readonly premises: Set<Premise>;
   /** Name of a device by source id. */
   nameOf(sid: number): string;
+  /** Whose a frame is, where that is another guest than the one the device belongs to. */
+  strangerOf(sid: number, pfn: number): string | undefined;
+}
+
+/** What a look has to know beforehand. */
+export interface Known extends Pick<Look, "nameOf" | "strangerOf"> {
+  /** Iommufds that were compared with the tree they came from. */
+  readonly seen: WeakSet<IommufdCtx>;
+}
+
+/** Nothing seen yet. */
+export function emptyLook(
+  nameOf: Look["nameOf"],
+  strangerOf: Look["strangerOf"] = () => undefined,
+): Look {
+  return { findings: [], premises: new Set(), nameOf, strangerOf };
 }
 
 /** Looks over machine and kernel. Reads everything, changes nothing. */
-export function lookOver(machine: Machine, kernel: Kernel, nameOf: (sid: number) => string): Look {
-  const look: Look = { findings: [], premises: new Set(), nameOf };
+export function lookOver(machine: Machine, kernel: Kernel, known: Known): Look {
+  const look = emptyLook(known.nameOf, known.strangerOf);
   // A kernel that has not got its allocator up knows nothing yet that could be wrong.
   if (kernel.pages.freePages === 0 && !kernel.ready) return look;
   const units = readUnits(machine);
@@ -35,8 +57,12 @@ export function lookOver(machine: Machine, kernel: Kernel, nameOf: (sid: number)
     tablesOwned(kernel, unit.live, look);
     didOneRoot(unit, look);
     iotlbFresh(unit, look);
+    leavesOwned(kernel, unit, look);
   }
   domainInHardware(kernel, units, look);
+  areasMapped(kernel, units, look);
+  oneClaimant(kernel, look);
+  dumpTrue(kernel, known.seen, look);
   pinsBalanced(kernel, look);
   scratchClean(kernel, look);
   return look;
@@ -72,17 +98,20 @@ const USE_NAMES: Record<FrameUse, string> = {
   [FrameUse.preserved]: "preserved",
 };
 
-function didOneRoot({ live, idName }: UnitReader, look: Look): void {
-  const roots = new Map<number, number>();
+function didOneRoot(unit: UnitReader, look: Look): void {
+  const { live, idName } = unit;
+  const roots = new Map<number, Context>();
   const text = (root: number) => root < 0 ? "pass-through" : `tables at ${hex(root * PAGE_SIZE)}`;
   for (const context of live.contexts) {
-    const root = roots.get(context.did);
-    if (root === undefined) roots.set(context.did, context.root);
-    else if (root !== context.root) {
+    const known = roots.get(context.did);
+    if (known === undefined) roots.set(context.did, context);
+    else if (known.root !== context.root && !sameTranslations(unit, known, context)) {
       look.findings.push({
         invariant: "did-one-root",
         subject: look.nameOf(context.sid),
-        detail: `${idName} ${context.did} stands for ${text(root)} and for ${text(context.root)}`,
+        detail: `${idName} ${context.did} stands for ${text(known.root)} and for ${
+          text(context.root)
+        }`,
       });
     }
   }

@@ -14,7 +14,7 @@ interface UsedContext {
 }
 
 /** Contexts by source id and PASID. */
-class UsedContexts {
+export class UsedContexts {
   readonly #used = new Map<number, { sid: number; pasid: number | undefined; it: UsedContext }>();
 
   constructor(units: readonly UnitReader[]) {
@@ -96,7 +96,7 @@ function domainText(domain: IommuDomain, idName = "DID"): string {
   return `a ${domain.type} domain${where}`;
 }
 
-function contextText(context: UsedContext | undefined, off: boolean): string {
+export function contextText(context: UsedContext | undefined, off: boolean): string {
   if (context === undefined) return off ? "does not translate" : "blocks";
   const how = context.root < 0 ? "passes through" : `walks ${hex(context.root * PAGE_SIZE)}`;
   return `${how}, ${context.idName} ${context.did}${context.cached ? " (cached)" : ""}`;

@@ -1,13 +1,16 @@
 import { hex, PAGE_SIZE } from "../base/units.ts";
+import type { IommufdCtx } from "../kernel/iommufd/ctx.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { DMA_BUS_MASTER_OFF, DMA_MASTER_ABORT } from "../machine/dma_port.ts";
 import type { Machine } from "../machine/machine.ts";
 import { iommuFaultText } from "../uapi/iommu_faults.ts";
 import { formatBdf } from "../uapi/pci_regs.ts";
 import type { GuestReport } from "../userspace/guest/guest.ts";
-import { lookOver } from "./checks.ts";
+import { emptyLook, type Look, lookOver } from "./checks.ts";
+import { CommandLedger } from "./commands.ts";
 import { complaintsOf } from "./complaints.ts";
 import { type InvariantId, INVARIANTS, type Premise, type Violation } from "./invariants.ts";
+import { lookAtJump } from "./jump.ts";
 import { type Damage, Ledger } from "./ledger.ts";
 import { type DmaIncident, type IncidentSink, Meters } from "./meters.ts";
 import { Promises } from "./promises.ts";
@@ -21,6 +24,8 @@ export interface Watched {
   readonly guest: string | undefined;
   /** Its DMA was promised to go on through a kexec. */
   readonly promised: boolean;
+  /** Until its program runs the kernel may drive it, which has a driver for it. */
+  readonly driven?: boolean;
 }
 
 /** One line of the verdict on an invariant. */
@@ -44,8 +49,11 @@ export class Health implements IncidentSink {
   #machine!: Machine;
   #watched: Watched[] = [];
   readonly #promises = new Promises();
+  readonly #commands = new CommandLedger();
   /** Guests that were there at a jump. */
   readonly #crossed = new Set<string>();
+  /** Iommufds that were compared with what was handed over. */
+  readonly #pickedUp = new WeakSet<IommufdCtx>();
   /** Between the jump and the next kernel's first program. */
   #jumping = false;
   /** Functions that did DMA before the jump and were not promised anything. */
@@ -68,7 +76,8 @@ export class Health implements IncidentSink {
   refreshOwners(): void {
     for (const w of this.#watched) {
       // A guest without memory has none that its device could reach.
-      this.meters.guestOf[w.fn] = w.guest === undefined ? 0 : this.ledger.numberOf(w.guest) || -1;
+      const none = w.driven ? 0 : -1;
+      this.meters.guestOf[w.fn] = w.guest === undefined ? 0 : this.ledger.numberOf(w.guest) || none;
     }
   }
 
@@ -79,6 +88,13 @@ export class Health implements IncidentSink {
     for (const w of this.#watched) {
       if (w.guest === guest && w.promised) this.#promises.set(w.fn, stands);
     }
+  }
+
+  #strangerOf(sid: number, pfn: number): string | undefined {
+    const owner = this.ledger.ownerNumber(pfn);
+    const guest = this.#watched.find((w) => w.sid === sid)?.guest;
+    if (owner === 0 || (guest !== undefined && owner === this.ledger.numberOf(guest))) return;
+    return `${this.ledger.ownerName(pfn)}'s memory`;
   }
 
   nameOf(sid: number): string {
@@ -139,14 +155,40 @@ export class Health implements IncidentSink {
     }
   }
 
+  /** A kernel said in its log that it has gone wrong. */
+  splat(kernel: string, text: string): void {
+    this.report("no-splat", kernel, undefined, text);
+  }
+
+  /** Each command of a guest's is executed once. */
+  executed(fn: number, write: boolean, block: number, blocks: number, ok: boolean): void {
+    const wrong = this.#commands.executed(fn, write, block, blocks, ok);
+    if (wrong !== undefined) this.report("guest-intact", this.#name(fn), undefined, wrong);
+  }
+
+  restarted(fn: number): void {
+    this.#commands.restarted(fn);
+  }
+
   #name(fn: number): string {
     return this.#watched.find((w) => w.fn === fn)?.name ?? `function ${fn}`;
+  }
+
+  /** The old kernel has done its last store. */
+  atJump(kernel: Kernel): void {
+    const look = emptyLook((sid) => this.nameOf(sid));
+    const held = (sid: number) =>
+      this.#watched.some((w) => w.sid === sid && this.#promises.stands(w.fn)) ||
+      kernel.pci.devices.some((dev) => dev.sid === sid && kernel.iommu.handsOver(dev));
+    lookAtJump(this.#machine, look, held);
+    this.#note(look);
   }
 
   /** The old kernel is gone. */
   jumped(): void {
     this.#jumping = true;
     this.#reportStopped();
+    this.ledger.programMemory.jumped();
     for (const guest of this.ledger.guests) this.#crossed.add(guest);
     for (const w of this.#watched) {
       this.#promises.jumped(w.fn);
@@ -166,9 +208,13 @@ export class Health implements IncidentSink {
 
   /** Looks everything over: after each phase, and whenever somebody wants to know. */
   check(kernel: Kernel): void {
-    const look = lookOver(this.#machine, kernel, (sid) => this.nameOf(sid));
-    for (const premise of look.premises) this.premises.add(premise);
-    for (const f of look.findings) this.report(f.invariant, f.subject, f.address, f.detail);
+    if (kernel.ready) this.premises.add("programs-ran");
+    const look = lookOver(this.#machine, kernel, {
+      nameOf: (sid) => this.nameOf(sid),
+      strangerOf: (sid, pfn) => this.#strangerOf(sid, pfn),
+      seen: this.#pickedUp,
+    });
+    this.#note(look);
     this.#reportStopped();
     const running = (guest: string) => kernel.scheduler.find(guest) !== undefined;
     for (const guest of this.ledger.guests) {
@@ -178,6 +224,11 @@ export class Health implements IncidentSink {
         if (damage.what === "shared" || this.#isPersistent(guest)) this.#damaged(damage);
       }
     }
+  }
+
+  #note(look: Look): void {
+    for (const premise of look.premises) this.premises.add(premise);
+    for (const f of look.findings) this.report(f.invariant, f.subject, f.address, f.detail);
   }
 
   #isPersistent(guest: string): boolean {
@@ -215,7 +266,11 @@ export class Health implements IncidentSink {
     address: number | undefined,
     detail: string,
   ): void {
-    const known = this.violations.find((v) => v.invariant === invariant && v.subject === subject);
+    const known = this.violations.find((v) =>
+      v.invariant === invariant && v.subject === subject &&
+      // What a kernel says of itself is told in its own words, each once.
+      (invariant !== "no-splat" || v.detail === detail)
+    );
     if (known !== undefined) {
       known.count++;
       return;

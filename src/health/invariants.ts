@@ -15,13 +15,19 @@ export const PREMISES = {
   "dma-seen": "a device reached memory",
   "unheld-at-kexec": "a device that was doing DMA was not handed over at a kexec",
   "tables-after-kexec": "page tables in use were looked at after a kexec",
+  "translates-at-jump": "an IOMMU translated at a jump",
   "two-domains": "a unit had two domains in use at once",
   "file-pinned": "a memory file was pinned for DMA",
   "kho-active": "a KHO dump stood",
   "update-aborted": "a live update was called off before the jump",
   "iotlb-filled": "the IOTLB had entries when it was compared with the tables",
   "guest-resumed": "a guest ran on after a kexec",
+  "programs-ran": "a kernel got as far as running programs",
   "groups-probed": "IOMMU groups had domains",
+  "memory-mapped": "the tables of a device led to memory",
+  "areas-attached": "a device was on an address space with something mapped in it",
+  "iommufd-persistent": "a persistent iommufd was open",
+  "iommufd-dumped": "a KHO dump stood with a persistent iommufd in it",
 } as const;
 
 export type Premise = keyof typeof PREMISES;
@@ -47,9 +53,27 @@ export const INVARIANTS = [
     source: "FACTS 10.3 I2",
   },
   {
+    id: "closed-at-jump",
+    title: "at a jump hardware leads no device anywhere that is not handed over",
+    premise: "translates-at-jump",
+    source: "FACTS 10.3 I2",
+  },
+  {
+    id: "tables-kept",
+    title: "at a jump every table in use by hardware is kept for the next kernel",
+    premise: "translates-at-jump",
+    source: "FACTS 10.3 I3",
+  },
+  {
     id: "tables-owned",
     title: "no table in use by hardware is free memory or somebody else's",
     premise: "tables-after-kexec",
+    source: "FACTS 10.3 I3",
+  },
+  {
+    id: "leaves-owned",
+    title: "no page a device can reach is free memory or somebody else's",
+    premise: "memory-mapped",
     source: "FACTS 10.3 I3",
   },
   {
@@ -60,9 +84,16 @@ export const INVARIANTS = [
   },
   {
     id: "did-one-root",
-    title: "each domain id in hardware stands for one page-table root",
+    title:
+      "each domain id in hardware stands for one page-table root, or for roots that say the same",
     premise: "two-domains",
     source: "FACTS 10.3 I5",
+  },
+  {
+    id: "areas-mapped",
+    title: "the tables of a device hold the areas of its address space, and nothing else",
+    premise: "areas-attached",
+    source: "FACTS 1.4, 10.3 I6",
   },
   {
     id: "pins-balanced",
@@ -75,6 +106,18 @@ export const INVARIANTS = [
     title: "nothing that is preserved lies in the scratch region",
     premise: "kho-active",
     source: "FACTS 10.3 I7",
+  },
+  {
+    id: "one-claimant",
+    title: "what there is one of has one owner: a persistent id, a domain, a file's block",
+    premise: "iommufd-persistent",
+    source: "FACTS 10.3 I7",
+  },
+  {
+    id: "dump-true",
+    title: "a KHO tree says of each iommufd what it is, when it is written and when it is read",
+    premise: "iommufd-dumped",
+    source: "FACTS 10.3 I9",
   },
   {
     id: "abort-restores",
@@ -99,6 +142,12 @@ export const INVARIANTS = [
     title: "nothing a guest or its devices wrote is lost, moved or changed by anybody else",
     premise: "guest-resumed",
     source: "seed lines 24-32",
+  },
+  {
+    id: "no-splat",
+    title: "no kernel reports a bug of its own: memory misused, a belief that failed, a panic",
+    premise: "programs-ran",
+    source: "KASAN, KMSAN, WARN and BUG of a kernel built with its checkers",
   },
 ] as const satisfies readonly Invariant[];
 

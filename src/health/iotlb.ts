@@ -47,7 +47,9 @@ function stalePage(unit: UnitReader, context: Context, entry: CachedTranslation)
     const now = unit.lookUp(context, page);
     if (now === undefined) return isAbsence(entry) ? -1 : page;
     const moved = now.pfn !== entry.pfn + page - entry.page;
-    if (moved || now.read !== entry.read || now.write !== entry.write) return page;
+    if (moved || now.read !== entry.read) return page;
+    // Where a write walks again, whether it may is not for the cache to say.
+    if (now.write !== entry.write && !(entry.write && entry.unwritten === true)) return page;
     // Cached as written: hardware would not note the next write.
     if (now.unwritten === true && now.write && entry.unwritten !== true) return page;
     // A superpage that was split may have kept only some of its pages.

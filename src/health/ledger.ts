@@ -2,6 +2,7 @@ import { crc32 } from "node:zlib";
 import { PAGE_SIZE } from "../base/units.ts";
 import type { GuestObserver } from "../machine/guest_memory.ts";
 import type { Memory } from "../machine/memory.ts";
+import { ProgramMemory } from "./program_memory.ts";
 
 const CHUNK_SHIFT = 18;
 const CHUNK = 1 << CHUNK_SHIFT;
@@ -20,7 +21,9 @@ export interface Damage {
 interface GuestPages {
   /** Index + 1 in the owner map. */
   readonly number: number;
-  /** Frame by guest page; -1 where the guest has no RAM. */
+  /** The lowest guest page there is. */
+  first: number;
+  /** Frame by guest page from {@link first} on; -1 where the guest has no RAM. */
   frames: Int32Array;
   /** Frames the guest had and was moved away from: what lies in them is still its own. */
   former: number[];
@@ -44,15 +47,26 @@ export class Ledger implements GuestObserver {
   /** Frames a device wrote since the seal: what is in them now is the device's business. */
   #dmaWritten = new Set<number>();
   #sealing = false;
+  /** Memory of programs that drive devices themselves. */
+  readonly programMemory: ProgramMemory;
 
-  constructor(readonly memory: Memory) {}
+  constructor(readonly memory: Memory) {
+    this.programMemory = new ProgramMemory({
+      numberOf: (program) => this.#pagesOf(program).number,
+      ownerNumber: (pfn) => this.ownerNumber(pfn),
+      setOwner: (pfn, number) => this.#setOwner(pfn, number),
+    });
+    memory.onFill = (pfn, count) => this.programMemory.filled(pfn, count);
+  }
 
-  mapped(guest: string, gpaPage: number, frames: Int32Array): void {
+  /** What is known of a guest, from the first time it is named. */
+  #pagesOf(guest: string): GuestPages {
     let pages = this.#guests.get(guest);
     if (pages === undefined) {
       this.#names.push(guest);
       pages = {
         number: this.#names.length,
+        first: 0,
         frames: new Int32Array(0),
         former: [],
         sealed: undefined,
@@ -61,18 +75,34 @@ export class Ledger implements GuestObserver {
       };
       this.#guests.set(guest, pages);
     }
-    this.#resize(pages, gpaPage + frames.length);
+    return pages;
+  }
+
+  /** A page was copied into another frame, and the guest's processor found it there at once. */
+  migrated(guest: string, from: number, to: number): void {
+    const pages = this.#pagesOf(guest);
+    const page = pages.frames.indexOf(from);
+    if (page < 0) return;
+    pages.frames[page] = to;
+    this.#setOwner(from, 0);
+    this.#setOwner(to, pages.number);
+  }
+
+  mapped(guest: string, gpaPage: number, frames: Int32Array): void {
+    const pages = this.#pagesOf(guest);
+    this.#makeRoom(pages, gpaPage, gpaPage + frames.length);
     for (let i = 0; i < frames.length; i++) {
-      const page = gpaPage + i, pfn = frames[i];
-      const before = pages.frames[page];
+      const page = gpaPage + i, at = page - pages.first, pfn = frames[i];
+      const before = pages.frames[at];
       if (before === pfn) continue;
       this.#noteSharing(guest, pages, page, pfn);
       this.#setOwner(pfn, pages.number);
-      pages.frames[page] = pfn;
+      this.programMemory.isGuests(pfn);
+      pages.frames[at] = pfn;
       if (before >= 0) {
         pages.moved ??= { guest, gpa: page * PAGE_SIZE, pfn, what: "moved" };
         pages.former.push(before);
-      } else if (pages.sealed !== undefined) pages.sealed[page] = this.#crc(pfn);
+      } else if (pages.sealed !== undefined) pages.sealed[at] = this.#crc(pfn);
     }
   }
 
@@ -98,6 +128,7 @@ export class Ledger implements GuestObserver {
     pages.former = [];
     pages.moved = undefined;
     pages.shared = undefined;
+    this.programMemory.release(guest);
     this.unseal(guest);
   }
 
@@ -166,7 +197,7 @@ export class Ledger implements GuestObserver {
       const pfn = pages.frames[i];
       if (pfn < 0 || this.#dmaWritten.has(pfn)) continue;
       if (this.#crc(pfn) !== sealed[i]) {
-        return { guest, gpa: i * PAGE_SIZE, pfn, what: "overwritten" };
+        return { guest, gpa: (pages.first + i) * PAGE_SIZE, pfn, what: "overwritten" };
       }
     }
     return undefined;
@@ -188,15 +219,21 @@ export class Ledger implements GuestObserver {
     return (crc32(this.memory.frameBytes(pfn)) ^ 0xc71c0011) >>> 0;
   }
 
-  #resize(pages: GuestPages, length: number): void {
+  /** Room for guest pages [start, end), which may lie anywhere. */
+  #makeRoom(pages: GuestPages, start: number, end: number): void {
+    if (pages.frames.length === 0) pages.first = start;
+    const first = Math.min(start, pages.first);
+    const length = Math.max(end, pages.first + pages.frames.length) - first;
     if (pages.frames.length >= length) return;
     const grown = new Int32Array(length).fill(-1);
-    grown.set(pages.frames);
+    grown.set(pages.frames, pages.first - first);
+    if (pages.sealed !== undefined) {
+      const sealed = new Uint32Array(length);
+      sealed.set(pages.sealed, pages.first - first);
+      pages.sealed = sealed;
+    }
     pages.frames = grown;
-    if (pages.sealed === undefined) return;
-    const sealed = new Uint32Array(length);
-    sealed.set(pages.sealed);
-    pages.sealed = sealed;
+    pages.first = first;
   }
 
   #setOwner(pfn: number, number: number): void {

@@ -32,6 +32,9 @@ export class Meter {
   /** Longest time between two successes, or since work came up, while there was work. */
   longestGap = 0;
   longestGapEnd = 0;
+  /** The same since {@link startWindow}. */
+  #windowGap = 0;
+  #windowStart = 0;
   /** Accesses the IOMMU refused, by reason. */
   readonly faults = new Map<number, number>();
   faultCount = 0;
@@ -95,9 +98,21 @@ export class Meter {
     return now - Math.max(this.busySince, this.lastDone);
   }
 
+  /** From here on gaps are watched for {@link windowGapAt}. */
+  startWindow(now: number): void {
+    this.#windowStart = now;
+    this.#windowGap = 0;
+  }
+
+  /** Longest gap since the window began, the open one with it. */
+  windowGapAt(now: number): number {
+    return Math.max(this.#windowGap, Math.min(this.openGap(now), now - this.#windowStart));
+  }
+
   /** The open gap ends now, with a success or with the work. */
   endGap(now: number): void {
     const gap = this.openGap(now);
+    this.#windowGap = Math.max(this.#windowGap, Math.min(gap, now - this.#windowStart));
     if (gap <= this.longestGap) return;
     this.longestGap = gap;
     this.longestGapEnd = now;
@@ -113,6 +128,9 @@ export interface IncidentSink {
   stopped(fn: number): void;
   /** Every access that reached memory. */
   done(fn: number, pfn: number): void;
+  /** Commands of disks; see {@link DmaObserver}. */
+  executed(fn: number, write: boolean, block: number, blocks: number, ok: boolean): void;
+  restarted(fn: number): void;
 }
 
 /** Watches the DMA port of every device. */
@@ -206,6 +224,14 @@ export class Meters implements DmaObserver {
     if (!stopped) return;
     meter.stopped++;
     this.sink?.stopped(fn);
+  }
+
+  executed(fn: number, write: boolean, block: number, blocks: number, ok: boolean): void {
+    this.sink?.executed(fn, write, block, blocks, ok);
+  }
+
+  restarted(fn: number): void {
+    this.sink?.restarted(fn);
   }
 
   starved(fn: number): void {

@@ -1,6 +1,5 @@
 import type { Fdt } from "../fdt/mod.ts";
 import type { Kernel } from "../kernel/kernel.ts";
-import { GuestmemfsSource } from "../kernel/iommufd/sources.ts";
 import { Ioas } from "../kernel/iommufd/ioas.ts";
 import { readNumber } from "../kernel/kho/abi.ts";
 import type { Look } from "./checks.ts";
@@ -32,19 +31,21 @@ function openMappings(kernel: Kernel): Map<number, number> {
     ctx.objects.all.flatMap((o) => o instanceof Ioas ? o.iopt.areas.items : [])
   );
   // Areas that share their pages share the pin.
-  for (const { source } of new Set(areas.map((a) => a.pages))) {
-    if (source instanceof GuestmemfsSource) {
-      counts.set(source.ino, (counts.get(source.ino) ?? 0) + 1);
-    }
+  for (const pages of new Set(areas.map((a) => a.pages))) {
+    const file = pages?.source.persistent;
+    if (file !== undefined) counts.set(file.handle, (counts.get(file.handle) ?? 0) + 1);
   }
   return counts;
 }
 
-/** Inode of each mapping in a context that was handed over and nobody has picked up yet. */
+/** Inodes that stay pinned for contexts that were handed over and are not finished yet. */
 function* waitingMappings(kernel: Kernel): Generator<number> {
   const fdt = kernel.kho.incoming;
   if (fdt === undefined) return;
-  for (const id of kernel.iommufd.pending) {
+  for (const id of kernel.iommufd.unfinished) {
+    for (const file of children(fdt, fdt.path(`/iommufd/iommufds/${id}/files`))) {
+      yield readNumber(fdt, file, "file-handle") ?? 0;
+    }
     const ioases = fdt.path(`/iommufd/iommufds/${id}/ioases`);
     for (const ioas of children(fdt, ioases)) {
       for (const area of children(fdt, ioas)) yield readNumber(fdt, area, "file-handle") ?? 0;

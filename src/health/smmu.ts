@@ -3,9 +3,11 @@ import { Kind } from "../machine/smmuv3/regime.ts";
 import { Scope } from "../machine/smmuv3/tlb.ts";
 import type { SmmuUnit } from "../machine/smmuv3/unit.ts";
 import { SMMU_ADDRESS_BITS } from "../uapi/smmuv3_regs.ts";
+import { holeEnd, type TreeShape } from "./same_tables.ts";
 import {
   type Context,
   type Found,
+  type LeafVisitor,
   NO_TABLES,
   type Tables,
   TableSet,
@@ -44,6 +46,12 @@ export function readSmmu(memory: Memory, unit: SmmuUnit): UnitReader<Stream> {
       }
     },
     lookUp: (stream, page) => lookUp(memory, stream, page),
+    eachLeaf(stream, visit) {
+      if (stream.root >= 0) {
+        eachLeaf(memory, stream, stream.root, stream.level, 0, new TableSet(), visit);
+      }
+    },
+    holeEnd: (stream, page) => holeEnd(memory, shapeOf(stream), page),
   };
 }
 
@@ -155,6 +163,12 @@ function tableBytes(stream: Stream, level: number): number {
   return level === stream.level ? 2 ** (stream.bits - (12 + 9 * (3 - level))) * 8 : 4096;
 }
 
+function shapeOf(stream: Stream): TreeShape {
+  const { root, level } = stream;
+  const topEntries = tableBytes(stream, level) / 8;
+  return { root, levels: 4 - level, topEntries, leadsOn: (low) => (low & 3) === 3 };
+}
+
 function collect(
   memory: Memory,
   stream: Stream,
@@ -169,6 +183,27 @@ function collect(
   for (let word = 0; word < bytes / 4; word += 2) {
     if ((low(memory, table, word) & 3) !== 3) continue;
     collect(memory, stream, pointer(memory, table, word), level + 1, found);
+  }
+}
+
+function eachLeaf(
+  memory: Memory,
+  stream: Stream,
+  table: number,
+  level: number,
+  base: number,
+  walked: TableSet,
+  visit: LeafVisitor,
+): void {
+  if (!memory.isRam(table) || !walked.first(table, level)) return;
+  const span = 512 ** (3 - level), entries = tableBytes(stream, level) / 8;
+  for (let i = 0; i < entries; i++) {
+    const entry = low(memory, table, i * 2), at = base + i * span;
+    if ((entry & 1) === 0) continue;
+    const target = pointer(memory, table, i * 2);
+    if (level < 3 && (entry & 2) !== 0) {
+      eachLeaf(memory, stream, target, level + 1, at, walked, visit);
+    } else visit(at, target, span);
   }
 }
 

@@ -34,7 +34,8 @@ export function liveTables(memory: Memory, unit: VtdUnit): LiveTables {
   return found.with(contexts);
 }
 
-function paging({ root, agaw }: LiveContext): Paging {
+/** The tables a context leads to. */
+export function paging({ root, agaw }: LiveContext): Paging {
   return { root, levels: agaw + 2, first: false, noting: false };
 }
 

@@ -10,7 +10,7 @@ export interface Context {
   readonly pasid?: number;
   /** The id that tags its cached translations: DID, VMID, DomainID. */
   readonly did: number;
-  /** Frame of the first page table; -1 for a context that passes everything through. */
+  /** Frame of the first page table, a guest's where tables are nested; -1 for a context that passes everything through. */
   readonly root: number;
   /** The PASID in the tag of its cached translations, where that has one beside {@link did}. */
   readonly tag?: number;
@@ -59,6 +59,9 @@ export interface CachedContext {
   readonly context: { readonly did: number; readonly root: number } | undefined;
 }
 
+/** Sees an entry that leads to memory: first page of IOVA it translates, first frame, pages. */
+export type LeafVisitor = (page: number, pfn: number, span: number) => void;
+
 /** One unit, looked at now. */
 export interface UnitReader<C extends Context = Context> {
   readonly name: string;
@@ -71,6 +74,13 @@ export interface UnitReader<C extends Context = Context> {
   cachedTranslations(): Iterable<CachedTranslation>;
   /** What a context's tables say of a page; undefined where hardware would find no way. */
   lookUp(context: C, page: number): Found | undefined;
+  /**
+   * Every entry of a context's tables that leads to memory, each table walked once; also some that
+   * hardware would refuse: {@link lookUp} knows. Nothing for a context that passes everything.
+   */
+  eachLeaf(context: C, visit: LeafVisitor): void;
+  /** Where the hole around a page ends; missing where nobody can say. */
+  holeEnd?(context: C, page: number): number;
 }
 
 /** Collects table pages, and notices those that are reached twice. */

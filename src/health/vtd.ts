@@ -1,8 +1,9 @@
 import type { Memory } from "../machine/memory.ts";
 import { Mode } from "../machine/vtd/registers.ts";
 import type { VtdUnit } from "../machine/vtd/unit.ts";
-import { type LiveContext, liveTables, lookUp } from "./tables.ts";
+import { type LiveContext, liveTables, lookUp, paging } from "./tables.ts";
 import { type CachedTranslation, NO_TABLES, type UnitReader } from "./translation.ts";
+import { eachLeaf, holeAround } from "./vtd_paging.ts";
 import { cachedPasids, lookUpScalable, type PasidContext, scalableTables } from "./vtd_scalable.ts";
 
 const PASS_THROUGH = 2;
@@ -30,6 +31,10 @@ function readLegacy(memory: Memory, unit: VtdUnit): UnitReader<LiveContext> {
     },
     cachedTranslations: () => cachedTranslations(unit),
     lookUp: (context, page) => lookUp(memory, unit, context, page),
+    eachLeaf(context, visit) {
+      if (context.root >= 0) eachLeaf(memory, unit, paging(context), visit);
+    },
+    holeEnd: (context, page) => holeAround(memory, unit, paging(context), page),
   };
 }
 
@@ -42,6 +47,11 @@ function readScalable(memory: Memory, unit: VtdUnit): UnitReader<PasidContext> {
     cachedContexts: () => cachedPasids(memory, unit),
     cachedTranslations: () => cachedTranslations(unit),
     lookUp: (context, page) => lookUpScalable(memory, unit, context, page),
+    eachLeaf(context, visit) {
+      if (context.paging !== undefined) eachLeaf(memory, unit, context.paging, visit);
+    },
+    holeEnd: ({ paging }, page) =>
+      paging === undefined ? Infinity : holeAround(memory, unit, paging, page),
   };
 }
 

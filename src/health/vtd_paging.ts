@@ -1,6 +1,7 @@
 import type { Memory } from "../machine/memory.ts";
 import type { VtdUnit } from "../machine/vtd/unit.ts";
-import type { Found, TableSet } from "./translation.ts";
+import { holeEnd, type TreeShape } from "./same_tables.ts";
+import { type Found, type LeafVisitor, TableSet } from "./translation.ts";
 
 /** Page tables of a VT-d unit, of either kind, read word by word (FACTS 3.2). */
 export interface Paging {
@@ -12,11 +13,13 @@ export interface Paging {
   readonly first: boolean;
   /** Hardware notes a write in the leaf's dirty bit. */
   readonly noting: boolean;
+  /** Second-level tables that every address in first-level ones goes through (nested). */
+  readonly under?: Paging;
 }
 
-/** Second level: R, W; D. First level: P, RW, US; D. Both: PS. */
+/** Second level: R, W; D. First level: P, RW, US; A, D. Both: PS. */
 const READ_WRITE = 3, SL_DIRTY = 0x200, SNOOP = 0x800;
-const PRESENT = 1, FL_WRITE = 2, USER = 4, FL_DIRTY = 0x40;
+const PRESENT = 1, FL_WRITE = 2, USER = 4, FL_ACCESSED = 0x20, FL_DIRTY = 0x40;
 const LARGE = 0x80;
 
 /** Frame in bits 12-51 of the entry at a word. */
@@ -31,6 +34,7 @@ export function reservedHigh(unit: VtdUnit, top: number): number {
 
 /** Every table below and including the top one, as far as hardware would walk. */
 export function collect(memory: Memory, unit: VtdUnit, paging: Paging, into: TableSet): void {
+  if (paging.under !== undefined) return collectNested(memory, unit, paging, into);
   const reserved = reservedHigh(unit, 19), present = paging.first ? PRESENT : READ_WRITE;
   const walk = (table: number, level: number): void => {
     if (table < 0 || !memory.isRam(table)) return;
@@ -46,6 +50,104 @@ export function collect(memory: Memory, unit: VtdUnit, paging: Paging, into: Tab
   walk(paging.root, paging.levels);
 }
 
+/**
+ * The frames that nested first-level tables lie in. They are a guest's, who may let one table stand
+ * in several places.
+ */
+function collectNested(
+  memory: Memory,
+  unit: VtdUnit,
+  paging: Paging,
+  into: TableSet,
+): void {
+  const reserved = reservedHigh(unit, 19), seen = new Set<number>();
+  const walk = (guest: number, level: number): void => {
+    const table = frameOf(memory, unit, paging, guest), key = table * 8 + level;
+    if (table < 0 || seen.has(key)) return;
+    seen.add(key);
+    if (!into.tables.has(table)) into.add(table);
+    for (let word = 0; level > 1 && word < 1024; word += 2) {
+      const lo = memory.load(table, word);
+      if ((lo & PRESENT) === 0 || (lo & LARGE) !== 0) continue;
+      if ((memory.load(table, word + 1) & reserved) !== 0) continue;
+      walk(pointer(memory, table, word), level - 1);
+    }
+  };
+  walk(paging.root, paging.levels);
+}
+
+/** Frame in which a table lies that an entry or a pointer names; -1 where hardware cannot read it. */
+function frameOf(memory: Memory, unit: VtdUnit, { under }: Paging, table: number): number {
+  const found = under === undefined ? undefined : secondLevel(memory, unit, under, table);
+  const pfn = under === undefined ? table : found?.read ? found.pfn : -1;
+  return memory.isRam(pfn) ? pfn : -1;
+}
+
+/** Where the hole around a page ends. */
+export function holeAround(memory: Memory, unit: VtdUnit, paging: Paging, page: number): number {
+  // What second-level tables leave out of a first-level page may be a part of it.
+  const nested = paging.under !== undefined && isCanonical(page, paging.levels);
+  if (nested && firstLevel(memory, unit, paging, page) !== undefined) return page + 1;
+  return holeEnd(memory, treeOf(memory, unit, paging), page);
+}
+
+/** Entries that lead to memory; see {@link UnitReader.eachLeaf}. */
+export function eachLeaf(
+  memory: Memory,
+  unit: VtdUnit,
+  paging: Paging,
+  visit: LeafVisitor,
+): void {
+  const present = paging.first ? PRESENT : READ_WRITE, walked = new TableSet();
+  const { under } = paging;
+  const through = under === undefined ? visit : throughSecond(memory, unit, under, visit);
+  const walk = (pointed: number, level: number, base: number): void => {
+    const table = frameOf(memory, unit, paging, pointed);
+    if (table < 0 || !walked.first(table, level)) return;
+    const span = 512 ** (level - 1);
+    for (let i = 0; i < 512; i++) {
+      const lo = memory.load(table, i * 2);
+      if ((lo & present) === 0) continue;
+      const pfn = pointer(memory, table, i * 2);
+      if (level > 1 && (lo & LARGE) === 0) walk(pfn, level - 1, base + i * span);
+      else through(base + i * span, pfn, span);
+    }
+  };
+  walk(paging.root, paging.levels, 0);
+}
+
+/** Visits what a guest's pages are made of: parts that one second-level entry leads on. */
+function throughSecond(
+  memory: Memory,
+  unit: VtdUnit,
+  under: Paging,
+  visit: LeafVisitor,
+): LeafVisitor {
+  return (page, guest, span) => {
+    if (guest < 0) return;
+    const first = guest - guest % span;
+    for (let at = first; at < first + span;) {
+      const found = secondLevel(memory, unit, under, at);
+      const end = found === undefined
+        ? holeEnd(memory, treeOf(memory, unit, under), at)
+        : at + found.span - at % found.span;
+      const part = Math.min(end, first + span) - at;
+      if (found !== undefined) visit(page + at - first, found.pfn, part);
+      at += part;
+    }
+  };
+}
+
+/** The tables as a tree to step over the holes of. */
+function treeOf(memory: Memory, unit: VtdUnit, paging: Paging): TreeShape {
+  const { root, levels, first } = paging;
+  const present = first ? PRESENT : READ_WRITE;
+  const leadsOn = (low: number) => (low & present) !== 0 && (low & LARGE) === 0;
+  const shape = { root, levels, topEntries: 512, leadsOn };
+  if (paging.under === undefined) return shape;
+  return { ...shape, frameOf: (table) => frameOf(memory, unit, paging, table) };
+}
+
 /** What the tables say of a page; undefined where hardware would find no way. */
 export function lookUpPage(
   memory: Memory,
@@ -54,7 +156,18 @@ export function lookUpPage(
   page: number,
 ): Found | undefined {
   if (!paging.first) return secondLevel(memory, unit, paging, page);
-  return isCanonical(page, paging.levels) ? firstLevel(memory, unit, paging, page) : undefined;
+  if (!isCanonical(page, paging.levels)) return undefined;
+  const found = firstLevel(memory, unit, paging, page), { under } = paging;
+  if (found === undefined || under === undefined) return found;
+  const below = secondLevel(memory, unit, under, found.pfn);
+  if (below === undefined) return undefined;
+  return {
+    pfn: below.pfn,
+    read: below.read,
+    write: found.write && below.write,
+    span: Math.min(found.span, below.span),
+    unwritten: found.unwritten === true || below.unwritten === true,
+  };
 }
 
 function secondLevel(
@@ -91,21 +204,27 @@ function secondLevel(
 function firstLevel(
   memory: Memory,
   unit: VtdUnit,
-  { root, levels }: Paging,
+  { root, levels, under }: Paging,
   page: number,
 ): Found | undefined {
-  let table = root, granted = FL_WRITE | USER;
-  for (let level = levels; memory.isRam(table); level--) {
+  let pointed = root, granted = FL_WRITE | USER;
+  for (let level = levels;; level--) {
+    const place = under === undefined ? undefined : secondLevel(memory, unit, under, pointed);
+    const table = under === undefined ? pointed : place?.read ? place.pfn : -1;
+    if (!memory.isRam(table)) return undefined;
     const span = 512 ** (level - 1);
     const word = (Math.floor(page / span) & 511) * 2;
     const lo = memory.load(table, word);
     if ((lo & PRESENT) === 0) return undefined;
     if ((memory.load(table, word + 1) & reservedHigh(unit, 19)) !== 0) return undefined;
+    // Hardware notes each access, which takes the right to write where the table is a guest's.
+    const fixed = place !== undefined && !place.write;
+    if (fixed && (lo & FL_ACCESSED) === 0) return undefined;
     granted &= lo;
     const pfn = pointer(memory, table, word);
     const large = level > 1 && (lo & LARGE) !== 0;
     if (level > 1 && !large) {
-      table = pfn;
+      pointed = pfn;
       continue;
     }
     // Bit 12 of a large page is PAT, and no part of the address.
@@ -113,15 +232,15 @@ function firstLevel(
     const misplaced = large && inside > 1;
     const tooLarge = level > 3 || (level === 3 && !unit.capability.firstLevel1GiB);
     if (misplaced || tooLarge || (granted & USER) === 0) return undefined;
+    const unwritten = (lo & FL_DIRTY) === 0;
     return {
       pfn: pfn - inside + page % span,
       read: true,
-      write: (granted & FL_WRITE) !== 0,
+      write: (granted & FL_WRITE) !== 0 && !(fixed && unwritten),
       span,
-      unwritten: (lo & FL_DIRTY) === 0,
+      unwritten,
     };
   }
-  return undefined;
 }
 
 /** Bits 12-56 of a canonical address: with four levels those from bit 47 on are all alike. */

@@ -56,10 +56,12 @@ export function scalableTables(memory: Memory, unit: VtdUnit): Tables<PasidConte
   }
   // Requesters may well share a root: that is one domain.
   const all = new Map<string, Paging>();
-  for (const { paging } of contexts) {
-    if (paging === undefined) continue;
-    all.set(`${paging.root} ${paging.levels} ${paging.first}`, paging);
-  }
+  const add = (paging: Paging): void => {
+    const { root, levels, first, under } = paging;
+    all.set(`${root} ${levels} ${first} ${under?.root} ${under?.levels}`, paging);
+    if (under !== undefined) add(under);
+  };
+  for (const { paging } of contexts) if (paging !== undefined) add(paging);
   for (const paging of all.values()) collect(memory, unit, paging, found);
   return found.with(contexts);
 }
@@ -148,7 +150,7 @@ function* requests(
 ): Generator<PasidContext> {
   if (entry === undefined) return;
   const { did, paging } = entry;
-  // Only what first-level tables say is cached with the PASID in its tag (FACTS 3.4).
+  // Only what first-level tables say, alone or over others, is cached with the PASID in its tag (FACTS 3.4).
   const tag = paging?.first ? { tag: pasid } : {};
   const context = { sid, did, root: paging?.root ?? -1, paging, ...tag };
   if (pasid === ridPasid) yield context;
@@ -167,7 +169,8 @@ function readEntry(
   if ((lo & S.PASID_P) === 0) return undefined;
   const c = unit.capability;
   const pgtt = (lo >>> S.PASID_PGTT_SHIFT) & S.PASID_PGTT_MASK;
-  const first = pgtt === S.PGTT_FIRST_LEVEL, slade = (lo & S.PASID_SLADE) !== 0;
+  const nested = pgtt === S.PGTT_NESTED, first = nested || pgtt === S.PGTT_FIRST_LEVEL;
+  const slade = (lo & S.PASID_SLADE) !== 0;
   const did = memory.load(table, word + 2) & S.PASID_DID_MASK_WORD2;
   const at = word + (first ? 4 : 0), low = memory.load(table, at);
   let reserved = lo & ENTRY_RESERVED;
@@ -175,18 +178,26 @@ function readEntry(
   if (pgtt !== S.PGTT_PASS_THROUGH) {
     reserved |= memory.load(table, at + 1) & reservedHigh(unit, 31);
   }
+  if (nested) reserved |= memory.load(table, word + 1) & reservedHigh(unit, 31);
   for (let i = 6; i < ENTRY_WORDS; i++) reserved |= memory.load(table, word + i);
   if (reserved !== 0 || (slade && !c.slads) || did >= c.domains) return undefined;
   const root = pointer(memory, table, at);
+  const secondLevel = (top: number): Paging | undefined => {
+    const agaw = (lo >>> S.PASID_AW_SHIFT) & S.PASID_AW_MASK;
+    if (!c.secondLevel || ((c.sagaw >>> agaw) & 1) === 0) return undefined;
+    return { root: top, levels: agaw + 2, first: false, noting: slade };
+  };
   if (first) {
     const flpm = (low >>> S.PASID_FLPM_SHIFT_WORD4) & S.PASID_FLPM_MASK_WORD4;
     if (!c.firstLevel || flpm > (c.fiveLevelFirst ? 1 : 0)) return undefined;
-    return { did, paging: { root, levels: 4 + flpm, first, noting: true } };
+    const alone = { root, levels: 4 + flpm, first, noting: true };
+    if (!nested) return { did, paging: alone };
+    const under = c.nested ? secondLevel(pointer(memory, table, word)) : undefined;
+    return under === undefined ? undefined : { did, paging: { ...alone, under } };
   }
   if (pgtt === S.PGTT_SECOND_LEVEL) {
-    const agaw = (lo >>> S.PASID_AW_SHIFT) & S.PASID_AW_MASK;
-    if (!c.secondLevel || ((c.sagaw >>> agaw) & 1) === 0) return undefined;
-    return { did, paging: { root, levels: agaw + 2, first, noting: slade } };
+    const paging = secondLevel(root);
+    return paging === undefined ? undefined : { did, paging };
   }
   return pgtt === S.PGTT_PASS_THROUGH && c.passThrough ? { did, paging: undefined } : undefined;
 }

@@ -1,13 +1,17 @@
 import { formatSize, hex, MiB, PAGE_SIZE } from "../base/units.ts";
+import { formatSbdf } from "../uapi/pci_regs.ts";
 import { BLOCK_SIZE } from "./fs/guestmemfs/layout.ts";
 import { handedOverRange } from "./fs/guestmemfs/handover.ts";
 import { guestmemfs } from "./fs/mount.ts";
+import { makeProcfs } from "./fs/procfs.ts";
+import { NvmeDriver } from "./drivers/nvme.ts";
 import { earlyWrites } from "./early_writes.ts";
 import type { Kernel } from "./kernel.ts";
 import { readBootParams } from "./kho/boot_params.ts";
 import { IMAGE_BASE, IMAGE_SIZE, imageBytes } from "./kho/kexec.ts";
 import { KvmFile } from "./kvm.ts";
 import { FrameUse } from "./mm/frames.ts";
+import { stopStrangers } from "./pci/keep_alive.ts";
 
 /** Where the guests' file system is mounted. */
 export const GUESTMEMFS_MOUNT = "/mnt/guestmemfs";
@@ -38,16 +42,30 @@ export function* boot(kernel: Kernel): Generator<number, void, void> {
       `${formatSize(kept * PAGE_SIZE)} kernel`,
   );
   if (kernel.kho.enabled) kernel.kho.init();
+  if (kernel.guestRange !== undefined) {
+    // It has no page structures: what was handed over of it nobody can claim page by page.
+    const { base, size } = kernel.guestRange;
+    kernel.pages.mark(base / PAGE_SIZE, size / PAGE_SIZE, FrameUse.guestmemfs);
+  }
   // The driver claims the page tables first: nothing else may take them for free memory.
   kernel.iommuDriver?.init();
   yield timing.devices;
 
   kernel.iommuDriver?.start();
   kernel.pci.scan();
+  kernel.pci.init();
   for (const dev of kernel.pci.devices) kernel.iommu.probeDevice(dev);
+  stopStrangers(kernel, kernel.pci.devices);
   kernel.iommufd.init();
+  kernel.vfio.noiommu.makeFiles();
   kernel.pci.registerDriver(kernel.vfio);
+  // Loaded like a module, where the command line asks for it as systemd's does.
+  const modules = (kernel.parameter("modules-load") ?? "").split(",");
+  if (modules.includes("nvme")) kernel.pci.registerDriver(new NvmeDriver(kernel));
+  makeProcfs(kernel);
   kernel.vfs.mkdirs("/dev").add("kvm", { kind: "file", open: () => new KvmFile(kernel) });
+  // The directory is there whether something is mounted on it or not.
+  if (kernel.guestRange !== undefined) kernel.vfs.mkdirs(GUESTMEMFS_MOUNT);
   const fs = guestmemfs(kernel);
   if (fs !== undefined) kernel.vfs.mount(GUESTMEMFS_MOUNT, fs);
   yield timing.userspace;
@@ -60,6 +78,10 @@ export function* boot(kernel: Kernel): Generator<number, void, void> {
 function setupMemory(kernel: Kernel): { base: number; size: number } | undefined {
   const { dmesg, machine, memblock, kho, image } = kernel;
   for (const r of machine.firmware.ram) memblock.memory.add(r.start, r.start + r.size);
+  for (const { sid, base, size } of machine.firmware.rmrrs) {
+    const dev = formatSbdf(0, sid >> 8, sid & 0xff);
+    dmesg.info(`firmware reserves [mem ${hex(base)}-${hex(base + size - 1)}] for ${dev}`);
+  }
   // The first megabyte belongs to firmware and the boot parameters.
   memblock.reserve(0, 1 * MiB);
   const params = readBootParams(machine.memory);

@@ -12,6 +12,8 @@ export interface LogLine {
   readonly boot: number;
   readonly level: LogLevel;
   readonly text: string;
+  /** It begins a report of this kernel about itself: a BUG, a WARNING, a panic. */
+  readonly splat?: true;
 }
 
 /** The kernel log of one boot. A pstore-like sink keeps what earlier kernels said, for people. */
@@ -40,9 +42,16 @@ export class Dmesg {
     this.#log("err", text);
   }
 
-  #log(level: LogLevel, text: string): void {
+  /** The kernel finds that it has gone wrong: what it is, then what belongs to it. */
+  splat(what: string, ...details: string[]): void {
+    this.#log("err", what, true);
+    for (const detail of details) this.#log("err", detail);
+  }
+
+  #log(level: LogLevel, text: string, splat = false): void {
     const time = this.queue.now;
-    const line = { time, uptime: time - this.#start, boot: this.boot, level, text };
+    const plain = { time, uptime: time - this.#start, boot: this.boot, level, text };
+    const line: LogLine = splat ? { ...plain, splat } : plain;
     this.hash.mixAt(time, this.boot);
     this.hash.mixText(text);
     this.lines.push(line);

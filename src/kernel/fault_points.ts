@@ -8,6 +8,8 @@ import type { Chooser } from "../base/choice.ts";
 export const FAULT_POINTS = {
   allocPage: "fault:alloc_page",
   allocPages: "fault:alloc_pages",
+  /** Followed by the name of what is to be allocated. */
+  kmalloc: "fault:kmalloc:",
   copyFromUser: "fault:copy_from_user",
   copyToUser: "fault:copy_to_user",
   /** A range of handed-over memory cannot be claimed. Followed by the subscriber's name. */

@@ -4,6 +4,7 @@ import * as U from "../uapi/kvm.ts";
 import { GuestMemory } from "../machine/guest_memory.ts";
 import { OpenFile } from "./fs/vfs.ts";
 import type { Kernel } from "./kernel.ts";
+import type { MoveNotifier } from "./mm/user_pages.ts";
 import type { Task } from "./process/task.ts";
 
 /** /dev/kvm: makes VMs. */
@@ -22,11 +23,17 @@ export class KvmFile extends OpenFile {
 export class KvmVmFile extends OpenFile {
   readonly guest: GuestMemory;
   readonly #slots = new Map<number, { readonly gpa: number; readonly size: number }>();
+  readonly #moved: MoveNotifier = (from, to) => this.guest.moved(from, to);
 
   constructor(readonly kernel: Kernel, readonly owner: Task) {
     super();
     const { memory, bus, guestObserver } = kernel.machine;
     this.guest = new GuestMemory(owner.comm, memory, bus, guestObserver);
+    kernel.userPages.notifiers.add(this.#moved);
+  }
+
+  protected override release(): void {
+    this.kernel.userPages.notifiers.delete(this.#moved);
   }
 
   override ioctlValue(task: Task, command: number, _value: number): number {

@@ -3,9 +3,11 @@ import * as E from "../uapi/errno.ts";
 import {
   LINUX_REBOOT_CMD_KEXEC,
   MAP_ANONYMOUS,
+  MAP_FIXED,
   MAP_SHARED,
   O_CREAT,
   O_EXCL,
+  type Program,
   PROT_WRITE,
   SegmentationFault,
   type Statfs,
@@ -14,12 +16,20 @@ import {
 } from "../uapi/sys.ts";
 import { EventFd } from "./fs/eventfd.ts";
 import { mount } from "./fs/mount.ts";
+import { MAY_EXEC, MAY_READ, MAY_WRITE, permits, wantOf } from "./fs/permissions.ts";
+import type { FsDir } from "./fs/vfs.ts";
 import { MemfdFile } from "./fs/memfd.ts";
 import type { Kernel } from "./kernel.ts";
 import { KvmVcpuFile } from "./kvm.ts";
 import { AnonBacking } from "./process/address_space.ts";
 import type { Task } from "./process/task.ts";
-import { CAP_SETUID, CAP_SYS_RESOURCE } from "../uapi/capability.ts";
+import {
+  CAP_IPC_LOCK,
+  CAP_SETUID,
+  CAP_SYS_ADMIN,
+  CAP_SYS_BOOT,
+  CAP_SYS_RESOURCE,
+} from "../uapi/capability.ts";
 import { copyFromUser, copyToUser } from "./process/user_copy.ts";
 
 /** The system calls, for one task: arguments in, value or negative errno out. */
@@ -34,16 +44,33 @@ export class Syscalls implements Sys {
   }
 
   open(path: string, flags: number): number {
+    const parent = this.kernel.vfs.parent(path);
+    if (this.#refused(parent, MAY_EXEC)) return -E.EACCES;
     let node = this.kernel.vfs.lookup(path);
     if (node === -E.ENOENT && flags & O_CREAT) {
-      const parent = this.kernel.vfs.parent(path);
       if (typeof parent === "number") return parent;
+      if (this.#refused(parent, MAY_WRITE)) return -E.EACCES;
       node = parent[0].create?.(parent[1]) ?? -E.EACCES;
-    } else if (typeof node !== "number" && flags & O_CREAT && flags & O_EXCL) return -E.EEXIST;
+    } else if (typeof node !== "number") {
+      if (flags & O_CREAT && flags & O_EXCL) return -E.EEXIST;
+      if (!permits(this.task.cred, node, wantOf(flags))) return -E.EACCES;
+    }
     if (typeof node === "number") return node;
     if (node.kind === "dir") return -E.EISDIR;
     const file = node.open(this.task, flags);
     return typeof file === "number" ? file : this.task.installFd(file);
+  }
+
+  /** The directory of a path does not let the process do that. */
+  #refused(parent: [FsDir, string] | number, want: number): boolean {
+    return typeof parent !== "number" && !permits(this.task.cred, parent[0], want);
+  }
+
+  /** EACCES where the directory of one of the paths cannot be changed by the process. */
+  #change(paths: readonly string[], run: () => number): number {
+    const { vfs } = this.kernel;
+    const want = MAY_WRITE | MAY_EXEC;
+    return paths.some((p) => this.#refused(vfs.parent(p), want)) ? -E.EACCES : run();
   }
 
   close(fd: number): number {
@@ -83,23 +110,24 @@ export class Syscalls implements Sys {
   readdir(path: string): string[] | number {
     const node = this.kernel.vfs.lookup(path);
     if (typeof node === "number") return node;
-    return node.kind === "dir" ? node.names() : -E.ENOTDIR;
+    if (node.kind !== "dir") return -E.ENOTDIR;
+    return permits(this.task.cred, node, MAY_READ) ? node.names() : -E.EACCES;
   }
 
   unlink(path: string): number {
-    return this.kernel.vfs.unlink(path);
+    return this.#change([path], () => this.kernel.vfs.unlink(path));
   }
 
   mkdir(path: string): number {
-    return this.kernel.vfs.mkdir(path);
+    return this.#change([path], () => this.kernel.vfs.mkdir(path));
   }
 
   rename(from: string, to: string): number {
-    return this.kernel.vfs.rename(from, to);
+    return this.#change([from, to], () => this.kernel.vfs.rename(from, to));
   }
 
   link(from: string, to: string): number {
-    return this.kernel.vfs.link(from, to);
+    return this.#change([to], () => this.kernel.vfs.link(from, to));
   }
 
   setxattr(path: string, _name: string, _value: string): number {
@@ -112,6 +140,7 @@ export class Syscalls implements Sys {
   }
 
   mount(type: string, target: string, options: string): number {
+    if (!this.task.cred.capable(CAP_SYS_ADMIN)) return -E.EPERM;
     return mount(this.kernel, type, target, options);
   }
 
@@ -135,23 +164,40 @@ export class Syscalls implements Sys {
     return this.task.installFd(new EventFd(count));
   }
 
-  mmap(length: number, prot: number, flags: number, fd: number, offset: number): number {
+  mmap(
+    length: number,
+    prot: number,
+    flags: number,
+    fd: number,
+    offset: number,
+    address = 0,
+  ): number {
     if (length <= 0 || offset < 0 || offset % PAGE_SIZE !== 0) return -E.EINVAL;
+    const fixed = (flags & MAP_FIXED) !== 0 ? address : undefined;
+    // The lowest page is kept free, so that NULL is nobody's memory (vm.mmap_min_addr).
+    if (fixed !== undefined && (fixed % PAGE_SIZE !== 0 || fixed < PAGE_SIZE)) return -E.EINVAL;
     const writable = (prot & PROT_WRITE) !== 0;
+    const { mm } = this.task;
     if (flags & MAP_ANONYMOUS) {
-      return this.task.mm.map(length, writable, new AnonBacking(this.kernel.userPages), 0);
+      return mm.map(length, writable, new AnonBacking(this.kernel.userPages), 0, fixed);
     }
     const file = this.task.file(fd);
     if (file === undefined) return -E.EBADF;
     const backing = file.mmap?.(offset, length, (flags & MAP_SHARED) !== 0) ?? -E.ENODEV;
     if (typeof backing === "number") return backing;
-    return this.task.mm.map(length, writable, backing, offset / PAGE_SIZE % 2 ** 28);
+    return mm.map(length, writable, backing, offset / PAGE_SIZE % 2 ** 28, fixed);
   }
 
   munmap(address: number, length: number): number {
     if (address % PAGE_SIZE !== 0 || length <= 0) return -E.EINVAL;
     this.task.mm.unmap(address, length);
     return 0;
+  }
+
+  mlock(address: number, length: number): number {
+    const { mm, cred, memlock } = this.task;
+    const limit = cred.capable(CAP_IPC_LOCK) ? Infinity : memlock.soft;
+    return limit === 0 ? -E.EPERM : mm.lock(address, length, limit);
   }
 
   setuid(uid: number): number {
@@ -177,6 +223,7 @@ export class Syscalls implements Sys {
   ioctl(fd: number, command: number, payload: Uint8Array): number {
     const file = this.task.file(fd);
     if (file === undefined) return -E.EBADF;
+    this.kernel.costs.ioctls++;
     return file.ioctl?.(this.task, command, payload) ?? -E.ENOTTY;
   }
 
@@ -187,24 +234,37 @@ export class Syscalls implements Sys {
   }
 
   kexecFileLoad(image: string, flags: number): number {
-    return this.kernel.kexec.fileLoad(image, flags);
+    return this.#mayBoot ? this.kernel.kexec.fileLoad(image, flags) : -E.EPERM;
   }
 
   kexecLoad(image: string): number {
-    return this.kernel.kexec.load(image);
+    return this.#mayBoot ? this.kernel.kexec.load(image) : -E.EPERM;
   }
 
   reboot(command: number): number {
+    if (!this.#mayBoot) return -E.EPERM;
     return command === LINUX_REBOOT_CMD_KEXEC ? this.kernel.kexecReboot() : -E.EINVAL;
   }
 
+  get #mayBoot(): boolean {
+    return this.task.cred.capable(CAP_SYS_BOOT);
+  }
+
   load32(address: number): number {
+    const register = this.task.mm.register(address);
+    if (register >= 0) return this.kernel.machine.bus.read32(register) | 0;
     const pfn = this.task.mm.translate(address);
     if (pfn < 0) throw new SegmentationFault(address);
     return this.kernel.machine.memory.load(pfn, (address % PAGE_SIZE) >>> 2);
   }
 
   store32(address: number, value: number): void {
+    const register = this.task.mm.register(address);
+    if (register >= 0) {
+      if (!this.task.mm.find(address)?.writable) throw new SegmentationFault(address);
+      this.kernel.machine.bus.write32(register, value);
+      return;
+    }
     const pfn = this.task.mm.translate(address);
     if (pfn < 0 || !this.task.mm.find(address)?.writable) throw new SegmentationFault(address);
     this.kernel.machine.memory.store(pfn, (address % PAGE_SIZE) >>> 2, value);
@@ -226,6 +286,10 @@ export class Syscalls implements Sys {
     const file = this.task.file(fd);
     if (!(file instanceof KvmVcpuFile)) throw new SegmentationFault(0);
     return file.vm.guest;
+  }
+
+  clone(program: Program): number {
+    return this.kernel.scheduler.spawnThread(this.task, program).pid;
   }
 
   now(): number {

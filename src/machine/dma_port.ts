@@ -54,6 +54,10 @@ export interface DmaObserver {
   work(fn: number, busy: boolean): void;
   /** The device dropped work because its ring was full. */
   starved(fn: number): void;
+  /** A disk has executed a command; `ok`: with success. */
+  executed?(fn: number, write: boolean, block: number, blocks: number, ok: boolean): void;
+  /** A disk controller was reset: nothing of what it had is left. */
+  restarted?(fn: number): void;
 }
 
 /**

@@ -1,11 +1,16 @@
 import { PAGE_SIZE } from "../base/units.ts";
 import type { Bus } from "./bus.ts";
 import type { Memory } from "./memory.ts";
+import type { ProgramObserver } from "./program_tables.ts";
 
 /** Sees which frames a guest's own processor reaches. The ledger of ownership is fed from here. */
 export interface GuestObserver {
   /** Guest-physical pages [gpaPage, gpaPage + frames.length) are these frames. */
   mapped(guest: string, gpaPage: number, frames: Int32Array): void;
+  /** A page of the guest's was copied from one frame into another, and its tables follow. */
+  migrated?(guest: string, from: number, to: number): void;
+  /** The same for programs whose memory somebody watches. */
+  readonly programs?: ProgramObserver;
 }
 
 interface Slot {
@@ -58,6 +63,17 @@ export class GuestMemory {
     this.#slots = this.#slots.filter((slot) => slot.gpa !== gpa);
     this.#last = undefined;
     this.#loadPage = this.#storePage = -1;
+  }
+
+  /** The kernel has moved a page: whatever led to the old frame leads to the new one. */
+  moved(from: number, to: number): void {
+    for (const { frames } of this.#slots) {
+      const at = frames?.indexOf(from) ?? -1;
+      if (frames === undefined || at < 0) continue;
+      frames[at] = to;
+      this.#loadPage = this.#storePage = -1;
+      this.observer.migrated?.(this.guest, from, to);
+    }
   }
 
   #add(slot: Slot): void {

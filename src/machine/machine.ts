@@ -2,8 +2,8 @@ import { assert } from "../base/assert.ts";
 import type { Chooser } from "../base/choice.ts";
 import { EventHash } from "../base/event_log.ts";
 import { EventQueue } from "../base/event_queue.ts";
-import { GiB } from "../base/units.ts";
-import { parseBdf } from "../uapi/pci_regs.ts";
+import { GiB, PAGE_SIZE } from "../base/units.ts";
+import { parseBdf, PCI_BASE_ADDRESS_0 } from "../uapi/pci_regs.ts";
 import { AmdviUnit } from "./amdvi/unit.ts";
 import { Bus, type Mmio } from "./bus.ts";
 import { Nic } from "./devices/nic.ts";
@@ -19,7 +19,14 @@ import { VtdUnit } from "./vtd/unit.ts";
 
 /** A device as a person describes it. Times in nanoseconds. */
 export type DeviceSpec =
-  & { readonly id: string; readonly bdf: string }
+  & {
+    readonly id: string;
+    readonly bdf: string;
+    /** `none`: no unit is in charge of it, its addresses are physical ones. */
+    readonly iommu?: "none";
+    /** Memory that firmware lets the device use for itself; bytes, whole pages of RAM. */
+    readonly rmrr?: { readonly base: number; readonly size: number };
+  }
   & (
     | {
       readonly model: "nic";
@@ -44,8 +51,16 @@ export interface IommuNode {
   covers(sid: number): boolean;
 }
 
+/** Memory that a device uses for itself: to be kept mapped 1:1 for it, and free of anything else. */
+export interface ReservedMemory {
+  readonly sid: number;
+  readonly base: number;
+  readonly size: number;
+}
+
 /** What firmware tells a kernel: ACPI tables and the memory map. */
 export interface Firmware {
+  /** Memory a kernel may use. */
   readonly ram: readonly PhysRange[];
   /** Buses that have devices, ascending. */
   readonly buses: readonly number[];
@@ -55,12 +70,9 @@ export interface Firmware {
   readonly smmus: readonly IommuNode[];
   /** IVRS: AMD IOMMUs. A device's DeviceID is its source id. */
   readonly ivhds: readonly IommuNode[];
+  /** DMAR's RMRRs, IORT's RMRs, or IVRS's IVMDs. */
+  readonly rmrrs: readonly ReservedMemory[];
 }
-
-const node = (unit: { regBase: number }): IommuNode => ({
-  regBase: unit.regBase,
-  covers: () => true,
-});
 
 const LOW_RAM_END = 3 * GiB;
 const BAR_BASE = 0xc0000000;
@@ -78,6 +90,20 @@ function memoryMap(size: number): PhysRange[] {
   return ranges;
 }
 
+/** What is left of ranges when a piece is taken out. */
+function without(ranges: readonly PhysRange[], { base, size }: ReservedMemory): PhysRange[] {
+  return ranges.flatMap(({ start, size: bytes }) => {
+    const before = { start, size: Math.min(bytes, base - start) };
+    const after = Math.max(start, base + size);
+    return [before, { start: after, size: start + bytes - after }].filter((r) => r.size > 0);
+  });
+}
+
+/** What a PC's firmware leaves in page 0: real-mode vectors, all of its handler that does nothing. */
+function powerOn(memory: Memory): void {
+  for (let vector = 0; vector < 256; vector++) memory.store(0, vector, 0xf000ff53 | 0);
+}
+
 /**
  * The hardware: memory, buses, devices, IOMMU. A kexec is nothing to it but one more sequence of
  * loads and stores: everything here goes on.
@@ -88,7 +114,7 @@ export class Machine {
   readonly memory: Memory;
   readonly bus = new Bus();
   readonly pci = new PciRoot();
-  /** The IOMMUs, by kind; a profile has one kind. */
+  /** The IOMMUs, by kind; a profile has one kind, or none. */
   readonly units: VtdUnit[] = [];
   readonly smmus: SmmuUnit[] = [];
   readonly amdvis: AmdviUnit[] = [];
@@ -108,9 +134,10 @@ export class Machine {
   ) {
     this.profile = spec.profile;
     this.memory = new Memory(memoryMap(spec.memory));
+    if (spec.profile.smmu === undefined) powerOn(this.memory);
     this.#faultEvent = this.queue.register((unit) => this.#faultHandlers[unit]?.());
     const remapper = this.#addIommu();
-    const buses = new Set<number>();
+    const buses = new Set<number>(), uncovered = new Set<number>();
     let bar = BAR_BASE;
     spec.devices.forEach((device, fn) => {
       const sid = parseBdf(device.bdf);
@@ -118,28 +145,46 @@ export class Machine {
       buses.add(sid >> 8);
       const { memory, queue, hash } = this;
       const port = new DmaPort(fn, sid, memory, queue, hash, this.dmaObserver);
-      port.remapper = remapper;
+      if (device.iommu === "none") uncovered.add(sid);
+      else port.remapper = remapper;
       const made = this.#makeDevice(device, port, bar, seed);
       bar += BAR_STRIDE;
       this.functions.push(made);
       this.pci.plug(made);
     });
+    const node = ({ regBase }: { regBase: number }): IommuNode => ({
+      regBase,
+      covers: (sid) => !uncovered.has(sid),
+    });
+    const rmrrs = spec.devices.flatMap(({ bdf, rmrr }) =>
+      rmrr === undefined ? [] : [{ sid: parseBdf(bdf) ?? 0, ...rmrr }]
+    );
+    for (const { base, size } of rmrrs) this.#checkReserved(base, size);
     this.firmware = {
-      ram: this.memory.ranges,
+      ram: rmrrs.reduce(without, this.memory.ranges as PhysRange[]),
       buses: [...buses].sort((a, b) => a - b),
       drhds: this.units.map(node),
       smmus: this.smmus.map(node),
       ivhds: this.amdvis.map(node),
+      rmrrs,
     };
   }
 
-  /** The IOMMU the profile asks for: every device's DMA goes through it. */
-  #addIommu(): Remapper {
+  #checkReserved(base: number, size: number): void {
+    const inside = this.memory.ranges.some((r) =>
+      base >= r.start && base + size <= r.start + r.size
+    );
+    const pages = base % PAGE_SIZE === 0 && size % PAGE_SIZE === 0 && size > 0;
+    assert(inside && pages, "reserved memory is whole pages of one range of RAM");
+  }
+
+  /** The IOMMU the profile asks for, if it has one: what it covers goes through it. */
+  #addIommu(): Remapper | undefined {
     const { memory, queue, hash, chooser } = this;
     const { vtd, smmu, amdvi } = this.profile;
     const parts = { memory, queue, hash };
     const kinds = [vtd, smmu, amdvi].filter((kind) => kind !== undefined).length;
-    assert(kinds === 1, `profile ${this.profile.name}: one kind of IOMMU`);
+    assert(kinds <= 1, `profile ${this.profile.name}: one kind of IOMMU`);
     // An interrupt is taken when the processor gets to it, not in the middle of the DMA.
     const interrupt = () => this.queue.after(0, this.#faultEvent, 0);
     if (smmu !== undefined) {
@@ -154,7 +199,7 @@ export class Machine {
       unit.onInterrupt = interrupt;
       return this.#plug(unit, this.amdvis);
     }
-    assert(vtd !== undefined, "VT-d is what is left");
+    if (vtd === undefined) return undefined;
     const options = { ...parts, name: "dmar0", regBase: DRHD_BASE, chooser, capability: vtd };
     const unit = new VtdUnit(options);
     unit.onFault = interrupt;
@@ -174,6 +219,24 @@ export class Machine {
       return new Nic(spec.id, port, this.bus, bar, this.chooser, options);
     }
     return new Nvme(spec.id, port, this.bus, bar, { latency: spec.latency, seed });
+  }
+
+  /** The function is in its slot. */
+  isPlugged(fn: number): boolean {
+    const made = this.functions[fn];
+    return this.pci.at(made.port.sid) === made;
+  }
+
+  /** Takes a function out of its slot. Nobody is told: it answers no more. */
+  unplug(fn: number): void {
+    this.pci.unplug(this.functions[fn]);
+  }
+
+  /** Puts it back, as new; firmware gives it the address for its registers that it had. */
+  plug(fn: number): void {
+    const made = this.functions[fn];
+    this.pci.plug(made);
+    made.configWrite(PCI_BASE_ADDRESS_0, 4, BAR_BASE + fn * BAR_STRIDE);
   }
 
   /** The kernel's handler for an IOMMU's interrupt. */

@@ -36,6 +36,8 @@ export class Memory {
   #wide: (Float64Array | undefined)[] = [];
   /** One byte per frame of a chunk: 1 = has been written. */
   #written: (Uint8Array | undefined)[] = [];
+  /** Sees a processor write whole frames over: nothing of what was in them is left. */
+  onFill: (pfn: number, count: number) => void = () => {};
 
   /** `ranges`: 4 KiB aligned, ascending, not touching each other's frames; below 8 TiB. */
   constructor(ranges: readonly PhysRange[]) {
@@ -139,12 +141,14 @@ export class Memory {
 
   /** Zeroes one frame, which counts as written. */
   clearFrame(pfn: number): void {
+    this.onFill(pfn, 1);
     const chunk = this.writable(pfn), first = (pfn & CHUNK_MASK) << 10;
     chunk.fill(0, first, first + PAGE_WORDS);
   }
 
   /** Fills whole frames with one word. */
   fillFrames(pfn: number, count: number, word: number): void {
+    this.onFill(pfn, count);
     for (let i = 0; i < count;) {
       const chunk = this.writable(pfn + i);
       const inChunk = Math.min(count - i, CHUNK_FRAMES - ((pfn + i) & CHUNK_MASK));
@@ -154,6 +158,14 @@ export class Memory {
       chunk.fill(word, first << 10, (first + inChunk) << 10);
       i += inChunk;
     }
+  }
+
+  /** Copies one frame over another. */
+  copyFrame(from: number, to: number): void {
+    const source = this.readable(from), target = this.writable(to);
+    const at = this.base(to), first = this.base(from);
+    if (source === undefined) target.fill(0, at, at + PAGE_WORDS);
+    else target.set(source.subarray(first, first + PAGE_WORDS), at);
   }
 
   /** The bytes of one frame as a view. Reading only; untouched memory gives zeros. */

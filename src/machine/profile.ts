@@ -14,7 +14,7 @@ export interface Timing {
   readonly userspace: number;
 }
 
-/** A machine type: what is soldered on, and how fast it boots. It has one kind of IOMMU. */
+/** A machine type: what is soldered on, and how fast it boots. It has one kind of IOMMU, or none. */
 export interface Profile {
   readonly name: string;
   readonly summary: string;
@@ -70,6 +70,11 @@ export const PROFILES: readonly Profile[] = [
     name: "amd",
     summary: "AMD-Vi, version 1 tables of up to 6 levels",
     amdvi: DEFAULT_AMDVI_CAPABILITY,
+    timing: PC_TIMING,
+  },
+  {
+    name: "pc-no-iommu",
+    summary: "no IOMMU at all, as a paravisor finds it: DMA goes to physical addresses",
     timing: PC_TIMING,
   },
 ];

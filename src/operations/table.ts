@@ -1,7 +1,14 @@
 import { z } from "zod";
+import type { Script } from "../platform/director.ts";
+import { EINTR } from "../uapi/errno.ts";
+import { TaskKilled } from "../uapi/sys.ts";
+import { DEVICE_OPERATIONS } from "./devices.ts";
+import { FAULT_OPERATIONS } from "./faults.ts";
 import { FILE_OPERATIONS } from "./files.ts";
+import { HANDOVER_OPERATIONS } from "./handover.ts";
 import { IOMMUFD_OPERATIONS } from "./iommufd.ts";
-import { OK, type Operation, operation } from "./types.ts";
+import { RACE_OPERATIONS } from "./races.ts";
+import { OK, type Operation, operation, type Outcome } from "./types.ts";
 import { UPDATE_OPERATIONS } from "./update.ts";
 import { duration } from "./values.ts";
 import { VM_OPERATIONS } from "./vm.ts";
@@ -36,5 +43,19 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     ...UPDATE_OPERATIONS,
     ...FILE_OPERATIONS,
     ...IOMMUFD_OPERATIONS,
-  ].map((o) => [o.name, o]),
+    ...HANDOVER_OPERATIONS,
+    ...DEVICE_OPERATIONS,
+    ...FAULT_OPERATIONS,
+    ...RACE_OPERATIONS,
+  ].map((o) => [o.name, { ...o, run: (session, args) => survived(o.run(session, args)) }]),
 );
+
+/** EINTR for an operation whose shell the kernel killed in the middle of a call. */
+function* survived(script: Script<Outcome>): Script<Outcome> {
+  try {
+    return yield* script;
+  } catch (error) {
+    if (!(error instanceof TaskKilled)) throw error;
+    return { errno: EINTR, detail: error.message };
+  }
+}

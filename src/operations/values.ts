@@ -21,6 +21,13 @@ export function parseDuration(text: string): number | undefined {
   return quantity(text, TIMES);
 }
 
+/** Nanoseconds as {@link parseDuration} reads them back, exactly: `812.5ms`, `1043ns`. */
+export function durationText(ns: number): string {
+  const unit = ns >= second ? "s" : ns >= ms ? "ms" : ns >= us ? "us" : "ns";
+  const text = String(ns / TIMES[unit]);
+  return parseDuration(text + unit) === ns ? text + unit : `${ns}ns`;
+}
+
 const SIZE = "expected a size such as 64MiB (B, KiB, MiB, GiB, TiB)";
 
 /** A size in bytes, written with a unit. */
@@ -60,3 +67,9 @@ export const address = z.union([z.number().int().min(0), z.string()]).transform(
   ctx.addIssue({ code: "custom", message: "expected an address such as 0x100000" });
   return z.NEVER;
 });
+
+/** A whole number from 0 on, in digits or as a number. */
+export const whole = z.union([z.number(), z.string().regex(/^\d+$/)], "expected a whole number")
+  .transform(Number).refine((n) => Number.isSafeInteger(n) && n >= 0, {
+    message: "expected a whole number",
+  });

@@ -1,10 +1,24 @@
 import { z } from "zod";
-import { EBUSY, ENODEV } from "../uapi/errno.ts";
+import { EBUSY, EIO, ENODEV } from "../uapi/errno.ts";
 import type { Script } from "../platform/director.ts";
+import type { Snapshot } from "../platform/snapshot.ts";
+import { whenUp } from "./when.ts";
 import { OK, operation, type Outcome, type Session } from "./types.ts";
 
 const vm = z.strictObject({ vm: z.string().describe("id of a VM") });
 const refers = { vm: "vms" } as const;
+
+const lives = (status: string) => !["off", "exited"].includes(status);
+
+/** Programs run, and one of them is a VMM. */
+function someVmRuns(s: Snapshot): string | null {
+  return whenUp(s) ?? (s.vms.some((v) => lives(v.status)) ? null : "no VM runs");
+}
+
+function someVmIsOff(s: Snapshot): string | null {
+  if (s.vms.length === 0) return "there is no VM";
+  return s.vms.some((v) => !lives(v.status)) ? null : "every VM runs";
+}
 
 function* withTask(
   { platform }: Session,
@@ -28,8 +42,10 @@ export const VM_OPERATIONS = [
     summary: "start a VM, or all of them",
     args: z.strictObject({ vm: z.string().optional().describe("id of a VM; all when left out") }),
     refers,
+    unavailable: someVmIsOff,
     *run({ platform }, { vm: id }) {
-      yield () => platform.kernel.ready;
+      yield () => platform.settled;
+      if (platform.kernel.panicked !== undefined) return { errno: EIO, detail: "no kernel runs" };
       const vms = platform.spec.vms.filter((v) =>
         (id === undefined || v.id === id) && !platform.runs(v.id)
       );
@@ -47,6 +63,8 @@ export const VM_OPERATIONS = [
     summary: "shut a VM down: its VMM exits and closes everything",
     args: vm,
     refers,
+    destroys: "the guest and what it has in memory",
+    unavailable: someVmRuns,
     *run(session, { vm: id }) {
       const outcome = yield* withTask(session, id, "quit", ["exited"]);
       session.platform.forgetVm(id);
@@ -58,6 +76,8 @@ export const VM_OPERATIONS = [
     summary: "kill a VMM (SIGKILL): descriptors close, nothing is saved",
     args: vm,
     refers,
+    destroys: "the guest and what it has in memory",
+    unavailable: someVmRuns,
     // deno-lint-ignore require-yield
     *run({ platform }, { vm: id }) {
       const task = platform.kernel.scheduler.find(id);
@@ -72,9 +92,34 @@ export const VM_OPERATIONS = [
     summary: "let a VMM unmap all guest memory from its IOAS; its devices can reach nothing then",
     args: vm,
     refers,
+    destroys: "every DMA of its devices from then on",
+    unavailable: someVmRuns,
     *run(session, { vm: id }) {
       session.platform.health.promise(id, false);
       return yield* withTask(session, id, "unmap", ["unmapped"]);
+    },
+  }),
+  operation({
+    name: "vm.map",
+    summary: "let a VMM map its guest memory again after vm.unmap, and run on",
+    args: vm,
+    refers,
+    unavailable: someVmRuns,
+    *run(session, { vm: id }) {
+      const outcome = yield* withTask(session, id, "map", ["running"]);
+      if (outcome.errno === 0) session.platform.health.promise(id, true);
+      return outcome;
+    },
+  }),
+  operation({
+    name: "vm.crash",
+    summary: "let a VMM crash (SIGSEGV): it was meant to run on, and nobody stopped it",
+    args: vm,
+    refers,
+    destroys: "the guest, and its devices' DMA",
+    unavailable: someVmRuns,
+    *run(session, { vm: id }) {
+      return yield* withTask(session, id, "crash", ["exited"]);
     },
   }),
 ];

@@ -1,8 +1,9 @@
 import { ms } from "../base/units.ts";
 import { ENOENT, errnoName } from "../uapi/errno.ts";
-import { KEXEC_FILE_UNLOAD, LINUX_REBOOT_CMD_KEXEC, O_WRONLY } from "../uapi/sys.ts";
+import { KEXEC_FILE_UNLOAD, LINUX_REBOOT_CMD_KEXEC, O_WRONLY, TaskKilled } from "../uapi/sys.ts";
 import type { Script } from "./director.ts";
 import type { Platform } from "./platform.ts";
+import { noCosts, UpdateBooks, type UpdateCosts } from "./update_costs.ts";
 
 /** The phases of a live update, in order. */
 export const PHASES = [
@@ -32,6 +33,7 @@ export interface UpdateRecord {
   reason: string;
   /** Per VM: when its vCPUs stopped, and ran again (-1: not yet). */
   readonly pauses: Map<string, { from: number; to: number }>;
+  readonly costs: UpdateCosts;
   /** What the system looked like before; compared after an abort. */
   fingerprint: string;
   /** KHO carries data over. */
@@ -68,12 +70,14 @@ export function* liveUpdate(platform: Platform, image: string, hold?: Phase): Sc
     endedAt: -1,
     reason: "",
     pauses: new Map(),
+    costs: noCosts(),
     fingerprint: platform.fingerprint(),
     kho: false,
     abortRequested: false,
     held: false,
   };
   platform.updates.push(update);
+  const books = new UpdateBooks(platform, update);
   const enter = (phase: Phase) => {
     if (update.began[update.phase] !== undefined) platform.checkAfter(update.phase);
     update.phase = phase;
@@ -83,7 +87,7 @@ export function* liveUpdate(platform: Platform, image: string, hold?: Phase): Sc
 
   enter("prepare");
   yield* tell(platform, "prepare", ["prepared", "refused"]);
-  const refused = refusal(platform) || prepareKernel(platform, update);
+  const refused = refusal(platform) || orKilled(() => prepareKernel(platform, update));
   if (refused !== "") return yield* abort(platform, update, refused);
   yield STEP;
   if (hold === "prepare") yield* holdUntilTold(platform, update);
@@ -97,16 +101,21 @@ export function* liveUpdate(platform: Platform, image: string, hold?: Phase): Sc
   if (update.abortRequested) return yield* abort(platform, update, "called off by the operator");
 
   enter("kexec");
+  books.jumping();
   const before = platform.kernel;
   const rc = platform.shell().reboot(LINUX_REBOOT_CMD_KEXEC);
   if (rc < 0) return yield* abort(platform, update, `reboot: ${errnoName(rc)}`);
-  yield () => platform.kernel !== before;
+  yield () => platform.kernel !== before || before.panicked !== undefined;
+  if (before.panicked !== undefined) return giveUp(platform, update, before.panicked);
 
   enter("boot");
-  yield () => platform.kernel.ready;
+  yield () => platform.settled;
+  const { panicked } = platform.kernel;
+  if (panicked !== undefined) return giveUp(platform, update, panicked);
 
   enter("restore");
   platform.booted();
+  books.restoring();
   platform.startVms();
   yield () => platform.vmsAre(["restored", "running", "failed", "exited"]);
   yield STEP;
@@ -124,6 +133,7 @@ export function* liveUpdate(platform: Platform, image: string, hold?: Phase): Sc
   update.outcome = platform.vmsAre(["running"]) ? "done" : "failed";
   if (update.outcome === "failed") update.reason = "not every VM came back";
   update.endedAt = platform.now;
+  books.ended();
   platform.note(`live update: ${update.outcome}`);
 }
 
@@ -158,17 +168,45 @@ function prepareKernel(platform: Platform, update: UpdateRecord): string {
     platform.note("this kernel has no KHO: nothing is handed over");
   } else return `/sys/kernel/kho/active: ${errnoName(active)}`;
   const rc = sys.kexecFileLoad(update.image, 0);
-  return rc < 0 ? `kexec_file_load: ${errnoName(rc)}` : "";
+  return rc < 0 ? `kexec_file_load: ${errnoName(rc)}${lastError(platform)}` : "";
+}
+
+/** What a tool answers, or why the kernel never let it. */
+function orKilled(tool: () => string): string {
+  try {
+    return tool();
+  } catch (error) {
+    if (!(error instanceof TaskKilled)) throw error;
+    return error.message;
+  }
+}
+
+/** A kernel has stopped for good: there is nobody left to go on with, or to go back to. */
+function giveUp(platform: Platform, update: UpdateRecord, panic: string): void {
+  update.outcome = "failed";
+  update.reason = `kernel panic: ${panic}`;
+  update.endedAt = platform.now;
+  platform.checkAfter(update.phase);
+  platform.note(`live update: failed (${update.reason})`);
+}
+
+/** What the kernel has just said of it, where it did. */
+function lastError(platform: Platform): string {
+  const line = platform.events.findLast((e) => e.source === "kernel");
+  return line?.level === "err" && line.time === platform.now ? `, ${line.text}` : "";
 }
 
 /** Undoes what was done so far: kernel unloaded, KHO off, guests on. */
 function* abort(platform: Platform, update: UpdateRecord, reason: string): Script {
   update.reason = reason;
   platform.note(`live update: aborting (${reason})`);
-  const sys = platform.shell();
-  sys.kexecFileLoad("", KEXEC_FILE_UNLOAD);
-  const active = sys.open("/sys/kernel/kho/active", O_WRONLY);
-  if (active >= 0) sys.write(active, new TextEncoder().encode("0"));
+  orKilled(() => {
+    const sys = platform.shell();
+    sys.kexecFileLoad("", KEXEC_FILE_UNLOAD);
+    const active = sys.open("/sys/kernel/kho/active", O_WRONLY);
+    if (active >= 0) sys.write(active, new TextEncoder().encode("0"));
+    return "";
+  });
   platform.beforeResume();
   yield* tell(platform, "forget", ["running"]);
   platform.resumed(update);

@@ -8,12 +8,21 @@ import { Machine } from "../machine/machine.ts";
 import { formatSbdf, parseBdf, PCI_DEVICE_ID, PCI_VENDOR_ID } from "../uapi/pci_regs.ts";
 import type { Sys } from "../uapi/sys.ts";
 import type { Guest } from "../userspace/guest/guest.ts";
-import { vmm } from "../userspace/vmm/vmm.ts";
+import { paravisor } from "../userspace/paravisor/paravisor.ts";
+import { giveToVfio } from "../userspace/paravisor/rebind.ts";
+import { type GuestWatcher, vmm } from "../userspace/vmm/vmm.ts";
 import type { VmConfig } from "../userspace/vmm/config.ts";
 import { Director, type Script } from "./director.ts";
 import { fingerprint } from "./fingerprint.ts";
 import { liveUpdate, type Phase, type UpdateRecord } from "./live_update.ts";
-import { commandLine, findDevice, type PlatformSpec, type VmSpec } from "./spec.ts";
+import {
+  commandLine,
+  findDevice,
+  hasNativeDriver,
+  paravisorOf,
+  type PlatformSpec,
+  type VmSpec,
+} from "./spec.ts";
 
 /** A line of what happened, for people. */
 export interface EventLine {
@@ -44,6 +53,7 @@ export class Platform {
   readonly wanted = new Set<string>();
   onJump: JumpListener | undefined;
   #nextImage: KernelImage;
+  #atJump: ((old: Kernel) => void)[] = [];
   readonly #released = new WeakSet<UpdateRecord>();
 
   constructor(readonly spec: PlatformSpec) {
@@ -54,6 +64,15 @@ export class Platform {
         this.health.ledger.mapped(guest, page, frames);
         this.health.refreshOwners();
       },
+      migrated: (guest: string, from: number, to: number) =>
+        this.health.ledger.migrated(guest, from, to),
+      programs: {
+        watches: (program: string) => this.vm(program)?.program === "paravisor",
+        programPage: (program: string, page: number, pfn: number) => {
+          this.health.ledger.programMemory.set(program, page, pfn);
+          this.health.refreshOwners();
+        },
+      },
     };
     this.machine = new Machine(spec.machine, this.chooser, meters, ledger, spec.seed);
     this.health.start(
@@ -61,11 +80,13 @@ export class Platform {
       spec.machine.devices.map((d, fn) => {
         const vm = spec.vms.find((v) => v.devices.includes(d.id));
         const sid = parseBdf(d.bdf) ?? 0;
-        return { fn, name: d.id, sid, guest: vm?.id, promised: vm?.persistent ?? false };
+        const driven = vm?.program === "paravisor" || hasNativeDriver(spec, d);
+        return { fn, name: d.id, sid, guest: vm?.id, promised: vm?.persistent ?? false, driven };
       }),
     );
     this.director = new Director(this.machine.queue);
     this.machine.onPoke(() => {
+      this.#noteWhole();
       this.#buryGuests();
       this.director.poke();
     });
@@ -85,13 +106,22 @@ export class Platform {
     return this.updates[this.updates.length - 1];
   }
 
+  /** The kernel runs programs, or never will. */
+  get settled(): boolean {
+    return this.kernel.ready || this.kernel.panicked !== undefined;
+  }
+
   get updating(): boolean {
     return this.update?.outcome === "running";
   }
 
   #boot(): Kernel {
     this.boots++;
-    const ids = this.machine.functions.map((f) => {
+    // A paravisor's device is given to VFIO by name: others of its kind may be the kernel's own.
+    const passed = this.machine.functions.filter((f) =>
+      paravisorOf(this.spec, f.name) === undefined
+    );
+    const ids = passed.map((f) => {
       const hex4 = (n: number) => n.toString(16).padStart(4, "0");
       return `${hex4(f.configRead(PCI_VENDOR_ID, 2))}:${hex4(f.configRead(PCI_DEVICE_ID, 2))}`;
     });
@@ -100,11 +130,23 @@ export class Platform {
       log: (line) => this.#kernelLine(line),
       program: (text) => this.#add("program", "info", text),
       rebooting: () => {},
-      atJump: (old) => this.onJump?.(old, this.boots),
+      atJump: (old) => {
+        for (const act of this.#atJump.splice(0)) act(old);
+        this.health.atJump(old);
+        this.onJump?.(old, this.boots);
+      },
       jump: (image) => this.#jump(image),
     });
-    this.director.start(bootScript(kernel));
+    this.director.start(this.#bootScript(kernel));
     return kernel;
+  }
+
+  /** Everything is looked over at the end of each stage, as it stands until the next one begins. */
+  *#bootScript(kernel: Kernel): Script {
+    for (const stage of kernel.boot()) {
+      this.health.check(kernel);
+      yield stage;
+    }
   }
 
   #jump(image: KernelImage): void {
@@ -123,10 +165,16 @@ export class Platform {
   #kernelLine(line: LogLine): void {
     const { time, level, text, boot } = line;
     this.events.push({ time, source: "kernel", level, text, boot });
+    if (line.splat) this.health.splat(this.#nextImage.name, text);
   }
 
   #add(source: EventLine["source"], level: EventLine["level"], text: string): void {
     this.events.push({ time: this.now, source, level, text, boot: this.boots });
+  }
+
+  /** Done once, between the last store of the kernel that jumps and the first of the next. */
+  atNextJump(act: (old: Kernel) => void): void {
+    this.#atJump.push(act);
   }
 
   /** A line from the operator's side. */
@@ -179,6 +227,8 @@ export class Platform {
       guestId: this.spec.vms.indexOf(vm) + 1,
       memory: vm.memory,
       persistent: vm.persistent,
+      ramBase: vm.ramBase,
+      hugePages: vm.hugePages ?? true,
       devices: vm.devices.map((id) => {
         const device = findDevice(this.spec, id);
         assert(device !== undefined, `VM ${vm.id}: no device ${id}`);
@@ -190,14 +240,18 @@ export class Platform {
     };
   }
 
-  /** Starts the VMM of a VM. */
+  /** Starts the VMM or paravisor of a VM. */
   startVm(vm: VmSpec): void {
     this.wanted.add(vm.id);
-    const program = vmm(this.#config(vm), (name, guest) => {
+    const watch: GuestWatcher = (name, guest) => {
       this.guests.set(name, guest);
       this.health.promise(name, true);
-    });
-    this.kernel.spawn(vm.id, program);
+    };
+    const config = this.#config(vm);
+    if (vm.program === "paravisor") {
+      for (const { name } of config.devices) giveToVfio(this.shell(), name);
+      this.kernel.spawn(vm.id, paravisor({ ...config, dma: vm.dma ?? "iommufd" }, watch));
+    } else this.kernel.spawn(vm.id, vmm(config, watch));
   }
 
   /** init: every VM that is meant to run is started. */
@@ -272,7 +326,18 @@ export class Platform {
   beforeResume(): void {
     for (const vm of this.spec.vms) {
       if (vm.persistent && this.wanted.has(vm.id)) this.health.checkMemory(vm.id);
+      const jumped = this.update?.costs.handingOver !== undefined;
+      if (jumped && this.wanted.has(vm.id)) {
+        this.update?.costs.degraded.set(vm.id, { from: this.now, to: -1 });
+      }
       this.health.ledger.unseal(vm.id);
+    }
+  }
+
+  /** A guest has all of its address space again. */
+  #noteWhole(): void {
+    for (const [id, degraded] of this.update?.costs.degraded ?? []) {
+      if (degraded.to < 0 && this.statusOf(id) === "whole") degraded.to = this.now;
     }
   }
 
@@ -313,10 +378,6 @@ export class Platform {
       }
     }
   }
-}
-
-function* bootScript(kernel: Kernel): Script {
-  for (const stage of kernel.boot()) yield stage;
 }
 
 function firstDifference(before: string, after: string): string {

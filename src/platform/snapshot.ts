@@ -1,12 +1,7 @@
 import type { InvariantState } from "../health/health.ts";
 import { BUCKETS } from "../health/meters.ts";
 import { type HealthWord, healthWord } from "../health/words.ts";
-import { Ioas } from "../kernel/iommufd/ioas.ts";
-import { HwptPaging } from "../kernel/iommufd/hwpt.ts";
-import { IommufdDevice } from "../kernel/iommufd/device.ts";
 import { PagingDomain } from "../kernel/iommu/domain.ts";
-import type { FsNode } from "../kernel/fs/vfs.ts";
-import { BLOCK_SIZE } from "../kernel/fs/guestmemfs/layout.ts";
 import { formatBdf } from "../uapi/pci_regs.ts";
 import type { UpdateRecord } from "./live_update.ts";
 import type { EventLine, Platform } from "./platform.ts";
@@ -16,6 +11,10 @@ export interface DeviceView {
   readonly id: string;
   readonly bdf: string;
   readonly model: string;
+  /** It is in its slot. */
+  readonly present: boolean;
+  /** Behind an IOMMU in a driver's hands, without one, or in nobody's. */
+  readonly mode: "iommu" | "noiommu" | "unbound";
   readonly vm: string;
   readonly persistent: boolean;
   /** Who has it: a driver, "held", "none". */
@@ -56,15 +55,6 @@ export interface VmView {
   readonly complaints: number;
 }
 
-/** A line of a tree: what files and objects look like as text. */
-export interface TreeLine {
-  readonly depth: number;
-  readonly name: string;
-  readonly detail: string;
-  /** Path in the emulated file system, where it is a file. */
-  readonly path?: string;
-}
-
 export interface Snapshot {
   readonly time: number;
   readonly image: string;
@@ -72,20 +62,26 @@ export interface Snapshot {
   readonly boot: number;
   /** The kernel is up and runs programs. */
   readonly ready: boolean;
+  /** What the kernel died of; "" while it has not. */
+  readonly panicked: string;
+  /** reboot(2) was called: the kernel is about to go. */
+  readonly rebooting: boolean;
+  /** The kernel has KHO; a dump stands; the image that is loaded to be booted next, "" for none. */
+  readonly hasKho: boolean;
+  readonly khoActive: boolean;
+  readonly loaded: string;
   /** The live update that runs, or ran last. */
   readonly update: UpdateRecord | undefined;
   /** All live updates so far, oldest first. */
   readonly updates: readonly UpdateRecord[];
   readonly devices: readonly DeviceView[];
   readonly vms: readonly VmView[];
-  readonly iommufd: readonly TreeLine[];
-  readonly sysfs: readonly TreeLine[];
-  readonly guestmemfs: readonly TreeLine[];
-  readonly kho: readonly TreeLine[];
   readonly invariants: readonly InvariantState[];
   /** "violated" as soon as one invariant is. */
   readonly verdict: "holds" | "violated";
   readonly events: readonly EventLine[];
+  /** Fault points that are armed: name, and at which visit from now it fires. */
+  readonly armed: readonly { readonly point: string; readonly nth: number }[];
   readonly hash: string;
 }
 
@@ -99,17 +95,22 @@ export function snapshot(platform: Platform): Snapshot {
     version: kernel.image.version,
     boot: platform.boots,
     ready: kernel.ready,
+    panicked: kernel.panicked ?? "",
+    rebooting: kernel.rebooting,
+    hasKho: kernel.image.kho && kernel.kho.enabled,
+    khoActive: kernel.kho.active,
+    loaded: kernel.kexec.loaded?.image.name ?? "",
     update: platform.update,
     updates: platform.updates,
     devices: platform.machine.functions.map((_, fn) => deviceView(platform, fn)),
     vms: platform.spec.vms.map((vm) => vmView(platform, vm.id)),
-    iommufd: iommufdTree(platform),
-    sysfs: [...fileTree(platform, "/sys/kernel", 0), ...fileTree(platform, "/dev", 0)],
-    guestmemfs: guestmemfsTree(platform),
-    kho: khoTree(platform),
     invariants,
     verdict: invariants.some((i) => i.verdict === "violated") ? "violated" : "holds",
     events: platform.events,
+    armed: platform.chooser.armed.map(([point, nth]) => ({
+      point: point.replace(/^fault:/, ""),
+      nth,
+    })),
     hash: platform.machine.hash.digest(),
   };
 }
@@ -127,6 +128,8 @@ function deviceView(platform: Platform, fn: number): DeviceView {
     id: spec.id,
     bdf: formatBdf(device.bus, device.devfn),
     model: spec.model,
+    present: machine.isPlugged(fn),
+    mode: dev?.driver === undefined ? "unbound" : dev.group === undefined ? "noiommu" : "iommu",
     vm: vm?.id ?? "",
     persistent: vm?.persistent ?? false,
     owner: dev?.group?.held ? "held" : dev?.driver ?? "none",
@@ -175,106 +178,4 @@ function vmView(platform: Platform, id: string): VmView {
       : report.missing - report.missed + report.corrupt + report.canaryDamaged + report.ioErrors +
         report.ioCorrupt + report.ioLost + (report.crashed ? 1 : 0),
   };
-}
-
-function iommufdTree(platform: Platform): TreeLine[] {
-  const lines: TreeLine[] = [];
-  const hex = (n: bigint) => "0x" + n.toString(16);
-  for (const ctx of platform.kernel.iommufd.contexts) {
-    const name = ctx.persistentId > 0 ? `iommufd persistent ${ctx.persistentId}` : "iommufd";
-    lines.push({ depth: 0, name, detail: ctx.frozen ? "frozen" : "" });
-    for (const object of ctx.objects.all) {
-      if (object instanceof Ioas) {
-        lines.push({ depth: 1, name: `${object.id} IOAS`, detail: "" });
-        for (const area of object.iopt.areas.items) {
-          const file = area.pages.source.persistent;
-          lines.push({
-            depth: 2,
-            name: `${hex(area.start)}-${hex(area.last)}`,
-            detail: file ? `ino ${file.handle}` : `${area.pages.pinned} pages pinned`,
-          });
-        }
-      } else if (object instanceof HwptPaging) {
-        const { domain } = object;
-        lines.push({
-          depth: 1,
-          name: `${object.id} HWPT of ${object.ioas.id}`,
-          detail: `DID ${domain.did}${object.auto ? " auto" : ""}`,
-        });
-      } else if (object instanceof IommufdDevice) {
-        lines.push({
-          depth: 1,
-          name: `${object.id} device ${formatBdf(object.dev.bus, object.dev.devfn)}`,
-          detail: attachments(object),
-        });
-      }
-    }
-  }
-  for (const id of platform.kernel.iommufd.pending) {
-    lines.push({ depth: 0, name: `iommufd persistent ${id}`, detail: "waits in sysfs" });
-  }
-  return lines;
-}
-
-/** `on 3, PASID 5 on 4` */
-function attachments({ hwpt, pasids }: IommufdDevice): string {
-  const on = [
-    ...hwpt === undefined ? [] : [`on ${hwpt.id}`],
-    ...pasids.map(([pasid, { id }]) => `PASID ${pasid} on ${id}`),
-  ];
-  return on.length > 0 ? on.join(", ") : "unattached";
-}
-
-function fileTree(platform: Platform, path: string, depth: number): TreeLine[] {
-  const node = platform.kernel.vfs.lookup(path);
-  if (typeof node === "number") return [];
-  const lines: TreeLine[] = [];
-  const walk = (n: FsNode, name: string, at: string, d: number) => {
-    lines.push({ depth: d, name: n.kind === "dir" ? name + "/" : name, detail: "", path: at });
-    if (n.kind !== "dir") return;
-    for (const child of n.names()) {
-      const next = n.lookup(child);
-      if (next !== undefined) walk(next, child, `${at}/${child}`, d + 1);
-    }
-  };
-  walk(node, path, path, depth);
-  return lines;
-}
-
-function guestmemfsTree(platform: Platform): TreeLine[] {
-  const fs = platform.kernel.guestmemfs;
-  if (fs === undefined) return [{ depth: 0, name: "not mounted", detail: "" }];
-  const lines: TreeLine[] = [
-    { depth: 0, name: "/mnt/guestmemfs/", detail: fs.serialised ? "serialised" : "" },
-  ];
-  for (const inode of fs.inodes()) {
-    const size = inode.numMappings * BLOCK_SIZE / 1048576;
-    const pins = inode.pins === 1 ? "1 pin" : `${inode.pins} pins`;
-    lines.push({ depth: 1, name: inode.name, detail: `${size} MiB, ${pins}` });
-  }
-  return lines;
-}
-
-function khoTree(platform: Platform): TreeLine[] {
-  const { kho, kexec } = platform.kernel;
-  const mib = (bytes: number) => `${(bytes / 1048576).toFixed(bytes < 1048576 ? 2 : 0)} MiB`;
-  const lines: TreeLine[] = [{ depth: 0, name: "active", detail: kho.active ? "1" : "0" }];
-  if (kho.scratch !== undefined) {
-    lines.push({ depth: 0, name: "scratch", detail: mib(kho.scratch.end - kho.scratch.start) });
-  }
-  if (kho.dump !== undefined) {
-    const total = kho.dump.mem.reduce((sum, m) => sum + m.end - m.start, 0);
-    lines.push({ depth: 0, name: "device tree", detail: `${kho.dump.dt.length} bytes` });
-    lines.push({ depth: 0, name: "preserves", detail: mib(total) });
-  }
-  lines.push({
-    depth: 0,
-    name: "next kernel",
-    detail: kexec.loaded ? `${kexec.loaded.image.name}${kexec.loaded.dt ? " +KHO" : ""}` : "none",
-  });
-  if (kho.preserved.length > 0) {
-    const total = kho.preserved.reduce((sum, m) => sum + m.end - m.start, 0);
-    lines.push({ depth: 0, name: "handed over to us", detail: mib(total) });
-  }
-  return lines;
 }

@@ -2,7 +2,7 @@ import { formatTime } from "../base/units.ts";
 import type { InvariantState } from "../health/health.ts";
 import { PREMISES } from "../health/invariants.ts";
 import { type DeviceView, snapshot } from "../platform/snapshot.ts";
-import { errnoName } from "../uapi/errno.ts";
+import { answer, type StepResult } from "../operations/timeline.ts";
 import type { Run } from "./run.ts";
 
 export type Verdict = "holds" | "violated" | "vacuous";
@@ -11,6 +11,8 @@ export type Verdict = "holds" | "violated" | "vacuous";
 export interface Finding {
   readonly verdict: Verdict;
   readonly text: string;
+  /** What caught it and when (virtual ns), where something was to be caught. */
+  readonly caught?: { readonly by: string; readonly at: number };
 }
 
 export interface Judgement {
@@ -25,12 +27,14 @@ export const EXIT: Record<Verdict, number> = { holds: 0, violated: 1, vacuous: 3
 
 /** Judges a run against what its scenario expects. The worst finding is the verdict. */
 export function judge(run: Run): Judgement {
-  const { invariants, devices } = snapshot(run.platform);
-  const findings = [
+  const { invariants, devices, hash } = snapshot(run.platform);
+  const { caught } = run.loaded.scenario.expect;
+  const findings = caught !== undefined ? [judgeCaught(run, caught, invariants)] : [
     ...judgeSteps(run),
     ...judgeInvariants(run, invariants),
     ...judgeDevices(run, devices),
     ...judgeUpdate(run),
+    ...judgeHash(run, hash),
   ];
   const verdict = findings.some((f) => f.verdict === "violated")
     ? "violated"
@@ -43,23 +47,51 @@ export function judge(run: Run): Judgement {
 const broken = (text: string): Finding => ({ verdict: "violated", text });
 const holds = (text: string): Finding => ({ verdict: "holds", text });
 
+/** Whether what goes wrong in this run was seen, and where first. */
+function judgeCaught(
+  run: Run,
+  { by, answers }: { by: readonly string[]; answers: boolean },
+  states: readonly InvariantState[],
+): Finding {
+  const seen = states.filter((s) => by.includes(s.id)).flatMap((s) => s.violations)
+    .sort((a, b) => a.time - b.time)[0];
+  if (seen !== undefined) return caughtBy(seen.invariant, seen.time, seen.subject);
+  const step = answers ? run.steps.find((s) => !s.ok) : undefined;
+  if (step !== undefined) {
+    const answer = `${saidBy(step)}, right is ${step.expected}`;
+    return caughtBy(`step ${step.index + 1} ${step.name}`, step.startedAt, answer);
+  }
+  const ways = [...by, ...(answers ? ["a step's answer"] : [])];
+  return broken(`nothing was found wrong; it should have been by ${ways.join(" or ")}`);
+}
+
+function caughtBy(by: string, at: number, what: string): Finding {
+  return { ...holds(`${by} catches it at ${formatTime(at)}: ${what}`), caught: { by, at } };
+}
+
+/** What a step answered: an errno, "0", or that it never did. */
+function saidBy({ outcome }: StepResult): string {
+  return outcome === undefined ? "never answered" : answer(outcome);
+}
+
 function judgeSteps(run: Run): Finding[] {
   const findings: Finding[] = [];
   for (const step of run.steps) {
-    const got = step.outcome === undefined
-      ? "never answered"
-      : step.outcome.errno === 0
-      ? "0"
-      : errnoName(step.outcome.errno);
+    const got = saidBy(step);
     const detail = step.outcome?.detail ? ` (${step.outcome.detail})` : "";
     const name = `step ${step.index + 1} ${step.name}`;
+    // A run that stops at a time may do so in the middle of something.
+    const open = step.outcome === undefined && step.expected === "any" &&
+      run.loaded.scenario.until !== undefined;
+    if (open) continue;
     if (!step.ok) findings.push(broken(`${name}: ${got}${detail}, expected ${step.expected}`));
     else if (step.expected !== "0" && step.expected !== "any") {
       findings.push(holds(`${name}: ${got} as expected`));
     }
   }
-  const left = run.loaded.scenario.steps.length - run.steps.length;
-  if (left > 0) findings.push(broken(`${left} steps were not reached`));
+  const { steps, until } = run.loaded.scenario;
+  const left = steps.length - run.steps.length;
+  if (left > 0 && until === undefined) findings.push(broken(`${left} steps were not reached`));
   return findings;
 }
 
@@ -134,4 +166,13 @@ function judgeUpdate(run: Run): Finding[] {
     findings.push(longest >= expect.min_pause ? holds(text) : { verdict: "vacuous", text });
   }
   return findings;
+}
+
+function judgeHash({ loaded }: Run, hash: string): Finding[] {
+  const wanted = loaded.scenario.expect.hash;
+  if (wanted === undefined) return [];
+  if (hash === wanted) return [holds(`event hash ${hash}, as it was`)];
+  return [broken(
+    `event hash ${hash}, expected ${wanted}: another seed or another version of hitless`,
+  )];
 }

@@ -1,12 +1,15 @@
 import type { z } from "zod";
 import { formatSize } from "../base/units.ts";
-import { IMAGES } from "../kernel/image.ts";
+import { IMAGES, imageWith } from "../kernel/image.ts";
 import { findProfile, PROFILES } from "../machine/profile.ts";
 import { OPERATIONS } from "../operations/table.ts";
 import type { Names } from "../operations/types.ts";
 import { layOut } from "../userspace/guest/layout.ts";
-import { BAR_WINDOW, RAM_BASES } from "../userspace/vmm/config.ts";
+import { BAR_WINDOW, BAR_WINDOW_END, RAM_BASES } from "../userspace/vmm/config.ts";
 import { didYouMean, UsageError } from "./errors.ts";
+import { reservedComplaint } from "./firmware.ts";
+import { imageComplaint } from "./image_name.ts";
+import { programComplaint } from "./programs.ts";
 import { NIC_PASID_BITS, type Scenario, scenarioSchema } from "./schema.ts";
 import { parseYaml, type YamlDocument } from "./yaml.ts";
 
@@ -15,6 +18,8 @@ export interface LoadedScenario {
   readonly scenario: Scenario;
   readonly args: readonly Record<string, unknown>[];
   readonly file: string;
+  /** The document as it was written. */
+  readonly raw: Readonly<Record<string, unknown>>;
 }
 
 /** Reads a scenario. Whatever is wrong with it is a {@link UsageError} with its place. */
@@ -23,10 +28,25 @@ export function loadScenario(text: string, file: string): LoadedScenario {
   const result = scenarioSchema.safeParse(document.value);
   if (!result.success) throw explain(first(result.error.issues), document, file, []);
   const scenario = result.data;
+  addDefects(scenario, document, file);
   checkMachine(scenario, document, file);
   const args = scenario.steps.map((_, i) => stepArguments(scenario, i, document, file));
   checkExpectations(scenario, document, file);
-  return { scenario, args, file };
+  return { scenario, args, file, raw: document.value as Record<string, unknown> };
+}
+
+/** `defects` becomes part of the images' names: an image is what it does. */
+function addDefects({ kernel }: Scenario, document: YamlDocument, file: string): void {
+  kernel.defects.forEach((id, i) => {
+    for (const name of [kernel.image, kernel.next ?? kernel.image]) {
+      const wrong = imageComplaint(imageWith(name, [id]));
+      if (wrong !== undefined) {
+        throw new UsageError(wrong, file, document.placeOf(["kernel", "defects", i]));
+      }
+    }
+  });
+  kernel.image = imageWith(kernel.image, kernel.defects);
+  if (kernel.next !== undefined) kernel.next = imageWith(kernel.next, kernel.defects);
 }
 
 /** A misspelt key explains the missing one: it is named first. */
@@ -81,7 +101,9 @@ function explain(
     const wanted = own ?? `expected ${expectedType(issue.expected)}`;
     return new UsageError(`${text}, ${wanted}`, file, place);
   }
-  return new UsageError(`${name}: found ${at}, ${issue.message}`, file, place);
+  // An image's name explains itself.
+  const said = path[0] === "kernel" ? issue.message : `${name}: found ${at}, ${issue.message}`;
+  return new UsageError(said, file, place);
 }
 
 function expectedType(type: string): string {
@@ -179,6 +201,12 @@ function checkMachine(scenario: Scenario, document: YamlDocument, file: string):
     const able = PROFILES.filter((p) => p.vtd?.scalable).map((p) => p.name);
     fail(`${profile?.name} has no PASIDs, ${oneOf(able)} has`, ["machine", "devices", i, "pasid"]);
   });
+  const reserved = reservedComplaint(scenario.machine);
+  if (reserved !== undefined) {
+    fail(reserved.message, ["machine", "devices", reserved.device, "rmrr"]);
+  }
+  const driven = programComplaint(scenario);
+  if (driven !== undefined) fail(driven.message, ["machine", "vms", driven.vm, driven.key]);
   const owners = new Map<string, string>();
   const ids = devices.map((d) => d.id);
   let guests = 0;
@@ -187,6 +215,7 @@ function checkMachine(scenario: Scenario, document: YamlDocument, file: string):
       fail(`there are two ${vm.id}`, ["machine", "vms", i, "id"]);
     }
     if (vm.persistent) guests += vm.memory + 2 * 1048576;
+    if (vm.dma === "guestmemfs") guests += 2 * 1048576;
     if (vm.persistent && vm.memory > MAX_FILE) {
       fail("a guestmemfs file ends at 1GiB: so does a persistent VM", [
         "machine",
@@ -207,7 +236,9 @@ function checkMachine(scenario: Scenario, document: YamlDocument, file: string):
   vms.forEach((vm, i) => {
     const models = vm.devices.map((id) => devices.find((d) => d.id === id)?.model);
     const misfit = guestMisfit(vm.memory, vm.ring, models);
-    const tooBig = guestTooBig(vm.memory, scenario.machine.profile);
+    const tooBig = vm.ram_base === undefined || vm.ram_base < BAR_WINDOW_END
+      ? guestTooBig(vm.memory, scenario.machine.profile, vm.ram_base)
+      : undefined;
     const wrong = misfit ?? tooBig;
     if (wrong !== undefined) fail(wrong, ["machine", "vms", i, "memory"]);
   });
@@ -245,12 +276,13 @@ function guestMisfit(
 }
 
 /** What is wrong with a guest whose RAM would run into its devices' registers. */
-function guestTooBig(ramBytes: number, profile: string): string | undefined {
+function guestTooBig(ramBytes: number, profile: string, at?: number): string | undefined {
   const smmu = findProfile(profile)?.smmu !== undefined;
-  const base = smmu ? RAM_BASES[1] : RAM_BASES[0];
-  const room = BAR_WINDOW - base;
+  const base = at ?? (smmu ? RAM_BASES[1] : RAM_BASES[0]);
+  const room = Math.max(0, BAR_WINDOW - base);
   if (ramBytes <= room) return undefined;
-  const where = base === 0 ? "" : `, at ${formatSize(base)}, above the SMMU's interrupt window`;
+  const why = at === undefined ? ", above the SMMU's interrupt window" : "";
+  const where = base === 0 ? "" : `, at ${formatSize(base)}${why}`;
   return `guest RAM of ${formatSize(ramBytes)} is too big: between its start${where} and its ` +
     `devices' registers there is room for ${formatSize(room)}`;
 }
@@ -291,6 +323,11 @@ function stepArguments(
   for (const [argument, kind] of Object.entries(operation.refers ?? {})) {
     const value = result.data[argument];
     if (typeof value !== "string" || known[kind].includes(value)) continue;
+    const wrong = kind === "images" ? imageComplaint(value) : undefined;
+    if (kind === "images" && wrong === undefined) continue;
+    if (wrong !== undefined) {
+      throw new UsageError(wrong, file, document.placeOf([...prefix, argument]));
+    }
     const thing = { vms: "VM", devices: "device", images: "kernel image" }[kind];
     throw new UsageError(
       `there is no ${thing} ${quote(value)}${didYouMean(value, known[kind])}`,

@@ -9,26 +9,36 @@ export function platformSpec(scenario: Scenario, seed: number, image?: string): 
     machine: {
       profile: findProfile(machine.profile) ?? PROFILES[0],
       memory: machine.memory,
-      devices: machine.devices.map((d) =>
-        d.model === "nic"
+      devices: machine.devices.map((d) => {
+        const where = {
+          id: d.id,
+          bdf: d.bdf,
+          ...(d.iommu !== undefined && { iommu: d.iommu }),
+          ...(d.rmrr !== undefined && { rmrr: d.rmrr }),
+        };
+        return d.model === "nic"
           ? {
-            id: d.id,
-            bdf: d.bdf,
+            ...where,
             model: d.model,
             interval: d.interval,
             packetBytes: d.packet,
             pasidBits: d.pasid === undefined ? 0 : NIC_PASID_BITS,
           }
-          : { id: d.id, bdf: d.bdf, model: d.model, latency: d.latency }
-      ),
+          : { ...where, model: d.model, latency: d.latency };
+      }),
     },
     pasids: new Map(
       machine.devices.flatMap((d) =>
         d.model === "nic" && d.pasid !== undefined ? [[d.id, d.pasid] as const] : []
       ),
     ),
-    vms: machine.vms,
+    vms: machine.vms.map(({ ram_base, huge_pages, ...vm }) => ({
+      ...vm,
+      ramBase: ram_base,
+      hugePages: huge_pages,
+    })),
     kernel: image ?? kernel.image,
+    cmdline: kernel.cmdline,
     guestmemfs: machine.guestmemfs,
     khoScratch: machine.kho_scratch,
     seed,

@@ -1,9 +1,11 @@
 import { formatTime } from "../base/units.ts";
 import type { Violation } from "../health/invariants.ts";
+import { answer } from "../operations/timeline.ts";
 import { PHASES } from "../platform/live_update.ts";
 import { snapshot } from "../platform/snapshot.ts";
-import { errnoName } from "../uapi/errno.ts";
 import { iommuFaultText } from "../uapi/iommu_faults.ts";
+import { causeKey } from "./causes.ts";
+import { costLines, costsJson } from "./report_costs.ts";
 import type { FinishedRun } from "./run.ts";
 
 const hex = (n: number) => "0x" + n.toString(16);
@@ -32,6 +34,7 @@ export function textReport(run: FinishedRun): string {
       const length = formatTime((pause.to < 0 ? snap.time : pause.to) - pause.from);
       out.push(`  guest pause of ${vm}: ${length}`);
     }
+    out.push(...costLines(update, snap.time));
     out.push("");
   }
   if (judgement.devices.length > 0) {
@@ -61,12 +64,30 @@ export function textReport(run: FinishedRun): string {
     out.push(`  ${state.verdict.padEnd(13)} ${state.id}`);
     for (const v of state.violations) out.push(`    ${violationText(v)}`);
   }
+  out.push(...inOrder(run));
   if (judgement.findings.length > 0) {
     out.push("", "expectations");
     for (const f of judgement.findings) out.push(`  ${f.verdict.padEnd(13)} ${f.text}`);
   }
   out.push("", `event hash ${snap.hash}`, `verdict ${judgement.verdict}`);
   return out.join("\n") + "\n";
+}
+
+/** Every violation by time, with the defects that cause it, where those were looked for. */
+function inOrder({ judgement, causes }: FinishedRun): string[] {
+  const all = judgement.invariants.flatMap((s) => s.violations).sort((a, b) => a.time - b.time);
+  if (causes === undefined || all.length === 0) return [];
+  const lines = all.map((v) => {
+    const ids = causes.get(causeKey(v)) ?? [];
+    const together = ids[0]?.startsWith("+");
+    const why = ids.length === 0
+      ? "several, none of which can be missed alone"
+      : together
+      ? `${ids.map((id) => id.slice(1)).join(" with ")}, not alone`
+      : ids.join(", ");
+    return `  ${v.invariant}: ${violationText(v)} <- ${why}`;
+  });
+  return ["", "violations in the order they were seen, and the defects that cause each", ...lines];
 }
 
 /** `nic0 at 734.303 ms: write to IOVA 0x8870: …` */
@@ -97,6 +118,7 @@ export function jsonReport(run: FinishedRun): string {
     ...(v.address === undefined ? {} : { address: hex(v.address) }),
     detail: v.detail,
     count: v.count,
+    ...(run.causes === undefined ? {} : { defects: run.causes.get(causeKey(v)) ?? [] }),
   });
   const report = {
     format: "hitless.report",
@@ -114,11 +136,7 @@ export function jsonReport(run: FinishedRun): string {
       name: s.name,
       started_ns: s.startedAt,
       ended_ns: s.endedAt,
-      errno: s.outcome === undefined
-        ? null
-        : s.outcome.errno === 0
-        ? "0"
-        : errnoName(s.outcome.errno),
+      errno: s.outcome === undefined ? null : answer(s.outcome),
       expected: s.expected,
       ok: s.ok,
     })),
@@ -129,6 +147,7 @@ export function jsonReport(run: FinishedRun): string {
       kho: u.kho,
       phases_began_ns: u.began,
       ended_ns: u.endedAt,
+      ...costsJson(u),
       pauses_ns: Object.fromEntries([...u.pauses].map(([vm, p]) => [vm, p.to - p.from])),
     })),
     devices: judgement.devices.map((d) => ({

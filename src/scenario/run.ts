@@ -1,80 +1,64 @@
-import { second } from "../base/units.ts";
-import type { Outcome, Session } from "../operations/types.ts";
-import { OPERATIONS } from "../operations/table.ts";
-import type { Script } from "../platform/director.ts";
+import { ms, second } from "../base/units.ts";
+import { type Action, type StepResult, Timeline } from "../operations/timeline.ts";
 import { Platform } from "../platform/platform.ts";
-import { errnoName } from "../uapi/errno.ts";
 import { judge, type Judgement } from "./judge.ts";
+import type { Causes } from "./causes.ts";
 import type { LoadedScenario } from "./load.ts";
 import { platformSpec } from "./platform_of.ts";
 
 /** Virtual time after which a step that still waits is given up: nothing here takes that long. */
 const STEP_LIMIT = 20 * second;
 
-/** How one step went. */
-export interface StepResult {
-  readonly index: number;
-  readonly name: string;
-  readonly startedAt: number;
-  endedAt: number;
-  /** undefined: it never answered. */
-  outcome: Outcome | undefined;
-  /** What was expected of it, and whether it was so. */
-  readonly expected: string;
-  ok: boolean;
-}
+/** Virtual time between two looks at whether a step has failed. */
+const SLICE = 1 * ms;
 
 /** A scenario on its way: the platform, and the steps done so far. */
 export interface Run {
   readonly loaded: LoadedScenario;
   readonly seed: number;
   readonly image: string;
+  readonly timeline: Timeline;
   readonly platform: Platform;
-  readonly steps: StepResult[];
+  readonly steps: readonly StepResult[];
 }
 
 export interface FinishedRun extends Run {
   readonly judgement: Judgement;
+  /** Which defects broke what, where somebody found out. */
+  readonly causes?: Causes;
 }
 
-/** Makes the platform of a scenario. `image`: another kernel than the scenario's. */
-export function prepare(loaded: LoadedScenario, seed: number, image?: string): Run {
+/**
+ * Makes the platform of a scenario and lines up its steps before `end`. Nothing has run yet.
+ * `image`: another kernel than the scenario's, for the first boot and all later ones.
+ */
+export function prepare(
+  loaded: LoadedScenario,
+  seed = loaded.scenario.seed,
+  image?: string,
+  end = Infinity,
+): Run {
   const { scenario } = loaded;
-  const platform = new Platform(platformSpec(scenario, seed, image));
+  const spec = platformSpec(scenario, seed, image);
   const next = image ?? scenario.kernel.next ?? scenario.kernel.image;
-  return { loaded, seed, image: next, platform, steps: [] };
+  const timeline = new Timeline(() => new Platform(spec), next, plan(loaded, end), {
+    // Things going wrong may be what the run is for.
+    carryOn: scenario.expect.caught !== undefined,
+  });
+  const { platform, results: steps } = timeline;
+  return { loaded, seed, image: next, timeline, platform, steps };
 }
 
-/** The steps as a script, up to (not including) step `end`. */
-export function* steps(run: Run, end = Infinity): Script {
-  const { loaded, platform } = run;
-  const session: Session = { platform, image: run.image, descriptors: new Map() };
-  yield () => platform.kernel.ready;
-  for (const [index, step] of loaded.scenario.steps.entries()) {
-    if (index >= end) return;
-    const operation = OPERATIONS.get(step.do);
-    if (operation === undefined) return;
-    const expected = step.expect?.errno ?? "0";
-    const result: StepResult = {
-      index,
-      name: step.id ?? step.do,
-      startedAt: platform.now,
-      endedAt: -1,
-      outcome: undefined,
-      expected,
-      ok: false,
-    };
-    run.steps.push(result);
-    platform.note(`step ${index + 1}: ${step.do}`);
-    const outcome = yield* operation.run(session, loaded.args[index]);
-    result.outcome = outcome;
-    result.endedAt = platform.now;
-    const got = outcome.errno === 0 ? "0" : errnoName(outcome.errno);
-    result.ok = expected === "any" || got === expected;
-    platform.health.check(platform.kernel);
-    // A step that went otherwise than expected leaves nothing to build the next one on.
-    if (!result.ok) return;
-  }
+/** The first steps of a scenario as actions. */
+function plan({ scenario, args }: LoadedScenario, end: number): Action[] {
+  return scenario.steps.slice(0, end).map((step, i) => ({
+    do: step.do,
+    with: step.with,
+    args: args[i],
+    expected: step.expect?.errno ?? "0",
+    ...(step.id === undefined ? {} : { id: step.id }),
+    ...(step.at === undefined ? {} : { at: step.at }),
+  }));
 }
 
 /** Index of the first step that begins a live update: where a dashboard hands over to a person. */
@@ -83,15 +67,28 @@ export function firstUpdate(loaded: LoadedScenario): number {
   return at < 0 ? Infinity : at;
 }
 
-/** Runs a scenario to its end and judges it. */
+/**
+ * Runs a scenario to its end and judges it; or to the moment it is to stop at, and judges what has
+ * been seen by then: in the middle of things there is no last word.
+ */
 export function runScenario(run: Run): FinishedRun {
-  const { platform } = run;
-  const ended = platform.run(steps(run));
-  while (!ended()) {
-    const current = run.steps[run.steps.length - 1];
-    if (platform.now - (current?.startedAt ?? 0) > STEP_LIMIT) break;
-    if (!platform.machine.queue.step()) break;
+  const { platform, timeline } = run;
+  const { until } = run.loaded.scenario;
+  if (until === undefined) {
+    runToEnd(run);
+    platform.judge();
+  } else {
+    while (!timeline.failed && timeline.now < until) {
+      timeline.runTo(Math.min(until, timeline.now + SLICE));
+    }
   }
-  platform.judge();
   return { ...run, judgement: judge(run) };
+}
+
+function runToEnd({ platform, timeline, steps }: Run): void {
+  while (!timeline.ended) {
+    const since = platform.now - (steps[steps.length - 1]?.startedAt ?? 0);
+    if (since > STEP_LIMIT && (timeline.busy || timeline.nextAt === Infinity)) return;
+    if (!timeline.step()) return;
+  }
 }

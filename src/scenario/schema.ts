@@ -4,8 +4,10 @@ import { INVARIANT_IDS } from "../health/invariants.ts";
 import { OPERATIONS } from "../operations/table.ts";
 import { duration, pages, size, sizeOf } from "../operations/values.ts";
 import { MiB, TiB } from "../base/units.ts";
-import { IMAGES } from "../kernel/image.ts";
+import { imageComplaint } from "./image_name.ts";
 import { PROFILES } from "../machine/profile.ts";
+import { PROGRAMS } from "../platform/spec.ts";
+import { DMA_MEMORY } from "../userspace/paravisor/config.ts";
 import { parseBdf } from "../uapi/pci_regs.ts";
 
 /** Shape of a scenario file. Everything a person may write is here, with its words. */
@@ -24,10 +26,21 @@ const pace = duration.refine((ns) => ns >= 1000, { message: "expected at least 1
 /** Bits of the PASIDs of a card that is given one. */
 export const NIC_PASID_BITS = 15;
 
+const rmrr = z.strictObject({
+  base: pages.describe("where it begins"),
+  size: pages,
+}).describe("memory that firmware lets the device use for itself, mapped 1:1").optional();
+
+const iommu = z.literal("none")
+  .describe("no unit is in charge of the device: it reaches physical addresses, unchecked")
+  .optional();
+
 const nic = z.strictObject({
   id,
   model: z.literal("nic"),
   bdf,
+  iommu,
+  rmrr,
   interval: pace.describe("time between two packets on the wire").prefault("200us"),
   packet: sizeOf(4, "4B").refine((n) => n >= 64 && n <= 2048, {
     message: "expected 64B to 2048B",
@@ -40,6 +53,8 @@ const nvme = z.strictObject({
   id,
   model: z.literal("nvme"),
   bdf,
+  iommu,
+  rmrr,
   latency: pace.describe("service time of a command").prefault("2ms"),
 });
 
@@ -48,8 +63,18 @@ const vm = z.strictObject({
   memory: sizeOf(2 * MiB, "2MiB").prefault("32MiB"),
   persistent: z.boolean().describe("its devices' DMA is to go on through a kexec").default(true),
   devices: z.array(id).default([]),
+  program: z.enum(PROGRAMS).default("vmm").describe(
+    "vmm: passes its devices through; paravisor: drives one disk without an IOMMU for its guest",
+  ),
+  dma: z.enum(DMA_MEMORY).default("iommufd").describe(
+    "where a paravisor's disk has its queues: in pinned pages of an iommufd; in locked pages, or a " +
+      "file of guestmemfs, whose physical addresses it looks up in /proc/self/pagemap",
+  ),
   ring: z.number().int().min(8).max(65536).multipleOf(8)
     .describe("receive descriptors of each NIC").default(4096),
+  ram_base: size.refine((n) => n % (2 * MiB) === 0, { message: "expected a multiple of 2MiB" })
+    .describe("where its RAM begins, which is its IOVA as well").optional(),
+  huge_pages: z.boolean().describe("its RAM is mapped for devices in large pages").default(true),
 });
 
 const machine = z.strictObject({
@@ -66,8 +91,17 @@ const machine = z.strictObject({
   vms: z.array(vm).default([]),
 });
 
+/** An image's name, with defects or without: `rfc-v1`, `rfc-v1+D55`, `rfc-v1-posted-D77`. */
+const image = z.string().superRefine((name, ctx) => {
+  const message = imageComplaint(name);
+  if (message !== undefined) ctx.addIssue({ code: "custom", message });
+});
+
 const step = z.strictObject({
   id: id.optional(),
+  at: duration.describe(
+    "virtual time it begins at, beside the others; when left out: after the one before",
+  ).optional(),
   do: z.enum([...OPERATIONS.keys()] as [string, ...string[]]),
   with: z.record(z.string(), z.unknown()).default({}),
   expect: z.strictObject({
@@ -96,17 +130,29 @@ export const scenarioSchema = z.strictObject({
   tags: z.array(z.string()).default([]),
   machine: machine.prefault({}),
   kernel: z.strictObject({
-    image: z.enum(names(IMAGES)).default("rfc-v1"),
-    next: z.enum(names(IMAGES)).describe("image a live update boots; the same when left out")
-      .optional(),
+    image: image.default("rfc-v1"),
+    next: image.describe("image a live update boots; the same when left out").optional(),
+    defects: z.array(z.string()).default([])
+      .describe("defects of the posted series that the image is to have besides"),
+    cmdline: z.string().describe("words for the end of every kernel's command line").default(""),
   }).prefault({}),
+  seed: z.number().int().min(0).max(0xffffffff)
+    .describe("of everything that is open; --seed goes before").default(1),
   steps: z.array(step).min(1),
+  until: duration.describe("virtual time to stop at, whatever is going on then").optional(),
   expect: z.strictObject({
     invariants: z.array(invariant).describe("must hold, and must have been exercised").default([]),
     violated: z.array(invariant).describe("must be found violated").default([]),
+    caught: z.strictObject({
+      by: z.array(invariant).default([]),
+      answers: z.boolean().describe("a step's wrong answer counts as well").default(false),
+    }).describe("something must go wrong, and be seen in one of these ways; all else may too")
+      .optional(),
     devices: z.record(id, deviceExpectation).default({}),
     min_pause: duration.describe("shortest guest pause that makes the run worth something")
       .optional(),
+    hash: z.string().regex(/^[0-9a-f]{16}$/, "expected 16 hexadecimal digits")
+      .describe("event hash at the end: the very same run").optional(),
     update: z.enum(["done", "aborted", "failed"]).describe("outcome of the last update")
       .optional(),
   }).prefault({}),

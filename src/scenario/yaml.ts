@@ -1,5 +1,6 @@
 import {
   CORE_SCHEMA,
+  dump,
   EVENT_ALIAS,
   EVENT_MAPPING,
   EVENT_POP,
@@ -47,6 +48,11 @@ export function parseYaml(text: string, file: string): YamlDocument {
       return { line: 1, column: 1 };
     },
   };
+}
+
+/** A value as YAML that {@link parseYaml} reads back. `flow`: depth below which it is on one line. */
+export function yamlText(value: unknown, flow = Infinity): string {
+  return dump(value, { schema: CORE_SCHEMA, flowLevel: flow, lineWidth: 100 });
 }
 
 function pathId(path: readonly PropertyKey[], key: boolean): string {

@@ -50,6 +50,12 @@ function paletteRgb(index: number): number {
   return (CUBE[Math.floor(n / 36)]! << 16) | (CUBE[Math.floor(n / 6) % 6]! << 8) | CUBE[n % 6]!;
 }
 
+/** `#rrggbb`, as xterm would show it. */
+export function colorHex(color: Color): string {
+  const value = color >= RGB_FLAG ? color & 0xffffff : paletteRgb(color);
+  return "#" + value.toString(16).padStart(6, "0");
+}
+
 function distance(a: number, b: number): number {
   const red = (a >> 16) - (b >> 16);
   const green = ((a >> 8) & 255) - ((b >> 8) & 255);

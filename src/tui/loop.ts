@@ -3,6 +3,7 @@
  * changed, at most `fps` times a second; when nothing happens, nothing runs.
  */
 
+import { copySequence } from "./clipboard.ts";
 import type { ColorDepth } from "./color.ts";
 import type { TerminalEvent } from "./events.ts";
 import { flush } from "./flush.ts";
@@ -33,6 +34,8 @@ export interface Ui {
   exit(code: number): void;
   /** Stop the process as ctrl-z does. */
   suspend(): void;
+  /** Puts text on the terminal's clipboard, where the terminal allows it. */
+  copy(text: string): void;
   /** Mouse reports, on or off. */
   mouse: boolean;
   /** Chosen colours; setting one of them repaints. */
@@ -184,6 +187,10 @@ class Loop implements Ui {
 
   suspend(): void {
     this.#session.suspend();
+  }
+
+  copy(text: string): void {
+    this.#session.write(copySequence(text));
   }
 
   exit(code: number): void {

@@ -98,7 +98,8 @@ export class StyleTable {
     return id;
   }
 
-  #write(style: Style): string {
+  /** How a style looks under the current theme: all its layers, the upper ones first. */
+  lookOf(style: Style): Look {
     let look: Look = {};
     for (const layer of this.#layers[style] ?? []) {
       const next = typeof layer === "string" ? this.#theme.looks[layer] : layer;
@@ -107,6 +108,11 @@ export class StyleTable {
       );
       look = { ...look, ...Object.fromEntries(set) };
     }
+    return look;
+  }
+
+  #write(style: Style): string {
+    const look = this.lookOf(style);
     const depth = this.#theme.depth;
     let codes = "";
     if (look.bold) codes += ";1";

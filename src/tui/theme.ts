@@ -48,6 +48,7 @@ export type PaletteName = "standard" | "colorblind";
 
 export interface Theme {
   readonly depth: ColorDepth;
+  readonly background: Background;
   readonly looks: Readonly<Record<Role, Look>>;
 }
 
@@ -130,8 +131,16 @@ const ATTRIBUTES: Readonly<Partial<Record<Role, Look>>> = {
 
 /** Background tints [256-colour index, 24-bit] for a known background; reversal otherwise. */
 const TINTS = {
-  dark: { bar: [236, rgb(46, 49, 54)], inactive: [238, rgb(62, 66, 72)] },
-  light: { bar: [254, rgb(228, 230, 233)], inactive: [252, rgb(208, 212, 217)] },
+  dark: {
+    bar: [236, rgb(46, 49, 54)],
+    inactive: [238, rgb(62, 66, 72)],
+    selection: [24, rgb(32, 66, 108)],
+  },
+  light: {
+    bar: [254, rgb(228, 230, 233)],
+    inactive: [252, rgb(208, 212, 217)],
+    selection: [153, rgb(186, 214, 250)],
+  },
 } as const;
 
 /** Makes the theme for a terminal. At depth "none" it holds no colour at all. */
@@ -141,7 +150,7 @@ export function makeTheme(options: ThemeOptions): Theme {
     Role,
     Look
   >;
-  if (depth === "none") return { depth, looks: { ...looks, ...MONOCHROME } };
+  if (depth === "none") return { depth, background, looks: { ...looks, ...MONOCHROME } };
 
   const column = depth === "16" ? 0 : depth === "256" ? 1 : 2;
   const paint = (role: Role, from: Hue) => {
@@ -162,6 +171,7 @@ export function makeTheme(options: ThemeOptions): Theme {
     const tint = TINTS[background];
     looks.bar = { bg: tint.bar[depth === "256" ? 0 : 1] };
     looks.inactive = { bg: tint.inactive[depth === "256" ? 0 : 1], bold: true };
+    looks.selection = { bg: tint.selection[depth === "256" ? 0 : 1], bold: true };
   }
-  return { depth, looks };
+  return { depth, background, looks };
 }

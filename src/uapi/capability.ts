@@ -1,4 +1,5 @@
 /** Capabilities by their numbers, those that this kernel asks for. */
+export const CAP_DAC_OVERRIDE = 1;
 export const CAP_SETUID = 7;
 export const CAP_IPC_LOCK = 14;
 export const CAP_SYS_RAWIO = 17;

@@ -1,8 +1,10 @@
 /** Linux errno numbers (include/uapi/asm-generic/errno*.h). Syscalls answer their negatives. */
 export const EPERM = 1;
 export const ENOENT = 2;
+export const EINTR = 4;
 export const EIO = 5;
 export const E2BIG = 7;
+export const ENOEXEC = 8;
 export const EBADF = 9;
 export const EAGAIN = 11;
 export const ENOMEM = 12;
@@ -18,6 +20,7 @@ export const EINVAL = 22;
 export const ENOTTY = 25;
 export const EFBIG = 27;
 export const ENOSPC = 28;
+export const ESPIPE = 29;
 export const EROFS = 30;
 export const EDEADLOCK = 35;
 export const ENAMETOOLONG = 36;
@@ -30,8 +33,10 @@ export const EADDRINUSE = 98;
 const NAMES: ReadonlyMap<number, string> = new Map([
   [EPERM, "EPERM"],
   [ENOENT, "ENOENT"],
+  [EINTR, "EINTR"],
   [EIO, "EIO"],
   [E2BIG, "E2BIG"],
+  [ENOEXEC, "ENOEXEC"],
   [EBADF, "EBADF"],
   [EAGAIN, "EAGAIN"],
   [ENOMEM, "ENOMEM"],
@@ -47,6 +52,7 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   [ENOTTY, "ENOTTY"],
   [EFBIG, "EFBIG"],
   [ENOSPC, "ENOSPC"],
+  [ESPIPE, "ESPIPE"],
   [EROFS, "EROFS"],
   [EDEADLOCK, "EDEADLOCK"],
   [ENAMETOOLONG, "ENAMETOOLONG"],

@@ -41,6 +41,18 @@ export const IOMMU_HWPT_ALLOC_NEST_PARENT = 1;
 export const IOMMU_HWPT_ALLOC_DIRTY_TRACKING = 2;
 export const IOMMU_HWPT_FAULT_ID_VALID = 4;
 export const IOMMU_HWPT_ALLOC_PASID = 8;
+/**
+ * Not Linux's: attached to a device that was handed over, it brings tables of its own and is not
+ * compared with the ones the device has.
+ */
+export const IOMMU_HWPT_ALLOC_REPLACE = 0x10000;
+/**
+ * Not Linux's: the largest page it may map with is 4 KiB, or 2 MiB, so that its tables are as a kernel
+ * made them that coalesced less (seed lines 2769-2776).
+ */
+export const IOMMU_HWPT_ALLOC_PAGE_4K = 0x20000;
+export const IOMMU_HWPT_ALLOC_PAGE_2M = 0x40000;
+export const IOMMU_HWPT_ALLOC_PAGE_MASK = IOMMU_HWPT_ALLOC_PAGE_4K | IOMMU_HWPT_ALLOC_PAGE_2M;
 export const IOMMU_HWPT_DATA_NONE = 0;
 export const IOMMU_HWPT_DATA_VTD_S1 = 1;
 export const IOMMU_HWPT_DATA_ARM_SMMUV3 = 2;

@@ -81,6 +81,12 @@ export const IOMMUFD_KHO = {
   },
   /** Below a device's `pasids`, by PASID. */
   pasids: "pasids",
+  /** From iommufd-v1 on an iommufd has only this below it: the files its devices write to. */
+  redriveCompatible: "iommufd-v1",
+  files: "files",
+  file: {
+    fileHandle: property("file-handle", 8, "inode"),
+  },
   pasid: {
     hwptId: property("hwpt-id", 4, "id"),
   },
@@ -114,11 +120,41 @@ export const INTEL_IOMMU_KHO = {
     /** 0: requests without a PASID. */
     pasid: property("pasid", 4, "id"),
   },
+  /**
+   * From intel-iommu-v1 on, in place of domains: `tables`, which have what is said above of a page
+   * table alone, and `devices`, named segment:bdf[:pasid].
+   */
+  keyedCompatible: "intel-iommu-v1",
+  tables: "tables",
+  walker: {
+    /** The node below `tables` that it walks. */
+    tables: property("tables", 4, "id"),
+    owner: property("owner", 8, "id"),
+  },
   /** `mem`: root, context and PASID tables. */
   unit: {
     mem: KHO_MEM,
     regBase: property("reg-base", 8, "physical address"),
     root: property("root", 8, "physical address"),
+  },
+} as const;
+
+/** /arm-smmu-v3/{tables,devices,units}/ID; `tables` and `devices` as in intel-iommu-v1. */
+export const SMMU_KHO = {
+  node: "arm-smmu-v3",
+  compatible: "arm-smmu-v3-v1",
+  tables: {
+    mem: KHO_MEM,
+    pgd: property("pgd", 8, "physical address"),
+    /** VMID. */
+    did: property("did", 4, "id"),
+    unit: property("unit", 4, "id"),
+  },
+  /** `mem`: every page of the stream table. */
+  unit: {
+    mem: KHO_MEM,
+    regBase: property("reg-base", 8, "physical address"),
+    streamTable: property("stream-table", 8, "physical address"),
   },
 } as const;
 
@@ -147,8 +183,14 @@ export const KHO_NODES: readonly (readonly [path: string, record: KhoRecord])[] 
   ["/iommufd/iommufds/*/hwpts/*", IOMMUFD_KHO.hwpt],
   ["/iommufd/iommufds/*/devices/*", IOMMUFD_KHO.device],
   ["/iommufd/iommufds/*/devices/*/pasids/*", IOMMUFD_KHO.pasid],
+  ["/iommufd/iommufds/*/files/*", IOMMUFD_KHO.file],
+  ["/intel-iommu/tables/*", INTEL_IOMMU_KHO.domain],
+  ["/intel-iommu/devices/*", INTEL_IOMMU_KHO.walker],
   ["/intel-iommu/domains/*", INTEL_IOMMU_KHO.domain],
   ["/intel-iommu/domains/*/devices/*", INTEL_IOMMU_KHO.device],
   ["/intel-iommu/units/*", INTEL_IOMMU_KHO.unit],
+  ["/arm-smmu-v3/tables/*", SMMU_KHO.tables],
+  ["/arm-smmu-v3/devices/*", INTEL_IOMMU_KHO.walker],
+  ["/arm-smmu-v3/units/*", SMMU_KHO.unit],
   ["/guestmemfs/mappings_to_inode", GUESTMEMFS_KHO.mappings],
 ];

@@ -13,6 +13,7 @@ export const PROT_READ = 1;
 export const PROT_WRITE = 2;
 export const MAP_SHARED = 1;
 export const MAP_PRIVATE = 2;
+export const MAP_FIXED = 0x10;
 export const MAP_ANONYMOUS = 0x20;
 
 export const LINUX_REBOOT_CMD_KEXEC = 0x45584543;
@@ -71,9 +72,21 @@ export interface Sys {
   memfdCreate(name: string): number;
   /** A new eventfd, as with EFD_NONBLOCK. `count`: what it starts at, below 2^32. */
   eventfd(count: number): number;
-  /** Address of the mapping, or a negative errno. `offset` and `length` in bytes. */
-  mmap(length: number, prot: number, flags: number, fd: number, offset: number): number;
+  /**
+   * Address of the mapping, or a negative errno. `offset` and `length` in bytes. `address`: where
+   * it must be, with MAP_FIXED; what was mapped there is not any more.
+   */
+  mmap(
+    length: number,
+    prot: number,
+    flags: number,
+    fd: number,
+    offset: number,
+    address?: number,
+  ): number;
   munmap(address: number, length: number): number;
+  /** Keeps pages in memory, though not in place. ENOMEM: not mapped, or beyond RLIMIT_MEMLOCK. */
+  mlock(address: number, length: number): number;
   /** Changes the user; root loses every capability with it. EPERM for anybody but root. */
   setuid(uid: number): number;
   /** Gives up a capability (CAP_…, by number) for good. */
@@ -102,6 +115,9 @@ export interface Sys {
   /** Guest memory through a vCPU file descriptor. */
   vcpu(fd: number): VcpuMemory;
 
+  /** A further thread of this process: it shares memory and descriptors. Its id. */
+  clone(program: Program): number;
+
   /** Virtual nanoseconds (CLOCK_MONOTONIC does not survive a kexec here either: since boot). */
   now(): number;
   /** The next message for this program, or undefined. */
@@ -114,6 +130,11 @@ export interface Sys {
 
 /** A program: yields the nanoseconds it wants to sleep; its return value is the exit status. */
 export type Program = (sys: Sys) => Generator<number, number, void>;
+
+/** A task did not come back from a system call: the kernel killed it, or has stopped altogether. */
+export class TaskKilled extends Error {
+  override name = "TaskKilled";
+}
 
 /** Thrown into a program that touches memory it has not mapped. */
 export class SegmentationFault extends Error {

@@ -47,10 +47,18 @@ export const vfio_iommu_type1_info = new Struct("vfio_iommu_type1_info", {
   pad: "u32",
 });
 /** How each capability behind an info structure begins; `next`: its offset, 0 at the end. */
-export const vfio_info_cap_header = new Struct("vfio_info_cap_header", {
-  id: "u16",
-  version: "u16",
-  next: "u32",
+const header = { id: "u16", version: "u16", next: "u32" } as const;
+export const vfio_info_cap_header = new Struct("vfio_info_cap_header", header);
+/** The ranges come behind it. */
+export const vfio_iommu_type1_info_cap_iova_range = new Struct(
+  "vfio_iommu_type1_info_cap_iova_range",
+  { ...header, nr_iovas: "u32", reserved: "u32" },
+);
+/** Both ends inside. */
+export const vfio_iova_range = new Struct("vfio_iova_range", { start: "u64", end: "u64" });
+export const vfio_iommu_type1_info_dma_avail = new Struct("vfio_iommu_type1_info_dma_avail", {
+  ...header,
+  avail: "u32",
 });
 export const vfio_iommu_type1_dma_map = new Struct("vfio_iommu_type1_dma_map", {
   argsz: "u32",

@@ -4,7 +4,9 @@
  * FACTS tells neither when 79 is meant and when 85 or 86, nor which of two codes stands for a
  * table that cannot be read. Here: 79 is a page whose entries grant neither reading nor writing,
  * 85 and 86 one that grants the other of the two; 73 and 7B are a top-level table, 70 and 78 one
- * further down; 38 is a root table that cannot be read, 30 a table mode the unit lacks.
+ * further down; 38 is a root table that cannot be read, 30 a table mode the unit lacks. In nested
+ * translation 74 to 77 are of the way to first-level tables, 84, 79, 85 and 86 of the page itself;
+ * 75 is the top-level table, 76 one further down, 77 either when an A or D bit is to be set in it.
  */
 export const VTD_FR_SM_RTA_MODE = 0x30;
 export const VTD_FR_SM_RTA_LEGACY = 0x31;
@@ -29,6 +31,10 @@ export const VTD_FR_FL_NEXT_TABLE = 0x70;
 export const VTD_FR_FL_NOT_PRESENT = 0x71;
 export const VTD_FR_FL_RESERVED = 0x72;
 export const VTD_FR_FL_TOP_TABLE = 0x73;
+export const VTD_FR_FL_BEYOND_WIDTH = 0x74;
+export const VTD_FR_FL_TOP_UNREADABLE = 0x75;
+export const VTD_FR_FL_UNREADABLE = 0x76;
+export const VTD_FR_FL_UNWRITABLE = 0x77;
 export const VTD_FR_SL_NEXT_TABLE = 0x78;
 export const VTD_FR_SL_DENIED = 0x79;
 export const VTD_FR_SL_RESERVED = 0x7a;

@@ -47,6 +47,44 @@ export function setPersistent(sys: Sys, fd: number): number {
   return typeof reply === "number" ? reply : Number(reply.val64);
 }
 
+/** IOMMU_OPTION SET: 0 or a negative errno. */
+export function setOption(
+  sys: Sys,
+  fd: number,
+  option_id: number,
+  value: number,
+  object_id: number,
+): number {
+  const set = { option_id, op: U.IOMMU_OPTION_OP_SET, object_id, val64: BigInt(value) };
+  const reply = call(sys, fd, U.IOMMU_OPTION, U.iommu_option, set);
+  return typeof reply === "number" ? reply : 0;
+}
+
+/** IOMMU_IOAS_COPY within an IOAS, for reading and writing: 0 or a negative errno. */
+export function ioasCopy(
+  sys: Sys,
+  fd: number,
+  ioas: number,
+  from: number,
+  to: number,
+  length: number,
+): number {
+  const reply = call(sys, fd, U.IOMMU_IOAS_COPY, U.iommu_ioas_copy, {
+    flags: RW_FIXED,
+    dst_ioas_id: ioas,
+    src_ioas_id: ioas,
+    length: BigInt(length),
+    dst_iova: BigInt(to),
+    src_iova: BigInt(from),
+  });
+  return typeof reply === "number" ? reply : 0;
+}
+
+/** The IOAS maps everything in pages of 4 KiB from here on. */
+export function noHugePages(sys: Sys, fd: number, ioas: number): void {
+  must("IOMMU_OPTION_HUGE_PAGES", setOption(sys, fd, U.IOMMU_OPTION_HUGE_PAGES, 0, ioas));
+}
+
 export function ioasAlloc(sys: Sys, fd: number): number {
   return mustReply("IOMMU_IOAS_ALLOC", call(sys, fd, U.IOMMU_IOAS_ALLOC, U.iommu_ioas_alloc, {}))
     .out_ioas_id;
@@ -70,6 +108,30 @@ export function ioasMap(
     user_va: BigInt(va),
     length: BigInt(length),
     iova: BigInt(iova),
+  });
+  return typeof reply === "number" ? reply : 0;
+}
+
+/**
+ * The same through the calls of a VFIO container, which the iommufd understands as well
+ * (VFIO_IOMMU_MAP_DMA); the IOAS stands for the container from then on.
+ */
+export function containerMap(
+  sys: Sys,
+  fd: number,
+  ioas: number,
+  va: number,
+  length: number,
+  iova: number,
+): number {
+  const set = { ioas_id: ioas, op: U.IOMMU_VFIO_IOAS_SET };
+  const rc = call(sys, fd, U.IOMMU_VFIO_IOAS, U.iommu_vfio_ioas, set);
+  if (typeof rc === "number") return rc;
+  const reply = call(sys, fd, V.VFIO_IOMMU_MAP_DMA, V.vfio_iommu_type1_dma_map, {
+    flags: V.VFIO_DMA_MAP_FLAG_READ | V.VFIO_DMA_MAP_FLAG_WRITE,
+    vaddr: BigInt(va),
+    iova: BigInt(iova),
+    size: BigInt(length),
   });
   return typeof reply === "number" ? reply : 0;
 }
@@ -121,6 +183,23 @@ export function usableIovas(
   return ranges;
 }
 
+/** IOMMU_IOAS_NOIOMMU_GET_PA: where an IOVA lies, and how many bytes from there are in one piece. */
+export function getPa(
+  sys: Sys,
+  fd: number,
+  ioas: number,
+  iova: number,
+  most: number,
+): { physical: number; length: number } {
+  const reply = call(sys, fd, U.IOMMU_IOAS_NOIOMMU_GET_PA, U.iommu_ioas_noiommu_get_pa, {
+    ioas_id: ioas,
+    iova: BigInt(iova),
+    length: BigInt(most),
+  });
+  const { out_phys, length } = mustReply("IOMMU_IOAS_NOIOMMU_GET_PA", reply);
+  return { physical: Number(out_phys), length: Number(length) };
+}
+
 /** Unmaps everything in an IOAS; bytes or a negative errno. */
 export function ioasUnmapAll(sys: Sys, fd: number, ioas: number): number {
   const reply = call(sys, fd, U.IOMMU_IOAS_UNMAP, U.iommu_ioas_unmap, {
@@ -128,6 +207,25 @@ export function ioasUnmapAll(sys: Sys, fd: number, ioas: number): number {
     iova: 0n,
     length: U.U64_MAX,
   });
+  return typeof reply === "number" ? reply : Number(reply.length);
+}
+
+/** IOMMU_DESTROY of an object: 0 or a negative errno. */
+export function destroyObject(sys: Sys, fd: number, id: number): number {
+  const reply = call(sys, fd, U.IOMMU_DESTROY, U.iommu_destroy, { id });
+  return typeof reply === "number" ? reply : 0;
+}
+
+/** IOMMU_IOAS_UNMAP of a range; bytes or a negative errno. */
+export function ioasUnmap(
+  sys: Sys,
+  fd: number,
+  ioas: number,
+  iova: number,
+  length: number,
+): number {
+  const value = { ioas_id: ioas, iova: BigInt(iova), length: BigInt(length) };
+  const reply = call(sys, fd, U.IOMMU_IOAS_UNMAP, U.iommu_ioas_unmap, value);
   return typeof reply === "number" ? reply : Number(reply.length);
 }
 
@@ -165,6 +263,13 @@ export function vfioAttach(sys: Sys, cdev: number, pt: number, pasid?: number): 
     pasid === undefined ? { pt_id: pt } : { pt_id: pt, flags: V.VFIO_DEVICE_ATTACH_PASID, pasid },
   );
   return mustReply("VFIO_DEVICE_ATTACH_IOMMUFD_PT", reply).pt_id;
+}
+
+/** VFIO_DEVICE_DETACH_IOMMUFD_PT, of the requests without a PASID: 0 or a negative errno. */
+export function vfioDetach(sys: Sys, cdev: number): number {
+  const struct = V.vfio_device_detach_iommufd_pt;
+  const reply = call(sys, cdev, V.VFIO_DEVICE_DETACH_IOMMUFD_PT, struct, {});
+  return typeof reply === "number" ? reply : 0;
 }
 
 /** Size in bytes and file offset of a region. */

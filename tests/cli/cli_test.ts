@@ -56,7 +56,11 @@ const USAGE: [args: string[], says: RegExp][] = [
   [["--sed", "4"], /unknown option '--sed'\n\(Did you mean --seed\?\)/],
   [["--seed", "x"], /expected a whole number from 0 to 4294967295/],
   [["--report", "xml"], /Allowed choices are text, json/],
-  [["--kernel", "rfc"], /Allowed choices are rfc-v1.*, mainline/],
+  [["--kernel", "rfc"], /there is no kernel image "rfc", expected one of rfc-v1, /],
+  [["--kernel", "rfc-v2"], /did you mean rfc-v1\?/],
+  [["--defect", "D5"], /there is no defect "D5"; near it are D\d+, D\d+, D\d+$/m],
+  [["--kernel", "mainline", "--defect", "D55"], /D55 is not in the code of mainline/],
+  [["--kernel", "rfc-v1+D55-D55"], /D55 is both added and taken away/],
   [["scenario"], /there is no command "scenario", did you mean scenarios\?/],
   [["tour"], /did you mean --scenario tour\?/],
   [["kho"], /missing required argument 'file'/],
@@ -126,4 +130,21 @@ Deno.test("a truncated or hostile blob exits 2 with the offset", async () => {
   assert.equal(code, 2);
   assert.match(err, /offset 0x[0-9a-f]+: /);
   await Deno.remove(file);
+});
+
+Deno.test("defects lists the catalogue, for people and programs, and tells one's story", async () => {
+  const list = await hitless([], ["defects"]);
+  assert.equal(list.code, 0, list.err);
+  assert.match(list.out, /^D55 +9 +1499 +tables-kept.*the pgd page is not in "mem"$/m);
+  const json = JSON.parse((await hitless([], ["defects", "--report", "json"])).out);
+  const d55 = json.defects.find((d: { id: string }) => d.id === "D55");
+  assert.deepEqual([d55.patch, d55.seed_line, d55.scenario], [9, 1499, "handover"]);
+  const one = await hitless([], ["defects", "d55"]);
+  assert.match(one.out, /--scenario handover --defect D55/);
+  const run = await hitless([], ["defects", "--run", "D55"]);
+  assert.equal(run.code, 0, run.out);
+  assert.match(run.out, /^D55 +violated +tables-kept +[\d.]+ ms +holds$/m);
+  const wrong = await hitless([], ["defects", "D5"]);
+  assert.equal(wrong.code, 2);
+  assert.match(wrong.err, /there is no defect "D5", did you mean D\d\d\?/);
 });

@@ -17,6 +17,9 @@ export class TmuxScreen implements AsyncDisposable {
     const screen = new TmuxScreen(`hitless-test-${Deno.pid}-${opened++}`);
     const size = ["-x", String(options.cols ?? 120), "-y", String(options.rows ?? 40)];
     await screen.tmux("-f", "/dev/null", "new-session", "-d", ...size, "sh");
+    // The shell has set its terminal up once it answers.
+    await screen.type("echo re''ady");
+    await screen.shows(/(^|[#$] )ready\s*$/m);
     screen.before = await screen.state();
     const quoted = command.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
     await screen.type(`cd '${options.cwd ?? "."}'; clear; ${quoted}; echo "ended:$?"`);
@@ -33,6 +36,11 @@ export class TmuxScreen implements AsyncDisposable {
   async type(line: string): Promise<void> {
     await this.tmux("send-keys", "-l", line);
     await this.tmux("send-keys", "Enter");
+  }
+
+  /** Text, without a line end. */
+  async letters(text: string): Promise<void> {
+    await this.tmux("send-keys", "-l", text);
   }
 
   /** Keys by tmux's names. */
@@ -60,13 +68,18 @@ export class TmuxScreen implements AsyncDisposable {
     return Number(/^ended:(\d+)/m.exec(text)?.[1]);
   }
 
-  /** SIGTERM to the program in the foreground. */
-  async terminate(signal: Deno.Signal = "SIGTERM"): Promise<void> {
+  /** Process id of the program in the foreground. */
+  async foreground(): Promise<number> {
     const shell = (await this.tmux("display", "-p", "#{pane_pid}")).trim();
     const children = await exec("ps", ["-o", "pid=", "--ppid", shell]);
     const pid = Number(children.out.trim().split("\n")[0]);
     assert.ok(pid > 0, "no program runs");
-    Deno.kill(pid, signal);
+    return pid;
+  }
+
+  /** SIGTERM to the program in the foreground. */
+  async terminate(signal: Deno.Signal = "SIGTERM"): Promise<void> {
+    Deno.kill(await this.foreground(), signal);
   }
 
   /** Alternate screen, cursor, and the line settings, as one text. */

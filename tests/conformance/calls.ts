@@ -36,6 +36,11 @@ function structName(ioctl: string): string {
     VFIO_DEVICE_GET_REGION_INFO: "vfio_region_info",
     VFIO_DEVICE_GET_IRQ_INFO: "vfio_irq_info",
     VFIO_DEVICE_SET_IRQS: "vfio_irq_set",
+    VFIO_GROUP_GET_STATUS: "vfio_group_status",
+    VFIO_GROUP_SET_CONTAINER: "vfio_group_container",
+    VFIO_IOMMU_GET_INFO: "vfio_iommu_type1_info",
+    VFIO_IOMMU_MAP_DMA: "vfio_iommu_type1_dma_map",
+    VFIO_IOMMU_UNMAP_DMA: "vfio_iommu_type1_dma_unmap",
     KVM_SET_USER_MEMORY_REGION: "kvm_userspace_memory_region",
     IOMMU_GET_HW_INFO: "iommu_hw_info",
   };
@@ -47,7 +52,7 @@ export type Fields = Readonly<Record<string, bigint | string | string[]>>;
 
 /** What a call answered: its return value, and the reply's fields. */
 export interface Answer {
-  /** Value or negative errno; `SIGNAL`: the process would have been killed by its own access. */
+  /** Value or negative errno; `SIGNAL`: the process would not have come back from it. */
   readonly rc: number | "SIGNAL";
   readonly fields: Fields;
 }
@@ -88,6 +93,7 @@ const VERBS: Readonly<Record<string, Perform>> = {
     return typeof listed === "number" ? listed : { rc: 0, fields: { names: listed } };
   },
   memfd_create: ({ sys, text }) => sys.memfdCreate(text("memfd_create")),
+  eventfd: ({ sys, number }) => sys.eventfd(number("eventfd")),
   ftruncate: ({ sys, number }) => sys.ftruncate(number("ftruncate"), number("size")),
   fsize({ sys, number }) {
     const size = sys.fsize(number("fsize"));
@@ -137,7 +143,8 @@ export function perform(sys: Sys, verb: string, call: Call, names: Names): Answe
     const answer = VERBS[verb]({ sys, call, names, number, text });
     return typeof answer === "number" ? { rc: answer, fields: {} } : answer;
   } catch (error) {
-    if (!(error instanceof S.SegmentationFault)) throw error;
+    const killed = error instanceof S.SegmentationFault || error instanceof S.TaskKilled;
+    if (!killed) throw error;
     return { rc: "SIGNAL", fields: {} };
   }
 }
@@ -145,8 +152,10 @@ export function perform(sys: Sys, verb: string, call: Call, names: Names): Answe
 function mmap({ sys, call, number }: Request): number {
   const prot = S.PROT_READ | (call.readonly === true ? 0 : S.PROT_WRITE);
   const shared = call.private === true ? S.MAP_PRIVATE : S.MAP_SHARED;
-  const flags = call.fd === undefined ? S.MAP_PRIVATE | S.MAP_ANONYMOUS : shared;
-  return sys.mmap(number("mmap"), prot, flags, number("fd", -1), number("offset"));
+  const kind = call.fd === undefined ? S.MAP_PRIVATE | S.MAP_ANONYMOUS : shared;
+  const flags = kind | (call.at === undefined ? 0 : S.MAP_FIXED);
+  const [length, fd, offset] = [number("mmap"), number("fd", -1), number("offset")];
+  return sys.mmap(length, prot, flags, fd, offset, number("at"));
 }
 
 const hexOf = (bytes: Uint8Array) =>
@@ -193,14 +202,21 @@ function ioctl(sys: Sys, call: Call, names: Names, fd: number): Answer {
   const command = known?.number ?? Number(name);
   if (Number.isNaN(command)) throw new Error(`no ioctl ${name}`);
   if (call.value !== undefined || (known !== undefined && known.struct === undefined)) {
+    if (call.text !== undefined) {
+      const text = new TextEncoder().encode(`${call.text}\0`);
+      return { rc: sys.ioctl(fd, command, text), fields: {} };
+    }
     const value = Number(evaluate(call.value ?? 0, names));
-    return { rc: sys.ioctlValue(fd, command, value), fields: {} };
+    const rc = sys.ioctlValue(fd, command, value);
+    return { rc, fields: rc < 0 ? {} : { result: BigInt(rc) } };
   }
-  const payload = payloadOf(call, known?.struct, names);
+  const struct = known?.struct;
+  const payload = payloadOf(call, struct, names);
   const rc = sys.ioctl(fd, command, payload);
-  const reply = known?.struct?.decode(payload) ?? {};
+  const reply = struct?.decode(payload) ?? {};
   const fields = Object.entries(reply).map(([k, v]) => [k, BigInt(v)]);
-  return { rc, fields: Object.fromEntries(fields) };
+  const tail = hexOf(payload.subarray(struct?.size ?? payload.length));
+  return { rc, fields: { ...Object.fromEntries(fields), tail } };
 }
 
 function payloadOf(
@@ -216,7 +232,14 @@ function payloadOf(
     fields[field] = struct.fields[field] === "u64" ? n : Number(BigInt.asIntN(33, n));
   }
   const body = struct?.encode(fields) ?? new Uint8Array(4);
-  const payload = new Uint8Array([...body, ...hexBytes(String(call.tail ?? ""))]);
+  const fds = ((call.fds ?? []) as unknown[]).map((fd) => Number(evaluate(fd, names)));
+  const tail = [
+    ...hexBytes(String(call.tail ?? "")),
+    ...new Uint8Array(Int32Array.from(fds).buffer),
+  ];
+  const payload = new Uint8Array([...body, ...tail]);
+  // One structure has no size: what it is of says how long it is.
+  if (struct?.fields.fd !== undefined && struct.size === 4) return payload;
   const size = call.size === undefined ? payload.length : Number(evaluate(call.size, names));
   new DataView(payload.buffer).setUint32(0, size, true);
   return payload;

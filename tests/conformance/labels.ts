@@ -9,7 +9,7 @@ const KINDS: readonly (readonly [pattern: RegExp, kind: string])[] = [
   [/^\/dev\/vfio\/devices\/.*$/, "VFIO device"],
   [/^\/dev\/vfio\/vfio$/, "VFIO container"],
   [/^\/dev\/vfio\/.*$/, "VFIO group"],
-  [/^\/mnt(\/guestmemfs)?(\/[^/]*)?$/, "guestmemfs"],
+  [/^\/mnt(\/guestmemfs)?(\/.*)?$/, "guestmemfs"],
   [/^\/sys\/kernel\/kho\/(.*)$/, "kho/$1"],
   [/^\/sys\/firmware\/kho\/dt$/, "firmware/kho/dt"],
   [/^\/sys\/kernel\/iommufd_persisted\/.*$/, "iommufd_persisted"],
@@ -65,6 +65,7 @@ export class Descriptors {
     const put = (fd: bigint, kind: string) => this.#kinds.set(this.#key(call, fd), kind);
     if (verb === "open") put(BigInt(rc), kindOfPath(String(call.open)));
     if (verb === "memfd_create") put(BigInt(rc), "memfd");
+    if (verb === "eventfd") put(BigInt(rc), "eventfd");
     if (verb === "close") this.#kinds.delete(this.#key(call, number(call.close)));
     if (call.ioctl === "VFIO_GROUP_GET_DEVICE_FD") put(BigInt(rc), "VFIO device");
     for (const [field, kind] of Object.entries(REPLIES)) {

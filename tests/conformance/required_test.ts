@@ -1,13 +1,7 @@
 import assert from "node:assert/strict";
 import { IOCTLS } from "./calls.ts";
 import { complaints, Coverage, parseRequired } from "./coverage.ts";
-import { playAll, readRequired, report } from "./report.ts";
-
-Deno.test("the vectors cover what required.yaml asks for", () => {
-  const { coverage, failed } = playAll();
-  assert.deepEqual(failed, []);
-  assert.deepEqual(complaints(readRequired(), coverage), []);
-});
+import { readRequired, report } from "./report.ts";
 
 Deno.test("every call is required once, every iommufd and VFIO ioctl is among them", () => {
   const calls = readRequired().groups.flatMap((g) => g.calls).map((c) => c.call);

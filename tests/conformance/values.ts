@@ -17,7 +17,11 @@ export function constant(name: string): bigint | undefined {
  * joined by `|`, or a sum or difference of two.
  */
 export function evaluate(value: unknown, names: Names): bigint {
-  if (typeof value === "number") return BigInt(value);
+  if (typeof value === "number") {
+    // YAML reads numbers as doubles.
+    if (!Number.isSafeInteger(value)) throw new Error(`too large for a number, quote it: ${value}`);
+    return BigInt(value);
+  }
   if (typeof value === "bigint") return value;
   if (typeof value !== "string") throw new Error(`no number: ${JSON.stringify(value)}`);
   if (value.includes("|")) {

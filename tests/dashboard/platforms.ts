@@ -2,6 +2,7 @@
 
 import { MiB, ms } from "../../src/base/units.ts";
 import { findProfile } from "../../src/machine/profile.ts";
+import { Timeline } from "../../src/operations/timeline.ts";
 import { Platform } from "../../src/platform/platform.ts";
 import type { PlatformSpec } from "../../src/platform/spec.ts";
 import type { Session } from "../../src/dashboard/mod.ts";
@@ -30,11 +31,35 @@ export const DEMO: Omit<PlatformSpec, "kernel"> = {
   seed: 1,
 };
 
-/** A machine that has booted, its VMs running for `warm` of virtual time. */
-export function demoSession(image = "rfc-v1", warm = 300 * ms): Session {
-  const platform = new Platform({ ...DEMO, kernel: image });
-  platform.runFor(400 * ms);
-  for (const vm of platform.spec.vms) platform.startVm(vm);
-  platform.runFor(warm);
-  return { platform, title: "demo", image };
+/** A machine on which the VMs are started as soon as it is up, run for `warm` of virtual time. */
+export function sessionOf(spec: PlatformSpec, warm: number, title = "demo"): Session {
+  const start = { do: "vm.start", with: {}, args: {}, expected: "0" };
+  const timeline = new Timeline(() => new Platform(spec), spec.kernel, [start]);
+  timeline.runFor(warm);
+  return { timeline, title, image: spec.kernel };
+}
+
+/** The demo, its VMs running. */
+export function demoSession(image = "rfc-v1", warm = 700 * ms): Session {
+  return sessionOf({ ...DEMO, kernel: image }, warm);
+}
+
+/** One VM with one NIC: cheap enough to run often. */
+export function smallSession(image = "rfc-v1", warm = 700 * ms): Session {
+  return sessionOf(
+    {
+      machine: {
+        profile: findProfile("intel-legacy")!,
+        memory: 256 * MiB,
+        devices: [{ id: "nic0", bdf: "3a:00.0", ...nic }],
+      },
+      vms: [{ id: "vm0", memory: 16 * MiB, persistent: true, devices: ["nic0"], ring: 4096 }],
+      kernel: image,
+      guestmemfs: 32 * MiB,
+      khoScratch: 16 * MiB,
+      seed: 1,
+    },
+    warm,
+    "small",
+  );
 }

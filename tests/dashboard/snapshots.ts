@@ -1,19 +1,37 @@
 /** Snapshots made by hand, and at random: the view has to draw them all. */
 
+import { noCosts } from "../../src/platform/update_costs.ts";
 import fc from "fast-check";
 import { HEALTH_WORDS } from "../../src/health/words.ts";
 import { BUCKETS } from "../../src/health/meters.ts";
 import { type InvariantId, INVARIANTS } from "../../src/health/invariants.ts";
 import { type Phase, PHASES, type UpdateRecord } from "../../src/platform/live_update.ts";
-import type { DeviceView, Snapshot, VmView } from "../../src/platform/snapshot.ts";
+import type { DeviceLook } from "../../src/platform/look/device_look.ts";
+import type { Scene } from "../../src/dashboard/model.ts";
+import { MEMORY_KINDS, type MemoryMap } from "../../src/platform/look/memory_map.ts";
+import type { DeviceView, VmView } from "../../src/platform/snapshot.ts";
 
 const ms = 1e6;
+
+/** The invariants of these snapshots: pictures stay as they are when there are new ones. */
+const SHOWN: readonly InvariantId[] = [
+  "no-dma-fault",
+  "no-stray-dma",
+  "quiet-unless-held",
+  "tables-owned",
+  "domain-in-hardware",
+  "pins-balanced",
+  "iotlb-fresh",
+  "guest-intact",
+];
 
 export function device(id: string, more: Partial<DeviceView> = {}): DeviceView {
   return {
     id,
     bdf: "3a:00.0",
     model: "nic",
+    present: true,
+    mode: "iommu",
     vm: "vm0",
     persistent: true,
     owner: "vfio-pci",
@@ -68,6 +86,7 @@ export function record(
     endedAt: -1,
     reason: "",
     pauses: new Map(),
+    costs: noCosts(),
     fingerprint: "",
     kho: true,
     abortRequested: false,
@@ -76,25 +95,68 @@ export function record(
   };
 }
 
-export function snapshotOf(more: Partial<Snapshot> = {}): Snapshot {
+/** 16 pieces of 1 MiB: kernel, tables, two guests, scratch, and free memory. */
+export function memoryOf(pieces = "ktkk1111222.ss..", letters = "kt1.s2"): MemoryMap {
+  const kinds: Record<string, typeof MEMORY_KINDS[number]> = {
+    "k": "kernel",
+    "t": "tables",
+    "1": "guest",
+    "2": "guest",
+    "s": "scratch",
+    ".": "free",
+    "!": "taken",
+  };
+  const all = [...pieces];
+  const kindOf = (p: string) => MEMORY_KINDS.indexOf(kinds[p] ?? "hole");
+  const frames = (kind: string) => 256 * all.filter((p) => kinds[p] === kind).length;
+  return {
+    pieces: Uint8Array.from(all, kindOf),
+    owners: Uint8Array.from(all, (p) => p === "1" || p === "2" ? Number(p) : 0),
+    guests: letters === "" ? [] : ["vm0", "vm1"],
+    bytes: 2 ** 20,
+    frames: Object.fromEntries(MEMORY_KINDS.map((kind) => [kind, frames(kind)])) as MemoryMap[
+      "frames"
+    ],
+    stride: 1,
+  };
+}
+
+export function snapshotOf(more: Partial<Scene> = {}): Scene {
   return {
     time: 700 * ms,
     image: "rfc-v1",
     version: "6.11.0-rfc1",
     boot: 1,
     ready: true,
+    panicked: "",
+    rebooting: false,
+    hasKho: true,
+    khoActive: false,
+    loaded: "",
+    armed: [],
     update: more.updates?.at(-1),
     updates: [],
     devices: [device("nic0"), device("nic1", { persistent: false, vm: "vm1", did: 4 })],
     vms: [vm("vm0"), vm("vm1", { persistent: false })],
     iommufd: [
-      { depth: 0, name: "iommufd persistent 1", detail: "" },
-      { depth: 1, name: "1 device 3a:00.0", detail: "on 3" },
+      { key: "p1", depth: 0, name: "iommufd persistent 1", detail: "of vm0", state: "open" },
+      { key: "p1/1", depth: 1, name: "1 device 3a:00.0", detail: "on 3", state: "leaf" },
     ],
-    sysfs: [{ depth: 0, name: "/sys/kernel/", detail: "" }],
-    guestmemfs: [{ depth: 0, name: "/mnt/guestmemfs/", detail: "" }],
-    kho: [{ depth: 0, name: "active", detail: "0" }],
-    invariants: INVARIANTS.map(({ id, title, premise }) => ({
+    files: [
+      { key: "kho", depth: 0, name: "KHO", detail: "not active", state: "closed" },
+      { key: "/sys", depth: 0, name: "/sys/", detail: "", state: "open", path: "/sys" },
+      {
+        key: "/sys/a",
+        depth: 1,
+        name: "active",
+        detail: "",
+        state: "leaf",
+        path: "/sys/kernel/kho/active",
+      },
+    ],
+    memory: memoryOf(),
+    device: undefined,
+    invariants: INVARIANTS.filter(({ id }) => SHOWN.includes(id)).map(({ id, title, premise }) => ({
       id,
       title,
       premise,
@@ -119,7 +181,7 @@ export function snapshotOf(more: Partial<Snapshot> = {}): Snapshot {
 }
 
 /** In the middle of boot 2: no kernel is ready, nic0 goes on, nic1 was not handed over. */
-export function booting(): Snapshot {
+export function booting(): Scene {
   const pauses = new Map(
     ["vm0", "vm1"].map((id) => [id, { from: 702 * ms, to: -1 }] as const),
   );
@@ -154,13 +216,13 @@ export function booting(): Snapshot {
       vm("vm1", { status: "exited", pause: 138 * ms, persistent: false }),
     ],
     iommufd: [],
-    sysfs: [],
-    guestmemfs: [{ depth: 0, name: "not mounted", detail: "" }],
+    files: [],
+    memory: memoryOf("kkkk1111222.ss.."),
   });
 }
 
 /** One broken invariant, seen once. */
-export function violated(id: InvariantId): Partial<Snapshot> {
+export function violated(id: InvariantId): Partial<Scene> {
   const violation = {
     invariant: id,
     time: 834 * ms,
@@ -186,6 +248,8 @@ const anyDevice: fc.Arbitrary<DeviceView> = fc.record({
   id: text,
   bdf: text,
   model: text,
+  present: fc.boolean(),
+  mode: fc.constantFrom("iommu", "noiommu", "unbound"),
   vm: text,
   persistent: fc.boolean(),
   owner: fc.constantFrom("vfio-pci", "held", "none"),
@@ -220,6 +284,7 @@ const anyUpdate: fc.Arbitrary<UpdateRecord> = fc.record({
   ),
   endedAt: fc.oneof(time, fc.constant(-1)),
   reason: text,
+  costs: fc.constant(noCosts()),
   pauses: fc.array(fc.tuple(
     fc.constantFrom("vm0", "vm1"),
     fc.record({ from: time, to: fc.oneof(time, fc.constant(-1)) }),
@@ -230,11 +295,57 @@ const anyUpdate: fc.Arbitrary<UpdateRecord> = fc.record({
   held: fc.boolean(),
 });
 
-const anyTree = fc.array(fc.record({ depth: fc.nat(50), name: text, detail: text }), {
-  maxLength: 12,
+const anyTree = fc.array(
+  fc.record({
+    depth: fc.nat(50),
+    name: text,
+    detail: text,
+    state: fc.constantFrom("open", "closed", "leaf"),
+  }),
+  { maxLength: 12 },
+).map((nodes) => nodes.map((node, i) => ({ ...node, key: String(i) })));
+
+const anyMemory = fc.string({ unit: fc.constantFrom("k", "t", "1", "2", "s", ".", "!", "?") })
+  .map((pieces) => pieces === "" ? undefined : memoryOf(pieces));
+
+const anyLook: fc.Arbitrary<DeviceLook> = fc.record({
+  id: text,
+  config: fc.array(fc.record({ at: fc.nat(4095), name: text, value: text }), { maxLength: 5 }),
+  dump: fc.array(text, { maxLength: 16 }),
+  registers: fc.array(fc.tuple(text, text), { maxLength: 6 }),
+  rings: fc.array(
+    fc.record({
+      name: text,
+      base: amount,
+      entries: amount,
+      head: amount,
+      tail: amount,
+      rows: fc.array(text, { maxLength: 4 }),
+    }),
+    { maxLength: 3 },
+  ),
+  faults: fc.array(text, { maxLength: 6 }),
+  pasids: fc.array(fc.nat(99), { maxLength: 2 }),
+  translation: fc.record({
+    iova: amount,
+    write: fc.boolean(),
+    pasid: fc.constant(-1),
+    steps: fc.array(
+      fc.record({
+        level: text,
+        table: amount,
+        index: fc.nat(511),
+        low: fc.nat(),
+        high: fc.nat(),
+        meaning: text,
+      }),
+      { maxLength: 6 },
+    ),
+    cached: text,
+  }),
 });
 
-export const anySnapshot: fc.Arbitrary<Snapshot> = fc.record({
+export const anySnapshot: fc.Arbitrary<Scene> = fc.record({
   time,
   image: text,
   version: text,
@@ -245,10 +356,12 @@ export const anySnapshot: fc.Arbitrary<Snapshot> = fc.record({
   vms: fc.array(fc.constantFrom("vm0", "vm1", "vm2"), { maxLength: 3 })
     .map((ids) => [...new Set(ids)].map((id) => vm(id, { pause: 5 * ms }))),
   iommufd: anyTree,
-  sysfs: anyTree,
-  guestmemfs: anyTree,
-  kho: anyTree,
-  violated: fc.option(fc.constantFrom(...INVARIANTS.map((i) => i.id))),
+  files: anyTree,
+  memory: anyMemory,
+  device: fc.option(anyLook, { nil: undefined }),
+  panicked: fc.constantFrom("", "", "oops"),
+  rebooting: fc.boolean(),
+  violated: fc.option(fc.constantFrom(...SHOWN)),
   events: fc.array(
     fc.record({
       time,

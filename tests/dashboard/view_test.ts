@@ -2,26 +2,53 @@
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { initialModel, type Model, PANE_IDS, SPEEDS } from "../../src/dashboard/model.ts";
+import {
+  DEVICE_TABS,
+  everyPane,
+  initialModel,
+  type Model,
+  PANE_IDS,
+  SPEEDS,
+} from "../../src/dashboard/model.ts";
 import { view } from "../../src/dashboard/view.ts";
-import type { Snapshot } from "../../src/platform/snapshot.ts";
-import { Grid, Region, StyleTable } from "../../src/tui/mod.ts";
+import type { Overlay, Scene } from "../../src/dashboard/model.ts";
+import { showText } from "../../src/dashboard/overlays/text.ts";
+import { Grid, inputOf, Region, StyleTable } from "../../src/tui/mod.ts";
 import { pictureOf } from "../tui/helpers.ts";
 import { anySnapshot, booting, record, snapshotOf, violated } from "./snapshots.ts";
 
 const start = initialModel("test", "rfc-v1");
 
-function drawn(cols: number, rows: number, s: Snapshot, model: Model = start, ascii = false): Grid {
+function drawn(cols: number, rows: number, s: Scene, model: Model = start, ascii = false): Grid {
   const grid = new Grid(cols, rows, new StyleTable());
   grid.ascii = ascii;
   view(Region.of(grid), model, s);
   return grid;
 }
 
-function picture(cols: number, rows: number, s: Snapshot, model: Model = start): string {
+function picture(cols: number, rows: number, s: Scene, model: Model = start): string {
   return "\n" + pictureOf(drawn(cols, rows, s, model)).map((row) => row.trimEnd()).join("\n") +
     "\n";
 }
+
+const question = (title: string) => ({
+  title,
+  text: "Replace the kernel?\n\ny yes, n no",
+  buttons: [{ label: "Cancel", cancel: true }, { label: "Kexec", danger: true }] as const,
+  yes: { type: "repaint" } as const,
+  command: "update",
+});
+
+const OVERLAYS: readonly (Overlay | undefined)[] = [
+  undefined,
+  { kind: "help", selected: 3, input: inputOf("") },
+  { kind: "help", selected: 0, input: inputOf("vm") },
+  ...DEVICE_TABS.map((tab) => ({ kind: "device", top: 2, tab }) as const),
+  { kind: "kernel", selected: 1, image: "rfc-v1+D55", input: inputOf("") },
+  { kind: "question", question: question("Live update"), selected: 0 },
+  { kind: "question", question: question("Quit"), selected: 1 },
+  showText("a file", "one\ntwo\n" + "long ".repeat(80)),
+];
 
 for (const [cols, rows] of [[120, 40], [80, 24], [40, 12], [20, 5]] as const) {
   Deno.test(`view() at ${cols}x${rows}`, async (t) => {
@@ -55,9 +82,7 @@ Deno.test("view() says that no kernel runs from reboot to jump", () => {
 
 Deno.test("view() in ASCII draws nothing else", () => {
   for (const [cols, rows] of [[120, 40], [80, 24], [40, 12], [20, 5]] as const) {
-    for (
-      const overlay of [undefined, { kind: "help", top: 0 }, { kind: "device", top: 0 }] as const
-    ) {
+    for (const overlay of OVERLAYS) {
       const grid = drawn(cols, rows, booting(), { ...start, overlay }, true);
       assert.match(pictureOf(grid).join(""), /^[\x20-\x7e]*$/);
     }
@@ -66,22 +91,36 @@ Deno.test("view() in ASCII draws nothing else", () => {
 
 const anyModel: fc.Arbitrary<Model> = fc.record({
   focus: fc.constantFrom(...PANE_IDS),
-  tab: fc.constantFrom("iommufd", "sysfs", "guestmemfs", "kho", "invariants"),
+  tab: fc.constantFrom("iommufd", "files", "memory", "invariants"),
   zoomed: fc.boolean(),
-  selected: fc.nat(12),
+  chosen: fc.constantFrom("", "nic0", "3").map((key) => everyPane(key)),
+  filters: fc.constantFrom("", "nic", "!a", "/x", "~no").map((filter) => everyPane(filter)),
+  sorting: fc.record({
+    column: fc.constantFrom("", "id", "DMA/s", "health", "domain"),
+    reverse: fc.boolean(),
+  }),
+  hidden: fc.constantFrom([], ["BDF", "history"]),
+  source: fc.constantFrom("all", "kernel"),
+  marks: fc.constantFrom([], [{ name: "a", moment: { time: 5e8, events: 1, begun: 0 } }]),
+  travel: fc.constantFrom(undefined, { to: "the past", ratio: 0.5 }),
+  prompt: fc.constantFrom(
+    undefined,
+    { purpose: "command", input: inputOf("vm.kill 日本"), recall: 0 } as const,
+    { purpose: "filter", input: inputOf("x".repeat(300)), recall: 0, wrong: "no" } as const,
+    {
+      purpose: "command",
+      input: inputOf("v"),
+      recall: 0,
+      completion: { from: 0, options: ["vm.start", "vm.stop", "x".repeat(200)], at: 1 },
+    } as const,
+  ),
   speed: fc.nat(SPEEDS.length - 1),
   pace: fc.double({ min: 0, max: 64, noNaN: true }),
   paused: fc.boolean(),
   follow: fc.boolean(),
   top: fc.nat(60),
   left: fc.nat(60),
-  overlay: fc.constantFrom(
-    undefined,
-    { kind: "help", top: 3 } as const,
-    { kind: "device", top: 2 } as const,
-    { kind: "question", question: "kexec", selected: 0 } as const,
-    { kind: "question", question: "quit", selected: 1 } as const,
-  ),
+  overlay: fc.constantFrom(...OVERLAYS),
   message: fc.constantFrom(undefined, { text: "日本 news", style: "warn", until: 1 } as const),
 }).map(({ top, left, ...rest }) => ({
   ...start,

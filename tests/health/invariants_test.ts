@@ -3,11 +3,19 @@ import { INVARIANT_IDS, type InvariantId } from "../../src/health/invariants.ts"
 import { DMA_GCMD_TE } from "../../src/uapi/vtd_regs.ts";
 import type { Case } from "./cases/case.ts";
 import { DMA_CASES } from "./cases/dma.ts";
+import { IOMMUFD_CASES } from "./cases/iommufd.ts";
+import { KERNEL_CASES } from "./cases/kernel.ts";
 import { MEMORY_CASES } from "./cases/memory.ts";
 import { TABLES_CASES } from "./cases/tables.ts";
 import { World } from "./world.ts";
 
-const CASES: Record<InvariantId, Case> = { ...DMA_CASES, ...TABLES_CASES, ...MEMORY_CASES };
+const CASES: Record<InvariantId, Case> = {
+  ...DMA_CASES,
+  ...TABLES_CASES,
+  ...MEMORY_CASES,
+  ...IOMMUFD_CASES,
+  ...KERNEL_CASES,
+};
 
 Deno.test("every invariant has a case here", () => {
   assert.deepEqual(Object.keys(CASES).sort(), [...INVARIANT_IDS].sort());

@@ -19,6 +19,8 @@ const OWN = 10, OTHERS = 20, NOBODYS = 30;
 
 /** Meters with a clock to set, a guest that owns a frame, and everything the sink was told. */
 class Bench implements IncidentSink {
+  executed(): void {}
+  restarted(): void {}
   readonly queue = new EventQueue();
   readonly ledger = new Ledger(new Memory([{ start: 0, size: MiB }]));
   readonly meters = new Meters(() => this.ledger);

@@ -138,6 +138,7 @@ const TAKEN_AWAY: TakenAway[] = [
     found: [
       ["domain-in-hardware", "nic0", new RegExp(ON + "walks 0x[\\da-f]+, DID \\d+")],
       ["no-stray-dma", "nic0", /to IOVA 0x[\da-f]+: landed in 0x[\da-f]+, vm1's memory$/, true],
+      ["leaves-owned", "nic0", /vm1's memory$/],
     ],
   },
   {
@@ -247,6 +248,7 @@ const TAKEN_AWAY: TakenAway[] = [
     },
     found: [
       ["domain-in-hardware", "3a:00.5", /^there is no group for PASID 0, hardware walks/],
+      ["leaves-owned", "3a:00.5", /vm0's memory$/],
       // Its directory is the other device's.
       ["tables-owned", "rfc-v1", /is in two places of the tables$/, true],
     ],

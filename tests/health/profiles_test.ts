@@ -10,6 +10,9 @@ import { AMDVI_CONTROL } from "../../src/uapi/amdvi_regs.ts";
 import { SMMU_CR0 } from "../../src/uapi/smmuv3_regs.ts";
 import { KernelRig, NIC, NIC_SID, NVME, NVME_SID } from "../kernel/rig.ts";
 
+/** Frame of 2 MiB that nothing else uses. */
+const LARGE = 0xc00;
+
 type AnyDomain = SmmuDomain | AmdDomain;
 
 /** Two devices on a domain each, DMA done, and hands on the hardware that tell no kernel. */
@@ -29,9 +32,11 @@ class Hands {
     const { rig } = this;
     const group = rig.dev(name).group!;
     group.claim(this, () => false);
+    // Not the allocator's to give away.
+    for (const at of [pfn, LARGE]) this.rig.kernel.pages.mark(at, 512, FrameUse.preserved);
     const domain = rig.kernel.iommuDriver?.allocPaging(rig.dev(name), {}) as AnyDomain;
     domain.map(16, pfn, 8, 3);
-    domain.map(512, 512, 512, 3);
+    domain.map(512, LARGE, 512, 3);
     group.attach(domain);
     for (const page of [16, 23, 600]) assert.ok(rig.translate(sid, page) > 0);
     return domain;
@@ -39,7 +44,11 @@ class Hands {
 
   findings(): { invariant: InvariantId; detail: string }[] {
     const { machine, kernel } = this.rig;
-    const look = lookOver(machine, kernel, (sid) => sid.toString(16));
+    const look = lookOver(machine, kernel, {
+      nameOf: (sid) => sid.toString(16),
+      strangerOf: () => undefined,
+      seen: new WeakSet(),
+    });
     this.premises = [...look.premises];
     return look.findings.map(({ invariant, detail }) => ({ invariant, detail }));
   }
@@ -194,10 +203,24 @@ const TAMPERINGS: Tampering[] = [
     how: "a block becomes read-only and nothing is flushed",
     run(h) {
       h.nic.table.unmap(512, 512, []);
-      h.nic.table.map(512, 512, 512, 1);
+      h.nic.table.map(512, LARGE, 512, 1);
     },
     invariant: "iotlb-fresh",
-    detail: /IOVA 0x200000 at 0x200000/,
+    detail: /IOVA 0x200000 at 0xc00000/,
+  },
+  {
+    how: "a page leads to free memory",
+    run: (h) => void h.nic.table.map(32, h.freeFrame(), 1, 3),
+    invariant: "leaves-owned",
+    detail: /^IOVA 0x20000 leads to 0x[\da-f]+, free memory$/,
+  },
+  {
+    how: "a block leads to memory of which half is free",
+    run(h) {
+      h.rig.kernel.pages.mark(LARGE + 256, 256, FrameUse.free);
+    },
+    invariant: "leaves-owned",
+    detail: /^IOVA 0x300000 leads to 0xd00000, free memory$/,
   },
 ];
 

@@ -65,6 +65,8 @@ export class Bench {
       vtd?: Partial<VtdCapability>;
       /** Bits of PASID of the network cards. */
       pasidBits?: number;
+      /** Bytes for guestmemfs, 32 MiB unless said. */
+      guestmemfs?: number;
     } = {},
   ) {
     const device = (id: string, bdf: string): DeviceSpec => ({
@@ -86,7 +88,7 @@ export class Bench {
       },
       vms: o.vms ?? [],
       kernel,
-      guestmemfs: 32 * MiB,
+      guestmemfs: o.guestmemfs ?? 32 * MiB,
       khoScratch: 16 * MiB,
       seed: o.seed ?? 1,
     });
@@ -293,6 +295,30 @@ export class Bench {
     const { rc, out } = this.attach(device.cdev, pt);
     assert.equal(rc, "ok");
     return { ...device, hwpt: out.pt_id };
+  }
+
+  /** Opens the group of a device. */
+  group(index = 0, sys = this.sys): number {
+    return sys.open(`/dev/vfio/${index}`, S.O_RDWR);
+  }
+
+  setContainer(group: number, container: number, sys = this.sys): string {
+    const bytes = V.vfio_group_container.encode({ fd: container });
+    return said(sys.ioctl(group, V.VFIO_GROUP_SET_CONTAINER, bytes));
+  }
+
+  /** A descriptor of the device of that name, or a negative errno. */
+  deviceFd(group: number, name: string, sys = this.sys): number {
+    return sys.ioctl(group, V.VFIO_GROUP_GET_DEVICE_FD, new TextEncoder().encode(`${name}\0`));
+  }
+
+  /** The device opened the legacy way: its group, container and descriptor. */
+  legacy(index = 0, container = this.sys.open("/dev/vfio/vfio", S.O_RDWR)) {
+    const group = this.group(index);
+    assert.equal(this.setContainer(group, container), "ok");
+    const device = this.deviceFd(group, `0000:3${"ab"[index]}:00.0`);
+    assert.ok(device >= 0, said(device));
+    return { container, group, device };
   }
 
   /** Binds a device to a fresh iommufd and attaches it to an empty IOAS there. */

@@ -32,7 +32,7 @@ export interface RigOptions {
   image?: string;
   /** Bytes of RAM. */
   memory?: number;
-  /** The kernel command line; `guestmemfs=16M kho_scratch=4M` unless said. */
+  /** The kernel command line; {@link DEFAULT_CMDLINE} unless said. */
   cmdline?: string;
   /** Name of the machine's profile; `intel-legacy` unless said. */
   profile?: string;
@@ -50,6 +50,8 @@ const DEVICES: readonly DeviceSpec[] = [
   { id: "nic0", bdf: "3a:00.0", model: "nic", interval: 200_000, packetBytes: 256 },
   { id: "nvme0", bdf: "3b:00.0", model: "nvme", latency: 1_000_000 },
 ];
+
+const DEFAULT_CMDLINE = "guestmemfs=16M kho_scratch=4M iommufd.allow_unsafe_interrupts=1";
 
 /** What devices did, by the DMA port. */
 export class DmaLog implements DmaObserver {
@@ -85,7 +87,7 @@ export class KernelRig {
     const spec = { profile, memory: options.memory ?? 64 * MiB, devices };
     const guests = { mapped: () => {} };
     this.machine = new Machine(spec, this.chooser, new DmaLog(), guests, seed);
-    this.cmdline = options.cmdline ?? "guestmemfs=16M kho_scratch=4M";
+    this.cmdline = options.cmdline ?? DEFAULT_CMDLINE;
     options.beforeBoot?.(this);
     this.kernel = this.#boot(findImage(options.image ?? "rfc-v1") as KernelImage);
   }

@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 const ROOT = new URL("../../", import.meta.url);
 const COPIED = ["src", "scenarios", "main.ts", "deno.json", "deno.lock"];
 const FILE = "src/kernel/iommu/intel/serialise.ts";
-const ALL_PAGES = "memOfPages(domain.table.tables())";
+const ALL_PAGES = "memOfPages(listedTables(domain))";
 
 async function copy(from: URL, to: string): Promise<void> {
   const info = await Deno.stat(from).catch(() => undefined);
@@ -25,7 +25,7 @@ async function takeOut(folder: string, index: number): Promise<void> {
   const path = `${folder}/${FILE}`;
   const source = await Deno.readTextFile(path);
   assert.equal(source.split(ALL_PAGES).length, 2, `${FILE} has ${ALL_PAGES} once`);
-  const rest = `domain.table.tables().toSpliced(${index}, domain.persistentId === 1 ? 1 : 0)`;
+  const rest = `listedTables(domain).toSpliced(${index}, domain.persistentId === 1 ? 1 : 0)`;
   await Deno.writeTextFile(path, source.replace(ALL_PAGES, `memOfPages(${rest})`));
 }
 

@@ -36,9 +36,9 @@ const step = fc.oneof(
   fc.constantFrom("1ms", "30ms", "200ms").map((t) => `{ do: run, with: { for: ${t} } }`),
   vm.map((v) => `{ do: vm.start, with: { vm: ${v} } }`),
   fc.constant("{ do: vm.start }"),
-  fc.tuple(fc.constantFrom("vm.stop", "vm.kill", "vm.unmap"), vm).map(([op, v]) =>
-    `{ do: ${op}, with: { vm: ${v} } }`
-  ),
+  fc.tuple(fc.constantFrom("vm.stop", "vm.kill", "vm.unmap", "vm.map", "vm.crash"), vm).map((
+    [op, v],
+  ) => `{ do: ${op}, with: { vm: ${v} } }`),
   fc.tuple(image, fc.constantFrom("", ", hold: prepare", ", hold: pause")).map(([i, h]) =>
     `{ do: update, with: { image: ${i}${h} } }`
   ),
@@ -63,8 +63,23 @@ const step = fc.oneof(
     ([n, m, f, s]) =>
       `{ do: iommufd.map, with: { fd: ${n}, memory: ${m}, file: ${f}, size: ${s}, iova: 0x200000 } }`,
   ),
-  fc.tuple(fc.constantFrom("unmap", "close"), fd).map(([op, n]) =>
+  fc.tuple(fc.constantFrom("unmap", "close", "ioas", "mark"), fd).map(([op, n]) =>
     `{ do: iommufd.${op}, with: { fd: ${n} } }`
+  ),
+  fc.tuple(fc.nat(3), fd).map(([id, n]) => `{ do: iommufd.pickup, with: { id: ${id}, as: ${n} } }`),
+  fc.tuple(fc.constantFrom("nic0", "nvme0"), fd).map(([d, n]) =>
+    `{ do: device.bind, with: { device: ${d}, fd: ${n} } }`
+  ),
+  fc.tuple(
+    fc.constantFrom("attach", "detach", "reset", "close", "unplug", "plug"),
+    fc.constantFrom("nic0", "nvme0"),
+  ).map(([op, d]) => `{ do: device.${op}, with: { device: ${d} } }`),
+  fc.tuple(
+    fc.constantFrom("alloc_page", "copy_from_user", "program:vm0", "kho_blob_full", "pci_reset"),
+    fc.integer({ min: 1, max: 40 }),
+  ).map(([p, n]) => `{ do: fault.arm, with: { point: "${p}", nth: ${n} } }`),
+  fc.constantFrom("/sys/kernel/kho/active", "/sys/kernel/iommufd_persisted/1/iommufd", "/x").map(
+    (p) => `{ do: file.read, with: { path: ${p} } }`,
   ),
 );
 

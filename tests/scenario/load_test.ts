@@ -51,8 +51,8 @@ const WRONG: [what: string, from: string | RegExp, to: string, expected: string]
     "vm.start",
     "vm.strat",
     '11:11: do: found "vm.strat", expected one of run, check, vm.start, vm.stop, vm.kill, ' +
-    "vm.unmap, update, update.continue, update.abort, kho.activate, kho.deactivate, " +
-    "kexec.load, …, did you mean vm.start?",
+    "vm.unmap, vm.map, vm.crash, update, update.continue, update.abort, kho.activate, …, " +
+    "did you mean vm.start?",
   ],
   [
     "an unknown key",
@@ -65,13 +65,26 @@ const WRONG: [what: string, from: string | RegExp, to: string, expected: string]
     "name: x",
     "name: x\nzzzzzz: 1",
     '3:1: unknown key "zzzzzz", expected one of version, name, description, tags, machine, ' +
-    "kernel, steps, expect",
+    "kernel, seed, steps, until, expect",
   ],
   [
     "a size that is no multiple of a block",
     "32MiB",
     "33MiB",
     '9:26: memory: found "33MiB", expected a size that is a multiple of 2MiB',
+  ],
+  [
+    "memory that firmware reserves where there is none",
+    'bdf: "3a:00.0" }',
+    'bdf: "3a:00.0", rmrr: { base: 1MiB, size: 4KiB } }',
+    "7:53: firmware reserves memory between 2 MiB and 512 MiB",
+  ],
+  [
+    "memory that firmware reserves twice",
+    'bdf: "3a:00.0" }',
+    'bdf: "3a:00.0", rmrr: { base: 64MiB, size: 8KiB } }\n' +
+    '    - { id: nvme0, model: nvme, bdf: "3b:00.0", rmrr: { base: 65540KiB, size: 4KiB } }',
+    "8:55: nic0 and nvme0 have the same memory",
   ],
   [
     "a size without a unit",

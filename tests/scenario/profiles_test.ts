@@ -4,10 +4,13 @@ import { BUILTIN } from "../../src/scenario/builtin.ts";
 import { loadScenario } from "../../src/scenario/load.ts";
 import { jsonReport, textReport } from "../../src/scenario/report.ts";
 import { type FinishedRun, prepare, runScenario } from "../../src/scenario/run.ts";
+import { iommufdTree } from "../../src/platform/look/iommufd_tree.ts";
 import { snapshot } from "../../src/platform/snapshot.ts";
 
 /** The other ones have persistence: tests/scenario/run_test.ts. */
-const NAMES = PROFILES.filter((p) => p.vtd === undefined).map((p) => p.name);
+const NAMES = PROFILES.filter((p) => p.smmu !== undefined || p.amdvi !== undefined).map((p) =>
+  p.name
+);
 
 function play(text: string, seed = 1, image?: string): FinishedRun {
   return runScenario(prepare(loadScenario(text, "test.yaml"), seed, image));
@@ -34,7 +37,7 @@ for (const profile of NAMES) {
     const run = play(standing(profile));
     assert.equal(run.judgement.verdict, "holds", textReport(run));
     for (const d of run.judgement.devices) assert.ok(d.operations > 100, `${d.id} did nothing`);
-    const { devices, iommufd } = snapshot(run.platform);
+    const { devices } = snapshot(run.platform), iommufd = iommufdTree(run.platform, new Set());
     assert.ok(devices.every((d) => d.did > 0 && d.domain === "paging"), "no domain is persistent");
     assert.ok(iommufd.every((line) => !line.name.startsWith("iommufd persistent")));
   });
@@ -86,7 +89,7 @@ Deno.test("a guest that would reach into the SMMU's interrupt window lies above 
   ).replace(/memory: 512MiB/, "memory: 768MiB").replace(/guestmemfs: \w+/, "guestmemfs: 256MiB");
   const run = play(text);
   assert.equal(run.judgement.verdict, "holds", textReport(run));
-  const areas = snapshot(run.platform).iommufd.map((line) => line.name);
+  const areas = iommufdTree(run.platform, new Set()).map((line) => line.name);
   assert.ok(areas.includes("0x40000000-0x49ffffff"), areas.join("\n"));
 });
 

@@ -24,6 +24,32 @@ for (const seed of [2, 3, 4, 5, 6, 7, 8, 9]) {
   });
 }
 
+/** The scenario on another machine. */
+const on = (profile: string, name: string) =>
+  builtin(name).replace(/^machine:\n( +profile: .*\n)?/m, `machine:\n  profile: ${profile}\n`);
+
+for (
+  const [profile, name] of [
+    ["intel-legacy", "persisted-iommufd"],
+    ["intel-scalable", "persisted-iommufd"],
+    ["intel-scalable", "persisted-iommufd-pasid"],
+  ]
+) {
+  Deno.test(`${name} holds on ${profile}`, () => {
+    for (const seed of [1, 2, 3]) {
+      const run = play(on(profile, name), seed);
+      assert.equal(run.judgement.verdict, "holds", textReport(run));
+      const { machine, kernel } = run.platform;
+      assert.equal(machine.units[0].capability.scalable, profile === "intel-scalable");
+      const [nic, nvme] = kernel.pci.devices.map((dev) => dev.group);
+      const pasids = [...nic?.pasids ?? []].map(([pasid]) => pasid);
+      assert.deepEqual(pasids, name.endsWith("pasid") ? [42] : []);
+      const ids = [nic, nvme].map((group) => group?.domain.persistentId ?? 0);
+      assert.ok(ids.every((id) => id > 0), "handed over, and persistent again");
+    }
+  });
+}
+
 Deno.test("one seed gives one run, another seed another", () => {
   const report = (seed: number) => jsonReport(play(builtin("tour"), seed));
   const first = report(1);

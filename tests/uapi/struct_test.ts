@@ -188,6 +188,15 @@ const LAYOUTS: Record<string, [size: number, offsets: Record<string, number>]> =
   vfio_group_container: [4, { fd: 0 }],
   vfio_iommu_type1_info: [24, { argsz: 0, flags: 4, iova_pgsizes: 8, cap_offset: 16, pad: 20 }],
   vfio_info_cap_header: [8, { id: 0, version: 2, next: 4 }],
+  vfio_iommu_type1_info_cap_iova_range: [16, {
+    id: 0,
+    version: 2,
+    next: 4,
+    nr_iovas: 8,
+    reserved: 12,
+  }],
+  vfio_iova_range: [16, { start: 0, end: 8 }],
+  vfio_iommu_type1_info_dma_avail: [12, { id: 0, version: 2, next: 4, avail: 8 }],
   vfio_iommu_type1_dma_map: [32, { argsz: 0, flags: 4, vaddr: 8, iova: 16, size: 24 }],
   vfio_iommu_type1_dma_unmap: [24, { argsz: 0, flags: 4, iova: 8, size: 16 }],
   kvm_userspace_memory_region: [32, {

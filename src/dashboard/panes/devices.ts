@@ -2,10 +2,11 @@ import { formatTime } from "../../base/units.ts";
 import type { DeviceView, Snapshot } from "../../platform/snapshot.ts";
 import { type Cell, type Column, type Glyphs, type Line, list, table } from "../../tui/mod.ts";
 import { barOf } from "../timeline.ts";
-import { compact, HEALTH_ROLE, keptMark, kernelState, markOf } from "../words.ts";
-import type { Model } from "../model.ts";
-import { detailLines } from "./device_detail.ts";
-import type { Pane } from "./pane.ts";
+import { filterOf } from "../filter.ts";
+import { compact, HEALTH_ORDER, HEALTH_ROLE, keptMark, kernelState, markOf } from "../words.ts";
+import type { Model, Scene } from "../model.ts";
+import { detailLines } from "./device_lines.ts";
+import { chosenIndex, type Pane } from "./pane.ts";
 
 interface DeviceColumn {
   readonly title: string;
@@ -14,6 +15,8 @@ interface DeviceColumn {
   /** Columns with a higher number go first when there is no room. */
   readonly priority: number;
   cell(d: DeviceView, s: Snapshot, glyphs: Glyphs, width: number): Cell;
+  /** What rows are put in order by; the highest first where it is a number. */
+  key(d: DeviceView): number | string;
 }
 
 /** Narrowest sparkline that says anything. */
@@ -22,32 +25,94 @@ const SPARK = 10;
 const SPARK_MAX = 64;
 
 const COLUMNS: readonly DeviceColumn[] = [
-  { title: "BDF", width: 7, priority: 5, cell: (d) => d.bdf },
-  { title: "VM", width: 5, priority: 3, cell: (d) => d.vm || { text: "-", style: "dim" } },
-  { title: "domain", width: 14, priority: 4, cell: domainCell },
-  { title: "DID", width: 3, right: true, priority: 6, cell: (d) => d.did < 0 ? "-" : `${d.did}` },
+  { title: "BDF", width: 7, priority: 5, cell: (d) => d.bdf, key: (d) => d.bdf },
+  { title: "model", width: 5, priority: 9, cell: (d) => d.model, key: (d) => d.model },
+  {
+    title: "VM",
+    width: 5,
+    priority: 3,
+    cell: (d) => d.vm || { text: "-", style: "dim" },
+    key: (d) => d.vm,
+  },
+  {
+    title: "mode",
+    width: 7,
+    priority: 7,
+    cell: (d) => ({ text: d.mode, style: d.mode === "iommu" ? "text" : "warn" }),
+    key: (d) => d.mode,
+  },
+  { title: "domain", width: 14, priority: 4, cell: domainCell, key: (d) => d.domain },
+  {
+    title: "DID",
+    width: 3,
+    right: true,
+    priority: 6,
+    cell: (d) => d.did < 0 ? "-" : `${d.did}`,
+    key: (d) => d.did,
+  },
   {
     title: "BM",
     width: 3,
-    priority: 7,
+    priority: 8,
     cell: (d) => ({ text: d.busMaster ? "on" : "OFF", style: d.busMaster ? "text" : "warn" }),
+    key: (d) => d.busMaster ? 1 : 0,
   },
-  { title: "DMA/s", width: 6, right: true, priority: 0, cell: (d) => compact(d.rate) },
-  { title: "history", width: SPARK, priority: 2, cell: sparkCell },
-  { title: "longest gap", width: 11, right: true, priority: 1, cell: gapCell },
-  { title: "faults", width: 6, right: true, priority: 2, cell: (d) => alarm(d.faults) },
-  { title: "stray", width: 6, right: true, priority: 2, cell: (d) => alarm(d.stray) },
-  { title: "blocked", width: 7, right: true, priority: 3, cell: (d) => alarm(d.blocked, "warn") },
+  {
+    title: "DMA/s",
+    width: 6,
+    right: true,
+    priority: 0,
+    cell: (d) => compact(d.rate),
+    key: (d) => d.rate,
+  },
+  { title: "history", width: SPARK, priority: 2, cell: sparkCell, key: (d) => d.operations },
+  {
+    title: "longest gap",
+    width: 11,
+    right: true,
+    priority: 1,
+    cell: gapCell,
+    key: (d) => d.longestGap,
+  },
+  {
+    title: "faults",
+    width: 6,
+    right: true,
+    priority: 2,
+    cell: (d) => alarm(d.faults),
+    key: (d) => d.faults,
+  },
+  {
+    title: "stray",
+    width: 6,
+    right: true,
+    priority: 2,
+    cell: (d) => alarm(d.stray),
+    key: (d) => d.stray,
+  },
+  {
+    title: "blocked",
+    width: 7,
+    right: true,
+    priority: 3,
+    cell: (d) => alarm(d.blocked, "warn"),
+    key: (d) => d.blocked,
+  },
   {
     title: "health",
     width: 10,
     priority: 0,
     cell(d, _s, glyphs) {
+      if (!d.present) return { text: "! gone", style: "warn" };
       const style = HEALTH_ROLE[d.health];
       return { text: `${markOf(style, glyphs)} ${d.health}`, style };
     },
+    key: (d) => HEALTH_ORDER.length - HEALTH_ORDER.indexOf(d.health),
   },
 ];
+
+/** Titles of the columns, the id's included: what devices can be ordered by. */
+export const DEVICE_COLUMNS: readonly string[] = ["id", ...COLUMNS.map((c) => c.title)];
 
 function alarm(n: number, style: "bad" | "warn" = "bad"): Cell {
   return n > 0 ? { text: compact(n), style } : { text: "0", style: "dim" };
@@ -57,6 +122,7 @@ function alarm(n: number, style: "bad" | "warn" = "bad"): Cell {
 function domainCell(d: DeviceView, s: Snapshot): Cell {
   const state = kernelState(s);
   if (state === "none") return { text: "no kernel", style: "bad" };
+  if (d.mode === "noiommu") return { text: "NOT ISOLATED", style: "warn" };
   if (d.domain === "none") return { text: state === "booting" ? "not yet" : "none", style: "dim" };
   return d.owner === "held" ? { text: `${d.domain} held`, style: "accent" } : d.domain;
 }
@@ -77,25 +143,78 @@ function sparkCell(d: DeviceView, _s: Snapshot, glyphs: Glyphs, width: number): 
   return { text: bars.join(""), style: style === "good" ? "info" : style };
 }
 
+/** What a filter looks at. */
+function textOf(d: DeviceView): string {
+  return `${d.id} ${d.bdf} ${d.model} ${d.vm} ${d.mode} ${d.domain} ${d.owner} ${d.health}`;
+}
+
+const known = new WeakMap<
+  readonly DeviceView[],
+  { readonly by: string; readonly rows: readonly DeviceView[] }
+>();
+
+/** The devices that the filter lets through, in the order that was chosen. */
+export function deviceRows(model: Model, s: Snapshot): readonly DeviceView[] {
+  const by = `${model.sorting.column}\n${model.sorting.reverse}\n${model.filters.devices}`;
+  const before = known.get(s.devices);
+  if (before?.by === by) return before.rows;
+  const rows = orderedRows(model, s);
+  known.set(s.devices, { by, rows });
+  return rows;
+}
+
+function orderedRows(model: Model, s: Snapshot): readonly DeviceView[] {
+  const { filters: { devices: filter }, sorting: { column, reverse } } = model;
+  const wanted = filterOf(filter);
+  const rows = filter === "" ? s.devices : s.devices.filter((d) => wanted(textOf(d)));
+  const key = column === "id"
+    ? (d: DeviceView) => d.id
+    : COLUMNS.find((c) => c.title === column)?.key;
+  if (key === undefined) return reverse ? rows.toReversed() : rows;
+  const sign = reverse ? -1 : 1;
+  return rows.map((d) => ({ d, k: key(d) })).sort((a, b) => {
+    // Numbers: the most first. What is equal stays in the machine's order.
+    if (typeof a.k === "number" && typeof b.k === "number") return sign * (b.k - a.k);
+    return sign * (a.k < b.k ? -1 : a.k > b.k ? 1 : 0);
+  }).map(({ d }) => d);
+}
+
+/** The device that is chosen, as far as the filter lets it through. */
+export function chosenDevice(model: Model, s: Snapshot): DeviceView | undefined {
+  const rows = deviceRows(model, s);
+  return rows[chosenIndex(rows.map((d) => d.id), model.chosen.devices)];
+}
+
 export const devicesPane: Pane = {
   id: "devices",
   title: "Devices",
-  count: (s, model) =>
-    s.devices.length === 0 ? "0" : `${Math.min(model.selected + 1, s.devices.length)}/` +
-      `${s.devices.length}`,
+  filters: true,
+  count(s, model) {
+    const rows = deviceRows(model, s);
+    const at = chosenIndex(rows.map((d) => d.id), model.chosen.devices) + 1;
+    const { column, reverse } = model.sorting;
+    const order = column === "" && !reverse
+      ? ""
+      : ` by ${column || "nothing"}${reverse ? " up" : ""}`;
+    const filter = model.filters.devices === "" ? "" : ` /${model.filters.devices}`;
+    return `${at}/${rows.length}${order}${filter}`;
+  },
   note: () => "Enter for details",
+  rows: (s, model) => deviceRows(model, s).map((d) => d.id),
+  rowText(s, model) {
+    const d = chosenDevice(model, s);
+    return d === undefined ? "" : [`device ${d.id}`, ...detailText(d, s)].join("\n");
+  },
   draw(region, s, model) {
+    const rows = deviceRows(model, s);
+    const chosen = chosenIndex(rows.map((d) => d.id), model.chosen.devices);
     const inner = region.sub({ x: 1, y: 0, w: region.w - 1, h: region.h });
-    const name = Math.max(6, ...s.devices.map((d) => Math.min(12, d.id.length + 2)));
-    const barred = s.devices.length > region.h - 1;
-    const columns = fit(inner.w - name - (barred ? 2 : 1));
-    const below = details(s, model, region.h);
-    const upper = inner.sub({
-      x: 0,
-      y: 0,
-      w: inner.w,
-      h: below.length > 0 ? s.devices.length + 1 : inner.h,
-    });
+    const name = Math.max(6, ...rows.map((d) => Math.min(12, d.id.length + 2)));
+    const barred = rows.length > region.h - 1;
+    const columns = fit(inner.w - name - (barred ? 2 : 1), model, s);
+    const below = details(rows[chosen], s, rows.length, region.h);
+    const h = below.length > 0 ? rows.length + 1 : inner.h;
+    const upper = inner.sub({ x: 0, y: 0, w: inner.w, h });
     const shown = table(upper, {
       columns: [
         { title: "  id", width: name },
@@ -105,15 +224,15 @@ export const devicesPane: Pane = {
           align: right === true ? "right" : "left",
         })),
       ],
-      rows: s.devices.length,
-      selected: s.devices.length === 0 ? -1 : Math.min(model.selected, s.devices.length - 1),
+      rows: rows.length,
+      selected: chosen,
       offset: model.scroll.devices.top,
       focused: model.focus === "devices",
-      empty: "no devices",
+      empty: s.devices.length === 0 ? "no devices" : "nothing like that",
       cell(row, column) {
-        const d = s.devices[row]!;
-        const chosen = columns[column - 1];
-        return chosen?.cell(d, s, region.glyphs, chosen.width) ??
+        const d = rows[row]!;
+        const at = columns[column - 1];
+        return at?.cell(d, s, region.glyphs, at.width) ??
           `${d.persistent ? keptMark(region.grid.ascii) : " "} ${d.id}`;
       },
     });
@@ -121,27 +240,38 @@ export const devicesPane: Pane = {
       count: below.length,
       line: (i) => below[i]!,
     });
-    return { ...shown, total: s.devices.length };
+    return { ...shown, total: rows.length, firstRow: 1 };
   },
 };
 
-/** In a pane with much room the selected device is shown in full below the table. */
-function details(s: Snapshot, model: Model, height: number): Line[] {
-  const d = s.devices[Math.min(model.selected, s.devices.length - 1)];
+function detailText(d: DeviceView, s: Snapshot): string[] {
+  return detailLines(d, s).map((line) =>
+    (Array.isArray(line) ? line.map((piece) => piece.text).join("") : String(line)).trimEnd()
+  );
+}
+
+/** In a pane with much room the chosen device is shown in full below the table. */
+function details(d: DeviceView | undefined, s: Scene, rows: number, height: number): Line[] {
   if (d === undefined) return [];
   const heading: Line = [{ text: ` ${d.id}`, style: "title" }];
   const lines: Line[] = ["", heading, ...detailLines(d, s)];
-  return height >= s.devices.length + 1 + lines.length ? lines : [];
+  return height >= rows + 1 + lines.length ? lines : [];
 }
 
 /** The columns there is room for; what is left over goes to the sparkline. */
-function fit(width: number): DeviceColumn[] {
-  let chosen = [...COLUMNS];
+function fit(width: number, model: Model, s: Snapshot): DeviceColumn[] {
+  // A mode that all devices have says nothing.
+  const plain = s.devices.every((d) => d.mode === "iommu");
+  let chosen = COLUMNS.filter((c) =>
+    !model.hidden.includes(c.title) && !(plain && c.title === "mode" && width < 130)
+  );
   const need = () => chosen.reduce((sum, c) => sum + c.width + 1, 0);
   while (chosen.length > 1 && need() > width) {
     const victim = chosen.reduce((worst, c) => c.priority >= worst.priority ? c : worst);
     chosen = chosen.filter((c) => c !== victim);
   }
-  const spare = Math.max(0, Math.min(SPARK_MAX - SPARK, width - need()));
-  return chosen.map((c) => c.cell === sparkCell ? { ...c, width: c.width + spare } : c);
+  const spare = Math.max(0, width - need());
+  return chosen.map((c) =>
+    c.title === "history" ? { ...c, width: Math.min(SPARK_MAX, c.width + spare) } : c
+  );
 }

@@ -1,9 +1,11 @@
 import { hex } from "../../base/units.ts";
 import type { InvariantState } from "../../health/health.ts";
-import type { Snapshot } from "../../platform/snapshot.ts";
+import { INVARIANTS, PREMISES } from "../../health/invariants.ts";
 import { type Glyphs, type Line, list, type Role, wrap } from "../../tui/mod.ts";
+import { filterOf } from "../filter.ts";
+import type { Model, Scene } from "../model.ts";
 import { seconds, violatedCount } from "../words.ts";
-import type { Pane } from "./pane.ts";
+import { chosenIndex, type Pane } from "./pane.ts";
 
 type Verdict = InvariantState["verdict"];
 
@@ -14,41 +16,65 @@ const ROLE: Readonly<Record<Verdict, Role>> = {
 };
 const ORDER: readonly Verdict[] = ["violated", "holds", "not exercised"];
 
+/** The invariants that the filter lets through, violated ones first. */
+function inOrder(s: Scene, model: Model): readonly InvariantState[] {
+  const wanted = filterOf(model.filters.invariants);
+  return ORDER.flatMap((verdict) => s.invariants.filter((i) => i.verdict === verdict))
+    .filter((i) => wanted(`${i.verdict} ${i.id} ${i.title}`));
+}
+
+/** The one that is chosen. */
+export function chosenInvariant(model: Model, s: Scene): InvariantState | undefined {
+  const all = inOrder(s, model);
+  return all[chosenIndex(all.map((i) => i.id), model.chosen.invariants)];
+}
+
 export const invariantsPane: Pane = {
   id: "invariants",
   title: "Invariants",
+  filters: true,
   count(s) {
     const bad = violatedCount(s);
     return bad > 0 ? `${bad} VIOLATED` : `of ${s.invariants.length} none violated`;
   },
+  rows: (s, model) => inOrder(s, model).map((i) => i.id),
+  rowText: (s, model) => invariantText(chosenInvariant(model, s)).join("\n"),
   draw(region, s, model) {
-    const lines = invariantLines(s, region.glyphs, region.w);
-    const { top, left } = model.scroll.invariants;
+    const all = inOrder(s, model);
+    const chosen = chosenIndex(all.map((i) => i.id), model.chosen.invariants);
+    const blocks = all.map((i) => blockOf(i, region.glyphs, region.w));
+    const lines = blocks.flat();
+    const before = blocks.slice(0, Math.max(0, chosen)).reduce((sum, b) => sum + b.length, 0);
     const shown = list(region, {
       count: lines.length,
       line: (i) => lines[i]!,
-      offset: top,
-      left,
+      offset: model.scroll.invariants.top,
+      left: model.scroll.invariants.left,
+      selected: chosen < 0 ? -1 : before,
+      focused: model.focus === "invariants",
     });
     return { ...shown, total: lines.length };
   },
 };
 
-/** Violated ones first, each with where and when it was first seen. */
-function invariantLines(s: Snapshot, glyphs: Glyphs, width: number): Line[] {
+/** Each with where and when it was first seen broken, or what it still wants to have seen. */
+function blockOf(i: InvariantState, glyphs: Glyphs, width: number): Line[] {
   const [done, , waiting, failed] = glyphs.phase;
   const mark = { violated: failed, holds: done, "not exercised": waiting };
-  return ORDER.flatMap((verdict) =>
-    s.invariants.filter((i) => i.verdict === verdict).flatMap((i): Line[] => {
-      const word = verdict === "not exercised" ? "unseen" : verdict;
-      const style = ROLE[verdict];
-      const name = verdict === "holds" ? "text" : style;
-      return [
-        [{ text: ` ${mark[verdict]} ${word.padEnd(9)}`, style }, { text: i.id, style: name }],
-        ...i.violations.flatMap((v) => violationLines(v, width)),
-      ];
-    })
-  );
+  const word = i.verdict === "not exercised" ? "unseen" : i.verdict;
+  const style = ROLE[i.verdict];
+  const name = i.verdict === "holds" ? "text" : style;
+  const wants = i.verdict === "not exercised" && width >= 44 + i.id.length
+    ? `  wants: ${i.premise}`
+    : "";
+  return [
+    [
+      { text: ` ${mark[i.verdict]} ${word.padEnd(9)}`, style },
+      { text: i.id, style: name },
+      { text: wants, style: "dim" },
+    ],
+    ...i.violations.flatMap((v) => violationLines(v, width)),
+  ];
 }
 
 const INDENT = "   ";
@@ -61,5 +87,25 @@ function violationLines(v: InvariantState["violations"][number], width: number):
   return [
     { text: `${INDENT}${where}, ${seconds(v.time)}${times}`, style: "warn" },
     ...detail.map((line): Line => ({ text: INDENT + INDENT + line, style: "text" })),
+  ];
+}
+
+/** Everything about one invariant: what it says, what it wants to have seen, how it was broken. */
+export function invariantText(i: InvariantState | undefined): string[] {
+  if (i === undefined) return [];
+  const source = INVARIANTS.find((x) => x.id === i.id)?.source ?? "";
+  return [
+    `${i.id}: ${i.verdict}`,
+    "",
+    `${i.title}.`,
+    "",
+    `It says something once ${PREMISES[i.premise]} (${i.premise}).`,
+    `Source: ${source}.`,
+    ...i.violations.flatMap((v) => [
+      "",
+      `${v.subject}${v.address === undefined ? "" : ` at ${hex(v.address)}`}, first at ` +
+      `${seconds(v.time)}${v.count > 1 ? `, ${v.count} times` : ""}:`,
+      `  ${v.detail}`,
+    ]),
   ];
 }

@@ -1,7 +1,16 @@
 import { formatTime } from "../../base/units.ts";
-import type { DeviceView, Snapshot, VmView } from "../../platform/snapshot.ts";
+import type { DeviceView, VmView } from "../../platform/snapshot.ts";
 import { putFitted, type Region, type Role } from "../../tui/mod.ts";
-import { type Axis, axis, drawHistory, drawLane, guestLane, kernelLane } from "../timeline.ts";
+import type { Model, Scene } from "../model.ts";
+import {
+  type Axis,
+  axis,
+  drawHistory,
+  drawLane,
+  drawMarks,
+  guestLane,
+  kernelLane,
+} from "../timeline.ts";
 import { compact, HEALTH_ROLE, keptMark, kernelState } from "../words.ts";
 
 /** One line of the time line: a name, what happened, and how it is now. */
@@ -25,9 +34,9 @@ export function laneAxis(width: number, now: number): Axis {
  * Kernel, guests and devices over the same virtual time, one below the other. When they do not all
  * fit, the guests share a lane, and kept devices are shown before others.
  */
-export function drawLanes(region: Region, s: Snapshot): void {
+export function drawLanes(region: Region, s: Scene, model: Model): void {
   const a = laneAxis(region.w, s.time);
-  lanes(s, region.h, region.grid.ascii).forEach((lane, y) => {
+  lanes(s, model, region.h, region.grid.ascii).forEach((lane, y) => {
     putFitted(region, 0, y, lane.name, NAME - 1);
     lane.draw(region.sub({ x: NAME, y, w: a.columns, h: 1 }), a);
     putFitted(region, NAME + a.columns + 1, y, lane.state, STATE, lane.style);
@@ -35,24 +44,56 @@ export function drawLanes(region: Region, s: Snapshot): void {
 }
 
 /** Lanes that would be drawn if there were room for all. */
-export function laneCount(s: Snapshot): number {
-  return 1 + s.vms.length + s.devices.length;
+export function laneCount(s: Scene, model: Model): number {
+  return (hasMarks(model) ? 1 : 0) + 1 + s.vms.length + s.devices.length;
 }
 
-function lanes(s: Snapshot, room: number, ascii: boolean): Lane[] {
-  const guests = s.vms.length <= 1 || laneCount(s) <= room
+/** Something was done by hand, or a moment marked. */
+function hasMarks({ marks, history }: Model): boolean {
+  return marks.length > 0 || history.ahead.length > 0 ||
+    history.done.some((d) => d.before !== undefined);
+}
+
+function lanes(s: Scene, model: Model, room: number, ascii: boolean): Lane[] {
+  const guests = s.vms.length <= 1 || laneCount(s, model) <= room
     ? s.vms.map((vm) => guest(s, vm, vm.id))
     : [guest(s, longestPaused(s.vms), "guests")];
   const devices = [...s.devices].sort((x, y) => Number(y.persistent) - Number(x.persistent));
-  return [kernel(s), ...guests, ...devices.map((d) => device(d, ascii))].slice(0, room);
+  const least = 1 + guests.length + Math.min(1, devices.length);
+  const done = hasMarks(model) && room > least ? [deeds(model)] : [];
+  return [...done, kernel(s), ...guests, ...devices.map((d) => device(d, ascii))].slice(0, room);
 }
 
-function kernel(s: Snapshot): Lane {
+/** What was done by hand, and marks by their names. */
+function deeds({ marks, history }: Model): Lane {
+  const done = history.done.filter((d) => d.before !== undefined);
+  const last = done.at(-1);
+  return {
+    name: "  acts",
+    state: last === undefined ? "" : `${last.text.split(" ")[0]} ${last.answer ?? "..."}`
+      .replace(/ 0$/, ""),
+    style: last?.answer === undefined || last.answer === "0" ? "text" : "warn",
+    draw: (region, a) =>
+      drawMarks(region, a, [
+        ...done.map((d) => ({ time: d.at, text: region.glyphs.open, style: "accent" as const })),
+        ...marks.map((m) => ({ time: m.moment.time, text: m.name, style: "title" as const })),
+      ]),
+  };
+}
+
+const KERNEL_STATE = {
+  up: "boot #",
+  none: "NONE",
+  booting: "boot # starts",
+  dead: "PANIC",
+} as const;
+
+function kernel(s: Scene): Lane {
   const state = kernelState(s);
   return {
     name: "  kernel",
-    state: state === "none" ? "NONE" : `boot ${s.boot}${state === "up" ? "" : " starts"}`,
-    style: state === "none" ? "bad" : state === "up" ? "good" : "accent",
+    state: KERNEL_STATE[state].replace("#", String(s.boot)),
+    style: state === "up" ? "good" : state === "booting" ? "accent" : "bad",
     draw: (region, a) => drawLane(region, a, kernelLane(s)),
   };
 }
@@ -61,7 +102,7 @@ function longestPaused(vms: readonly VmView[]): VmView {
   return vms.reduce((worst, vm) => vm.pause > worst.pause ? vm : worst);
 }
 
-function guest(s: Snapshot, vm: VmView, name: string): Lane {
+function guest(s: Scene, vm: VmView, name: string): Lane {
   const pause = s.update?.pauses.get(vm.id);
   const open = pause !== undefined && pause.to < 0;
   const gone = open && vm.status === "exited" && !(vm.persistent && s.update?.kho);

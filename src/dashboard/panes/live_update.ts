@@ -1,6 +1,6 @@
 import { formatTime } from "../../base/units.ts";
 import { type Phase, PHASES, type UpdateRecord } from "../../platform/live_update.ts";
-import type { Snapshot } from "../../platform/snapshot.ts";
+import type { Model, Scene } from "../model.ts";
 import { divide, fr, phases, putFitted, type Region, type Role } from "../../tui/mod.ts";
 import { span } from "../timeline.ts";
 import { keptMark } from "../words.ts";
@@ -27,7 +27,7 @@ export const liveUpdatePane: Pane = {
     const across = formatTime(span(laneAxis(region.w - 4, s.time)));
     return `${across} across, ${keptMark(region.grid.ascii)} kept through kexec`;
   },
-  draw(region, s) {
+  draw(region, s, model) {
     const inner = region.sub({ x: 1, y: 0, w: region.w - 2, h: region.h });
     if (inner.w < NARROW) drawNarrow(inner, s);
     else {
@@ -35,18 +35,18 @@ export const liveUpdatePane: Pane = {
       drawPhases(inner.sub({ x: 0, y: 1, w: inner.w, h: Math.min(3, inner.h - 1) }), s);
     }
     // A blank row sets the time line apart where nothing is lost by it.
-    const top = inner.h > HEAD + laneCount(s) ? HEAD + 1 : HEAD;
-    drawLanes(inner.sub({ x: 0, y: top, w: inner.w, h: inner.h - top }), s);
+    const top = inner.h > HEAD + laneCount(s, model) ? HEAD + 1 : HEAD;
+    drawLanes(inner.sub({ x: 0, y: top, w: inner.w, h: inner.h - top }), s, model);
     return wholly(region);
   },
 };
 
 /** Rows that show everything there is, the border included. */
-export function liveUpdateRows(s: Snapshot): number {
-  return 2 + HEAD + laneCount(s);
+export function liveUpdateRows(s: Scene, model: Model): number {
+  return 2 + HEAD + laneCount(s, model);
 }
 
-function drawStory(region: Region, s: Snapshot, text = story(s).text): void {
+function drawStory(region: Region, s: Scene, text = story(s).text): void {
   const { badge, style } = story(s);
   const loud = region.table.over(style, region.table.look({ reverse: true, bold: true }));
   const w = region.put(0, 0, ` ${badge} `, loud);
@@ -54,7 +54,7 @@ function drawStory(region: Region, s: Snapshot, text = story(s).text): void {
 }
 
 /** The same in the same number of rows: badge, sentence, bar, and the phase in words. */
-function drawNarrow(region: Region, s: Snapshot): void {
+function drawNarrow(region: Region, s: Scene): void {
   const { text } = story(s);
   drawStory(region, s, "");
   putFitted(region, 0, 1, text, region.w);
@@ -67,11 +67,11 @@ function drawNarrow(region: Region, s: Snapshot): void {
   putFitted(region, 0, 3, `${update.phase}, ${nth}: ${took}`, region.w, "accent");
 }
 
-function drawBar(region: Region, { update, time }: Snapshot): void {
+function drawBar(region: Region, { update, time }: Scene): void {
   phases(region, PHASES.map((label) => ({ label, ...stateOf(label, update, time) })));
 }
 
-function drawPhases(region: Region, s: Snapshot): void {
+function drawPhases(region: Region, s: Scene): void {
   const { update, time } = s;
   drawBar(region.sub({ x: 0, y: 0, w: region.w, h: Math.min(2, region.h) }), s);
   if (region.h < 3 || update === undefined) return;

@@ -13,6 +13,7 @@ export interface Story {
 
 export function story(s: Snapshot): Story {
   const { update } = s;
+  if (s.panicked !== "") return { badge: "KERNEL PANIC", style: "bad", text: s.panicked };
   if (update === undefined) {
     return s.ready
       ? {

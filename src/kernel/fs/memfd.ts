@@ -1,11 +1,14 @@
 import { PAGE_SIZE } from "../../base/units.ts";
 import { EINVAL } from "../../uapi/errno.ts";
-import type { UserPages } from "../mm/user_pages.ts";
+import type { PageOwner, UserPages } from "../mm/user_pages.ts";
 import type { Backing } from "../process/address_space.ts";
 import { OpenFile } from "./vfs.ts";
 
-/** A memfd: shared memory without a name. Its pages are ordinary memory, lost at kexec. */
-export class MemfdFile extends OpenFile {
+/**
+ * A memfd: shared memory without a name. Its pages are ordinary memory, lost at kexec unless a
+ * persistent iommufd hands them over.
+ */
+export class MemfdFile extends OpenFile implements PageOwner {
   #bytes = 0;
   #pages = new Map<number, number>();
 
@@ -35,14 +38,34 @@ export class MemfdFile extends OpenFile {
     if (index * PAGE_SIZE >= this.#bytes) return -1;
     let pfn = this.#pages.get(index);
     if (pfn === undefined) {
-      pfn = this.userPages.alloc();
+      pfn = this.userPages.alloc(this, index);
       if (pfn >= 0) this.#pages.set(index, pfn);
     }
     return pfn;
   }
 
+  /** Pages there are, with their frames, by index. */
+  get pages(): [index: number, pfn: number][] {
+    return [...this.#pages].sort(([a], [b]) => a - b);
+  }
+
+  moved(index: number, pfn: number): void {
+    this.#pages.set(index, pfn);
+  }
+
+  /** A page that the previous kernel handed over. */
+  adopt(index: number, pfn: number): void {
+    this.#pages.set(index, pfn);
+    this.userPages.adopt(pfn, this, index);
+  }
+
   override mmap(): Backing {
-    return { kind: "shmem", file: this, pageAt: (index) => this.pageAt(index) };
+    return {
+      kind: "shmem",
+      file: this,
+      pageAt: (index) => this.pageAt(index),
+      presentAt: (index) => this.#pages.get(index) ?? -1,
+    };
   }
 
   protected override release(): void {

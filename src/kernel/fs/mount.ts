@@ -11,6 +11,11 @@ import { guestmemfsNotify, handedOverRange, restoreGuestmemfs } from "./guestmem
 export function mount(kernel: Kernel, type: string, target: string, options: string): number {
   const at = kernel.vfs.lookup(target);
   if (typeof at === "number") return at;
+  if (type === "iommufd_persisted" && kernel.design.fences) {
+    return options === ""
+      ? kernel.vfs.mountOver(target, kernel.iommufd.heirs.handles.root)
+      : -E.EINVAL;
+  }
   if (type !== "guestmemfs" || !kernel.image.kho) return -E.ENODEV;
   if (options !== "") return -E.EINVAL;
   const fs = guestmemfs(kernel);

@@ -11,10 +11,15 @@ export interface Attribute {
   store?(text: string, task: Task): number;
 }
 
-/** A file in sysfs. `show` runs once for each pass from the start, as seq_file does. */
-export function sysfsFile(attribute: Attribute): FsFile {
+/**
+ * A file in sysfs. `show` runs once for each pass from the start, as seq_file does. Everybody may
+ * read what it shows and root write what it takes, unless `mode` says otherwise.
+ */
+export function sysfsFile(attribute: Attribute, mode?: number): FsFile {
+  const usual = (attribute.show ? 0o444 : 0) | (attribute.store ? 0o200 : 0);
   return {
     kind: "file",
+    mode: mode ?? usual,
     open(_task, flags) {
       const access = flags & 3;
       if (access !== O_WRONLY && attribute.show === undefined) return -EACCES;

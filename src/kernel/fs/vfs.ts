@@ -38,11 +38,15 @@ export abstract class OpenFile {
 /** Something with a name that can be opened. */
 export interface FsFile {
   readonly kind: "file";
+  /** Permission bits; 0666 when missing. */
+  readonly mode?: number;
   open(task: Task, flags: number): OpenFile | number;
 }
 
 export interface FsDir {
   readonly kind: "dir";
+  /** Permission bits; 0755 when missing. */
+  readonly mode?: number;
   names(): string[];
   lookup(name: string): FsNode | undefined;
   /** Makes a regular file. Absent where files cannot be made. */

@@ -1,8 +1,11 @@
 import { assert } from "../../base/assert.ts";
+import { PAGE_SIZE } from "../../base/units.ts";
 import * as E from "../../uapi/errno.ts";
+import { IOMMU_READ, IOMMU_WRITE } from "../../uapi/iommufd.ts";
 import type { Kernel } from "../kernel.ts";
 import type { PciDev } from "../pci/pci.ts";
 import { type IommuDomain, PagingDomain } from "./domain.ts";
+import { isDirect } from "./reserved.ts";
 
 /** What a domain is to be able to do. */
 export interface PagingOptions {
@@ -36,13 +39,25 @@ export interface Restored {
   readonly pasids: ReadonlyMap<number, PagingDomain>;
 }
 
+/**
+ * What a device may ask of its IOMMU: that its DMA is coherent with the CPU's caches, and that no
+ * device can send another's interrupts (FACTS 1.5).
+ */
+export type IommuCap = "cache-coherency" | "isolated-msi";
+
 /** What an IOMMU driver does for the core. */
 export interface IommuOps {
   readonly name: string;
   /** True when a unit of this driver translates for the device. */
   covers(dev: PciDev): boolean;
   allocPaging(dev: PciDev, options: PagingOptions): PagingDomain | number;
+  /**
+   * It has an operation for tables of a guest's own, whatever comes of it: then the parent is looked
+   * at first (FACTS 1.3). Missing: it has none.
+   */
+  readonly nests?: boolean;
   hwInfo(dev: PciDev): HwInfo;
+  capable(dev: PciDev, cap: IommuCap): boolean;
   reservedRegions(dev: PciDev): readonly ReservedRegion[];
   readonly blocking: IommuDomain;
   /** Puts the domain into hardware for the device. */
@@ -67,6 +82,8 @@ export interface IommuDriver extends IommuOps {
   /** The last step, before devices are probed: translation on. */
   start(): void;
   /** For dumps: each unit's registers, and the frame of its root, stream or device table; -1: none. */
+  /** A page in use may not change its size: break-before-make (FACTS 4.3). Missing: it may. */
+  readonly sizesStay?: boolean;
   roots(): readonly { readonly regBase: number; readonly root: number }[];
 }
 
@@ -104,14 +121,16 @@ export class IommuGroup {
   /** Makes the group; a handed-over device starts on its restored domain, untouched. */
   static probe(id: number, dev: PciDev, ops: IommuOps): IommuGroup | number {
     const restored = ops.restored(dev);
-    if (restored !== undefined) {
+    // What firmware counts on is nobody's: a default domain takes its place at once.
+    const nobodys = restored?.domain?.inherited === true && restored.domain.persistentOwner === 0;
+    if (restored !== undefined && !nobodys) {
       const group = new IommuGroup(id, dev, ops, undefined, restored.domain ?? ops.blocking);
       for (const [pasid, domain] of restored.pasids) group.#pasids.set(pasid, domain);
       group.#owner = HELD;
       group.#ownerCount = 1;
       return group;
     }
-    const domain = ops.allocPaging(dev, {});
+    const domain = makeDefault(dev, ops);
     if (typeof domain === "number") return domain;
     const rc = ops.attach(domain, dev);
     if (rc < 0) {
@@ -119,6 +138,11 @@ export class IommuGroup {
       return rc;
     }
     return new IommuGroup(id, dev, ops, domain, domain);
+  }
+
+  /** Firmware counts on a mapping of the device: it must never be without. */
+  get requiresDirect(): boolean {
+    return this.ops.reservedRegions(this.dev).some(({ kind }) => kind === "direct");
   }
 
   get domain(): IommuDomain {
@@ -136,13 +160,19 @@ export class IommuGroup {
     return this.held ? [...first, ...this.#pasids.values()] : [];
   }
 
+  /** The domains of the previous kernel the device still runs on, whoever has it. */
+  get inheritedDomains(): PagingDomain[] {
+    const first = this.#domain instanceof PagingDomain ? [this.#domain] : [];
+    return [...first, ...this.#pasids.values()].filter((domain) => domain.inherited);
+  }
+
   get owned(): boolean {
     return this.#ownerCount > 0;
   }
 
   /**
    * A user takes the DMA of the group (FACTS 1.5). EPERM: somebody else has it. EBUSY: a domain
-   * is attached. The group is blocked from here on, unless `owner` is the heir of a held group:
+   * is attached. EINVAL: firmware does not let the device be blocked. The group is blocked from here on, unless `owner` is the heir of a held group:
    * then the device simply goes on with the domain it has.
    */
   claim(owner: unknown, isHeir: (domain: PagingDomain) => boolean): number {
@@ -164,12 +194,49 @@ export class IommuGroup {
     return 0;
   }
 
-  /** The user lets go: back to the default domain. */
+  /**
+   * The user lets go: back to the default domain, or, where the device never left the previous
+   * kernel's tables, back to waiting for an heir.
+   */
   release(): void {
     assert(this.#ownerCount > 0, "release of a group nobody owns");
     if (--this.#ownerCount > 0) return;
+    if (this.inheritedDomains.length > 0) {
+      this.#owner = HELD;
+      this.#ownerCount = 1;
+      return;
+    }
     this.#owner = undefined;
     this.#set(this.#default());
+  }
+
+  /** Nothing of the device is handed over: whoever has it, it does no more DMA. */
+  blockForKexec(): void {
+    this.blockPasids();
+    this.#set(this.ops.blocking);
+  }
+
+  /** Takes away the PASIDs that are not handed over. */
+  blockPasids(): void {
+    for (const [pasid, domain] of [...this.#pasids]) {
+      if (!domain.dumped) this.detachPasid(pasid);
+    }
+  }
+
+  /** A held device is given up: blocked, with and without PASIDs. EBUSY where it is not held. */
+  discard(): number {
+    if (!this.held) return -E.EBUSY;
+    const rc = this.#set(this.ops.blocking);
+    if (rc < 0) return rc;
+    for (const pasid of [...this.#pasids.keys()]) this.detachPasid(pasid);
+    this.#owner = undefined;
+    this.#ownerCount = 0;
+    return 0;
+  }
+
+  /** A device that was given up is anybody's from here on. */
+  toDefault(): void {
+    if (this.#ownerCount === 0) this.#set(this.#default());
   }
 
   attach(domain: IommuDomain): number {
@@ -187,7 +254,8 @@ export class IommuGroup {
    */
   attachPasid(pasid: number, domain: PagingDomain): number {
     if (this.ops.attachPasid === undefined) return -E.EOPNOTSUPP;
-    if (this.#pasids.has(pasid)) return -E.EBUSY;
+    const there = this.#pasids.get(pasid);
+    if (there !== undefined && !there.inherited) return -E.EBUSY;
     return this.#setPasid(pasid, domain);
   }
 
@@ -215,17 +283,41 @@ export class IommuGroup {
   /** A formerly held group makes its default domain when it first needs one. */
   #default(): IommuDomain {
     if (this.#defaultDomain === undefined) {
-      const made = this.ops.allocPaging(this.dev, {});
+      const made = makeDefault(this.dev, this.ops);
       this.#defaultDomain = typeof made === "number" ? this.ops.blocking : made;
     }
     return this.#defaultDomain;
   }
 
   #set(domain: IommuDomain): number {
+    if (domain.type === "blocking" && this.requiresDirect) {
+      this.dev.pci.kernel.dmesg.warn(
+        `pci ${this.dev.name}: Firmware has requested this device have a 1:1 IOMMU mapping, ` +
+          "rejecting configuring the device without a 1:1 mapping",
+      );
+      return -E.EINVAL;
+    }
     const rc = this.ops.attach(domain, this.dev);
     if (rc === 0) this.#domain = domain;
     return rc;
   }
+}
+
+/**
+ * A default domain, which maps what firmware wants mapped before anything is attached (FACTS 3.6).
+ * ENOMEM and the like.
+ */
+function makeDefault(dev: PciDev, ops: IommuOps): PagingDomain | number {
+  const domain = ops.allocPaging(dev, {});
+  if (typeof domain === "number") return domain;
+  for (const { start, last } of ops.reservedRegions(dev).filter(isDirect)) {
+    const page = Number(start) / PAGE_SIZE, count = Number(last - start + 1n) / PAGE_SIZE;
+    const rc = domain.map(page, page, count, IOMMU_READ | IOMMU_WRITE);
+    if (rc === 0) continue;
+    domain.free();
+    return rc;
+  }
+  return domain;
 }
 
 /** The IOMMU core of one boot: drivers and groups. */
@@ -265,15 +357,33 @@ export class IommuCore {
 
   /**
    * True when the device's DMA is to go on through the jump: the next kernel gets the dump, and the
-   * device is on a domain that is in it.
+   * device is on a domain that is in it, or, where no IOMMU covers it, is in it itself.
    */
   handsOver(dev: PciDev): boolean {
+    return this.kernel.kexec.carriesDump && this.isDumped(dev);
+  }
+
+  /** The device is in the dump that stands. */
+  isDumped(dev: PciDev): boolean {
     const { group } = dev;
-    if (group === undefined || !this.kernel.kexec.carriesDump) return false;
+    if (group === undefined) return dev.dumped;
     return group.domain.dumped || [...group.pasids.values()].some((domain) => domain.dumped);
   }
 
+  /** The domain, or the mapping that firmware counts on, goes over to the next kernel. */
+  goesOver(domain: PagingDomain): boolean {
+    if (domain.persistentId !== 0) return true;
+    return this.groups.some((group) => group.domain === domain && group.requiresDirect);
+  }
+
   shutdown(): void {
+    const { design, kexec } = this.kernel;
+    if (design.coreBlocks && kexec.carriesDump) {
+      for (const group of this.groups) {
+        if (!this.handsOver(group.dev)) group.blockForKexec();
+        else group.blockPasids();
+      }
+    }
     for (const driver of this.#drivers) driver.shutdown();
   }
 }

@@ -1,3 +1,6 @@
+import type { Radix } from "./compare.ts";
+import { PAGE_SIZE } from "../../base/units.ts";
+
 /**
  * IOMMU domains as the core sees them. Addresses are page numbers (IOVA >> 12, exact below 2^53),
  * so that every IOVA of a 57-bit space fits a number; frames are int32.
@@ -35,6 +38,11 @@ export abstract class PagingDomain extends IommuDomain {
   readonly type = "paging";
   /** The context that owns this domain across kexec; 0: none. */
   persistentOwner = 0;
+  /**
+   * The previous kernel's: a device that was handed over walks these tables until its heir attaches
+   * others in their place. Nobody maps or unmaps here, and the last device to leave frees them.
+   */
+  inherited = false;
 
   /** The id that tags what hardware caches of it: VT-d's DID, a VMID, AMD's DomainID. */
   abstract readonly did: number;
@@ -42,6 +50,8 @@ export abstract class PagingDomain extends IommuDomain {
   abstract readonly pgd: number;
   /** Last page number the tables reach. */
   abstract readonly lastPage: number;
+  /** Sizes of pages the tables can have, in bytes, joined by or. */
+  readonly pageSizes: number = PAGE_SIZE;
   /** Maps `count` frames from `pfn` at page `page`. 0, ENOMEM, or EEXIST over a live mapping. */
   abstract map(page: number, pfn: number, count: number, prot: number): number;
   /** Unmaps and flushes; pages that were mapped. */
@@ -54,6 +64,16 @@ export abstract class PagingDomain extends IommuDomain {
    */
   enforceCacheCoherency(): boolean {
     return false;
+  }
+
+  /** Every access through it snoops. */
+  get coherent(): boolean {
+    return false;
+  }
+
+  /** The tables as a tree that can be compared; undefined where nobody can. */
+  get radix(): Radix | undefined {
+    return undefined;
   }
 
   /** Undefined where the domain was not made for it, or the IOMMU cannot. */

@@ -6,6 +6,7 @@ import type { IommufdCtx } from "./ctx.ts";
 import type { Accessor } from "./io_pagetable.ts";
 import { getIoas, type Ioas } from "./ioas.ts";
 import { IommufdObject, ObjectKind } from "./objects.ts";
+import type { IoptPages } from "./pages.ts";
 
 /** What a driver that uses an access has to be able to do. */
 export interface AccessOps {
@@ -28,10 +29,11 @@ export class IommufdAccess extends IommufdObject implements Accessor {
     super();
   }
 
-  /** EINVAL: it wants to pin but has no hook to let go. */
-  static create(ctx: IommufdCtx, ops: AccessOps): IommufdAccess | number {
+  /** EINVAL: it wants to pin but has no hook to let go. `id`: one that is reserved for it. */
+  static create(ctx: IommufdCtx, ops: AccessOps, id?: number): IommufdAccess | number {
     if (ops.needsPinPages && ops.unmap === undefined) return -E.EINVAL;
-    const access = ctx.objects.add(new IommufdAccess(ctx, ops));
+    const made = new IommufdAccess(ctx, ops);
+    const access = id === undefined ? ctx.objects.add(made) : ctx.objects.addAt(id, made);
     access.users++;
     ctx.get();
     return access;
@@ -63,6 +65,16 @@ export class IommufdAccess extends IommufdObject implements Accessor {
   /** Another IOAS instead. ENOENT while not attached, or for the id. */
   replace(ioasId: number): number {
     return this.#ioas === undefined ? -E.ENOENT : this.#change(ioasId);
+  }
+
+  /** Attaches it, or moves it from another IOAS. */
+  use(ioasId: number): number {
+    return this.#ioas === undefined ? this.attach(ioasId) : this.replace(ioasId);
+  }
+
+  /** The IOAS it is attached to. */
+  get ioas(): Ioas | undefined {
+    return this.#ioas;
   }
 
   /** Whatever it holds it is asked to let go first. */
@@ -98,8 +110,8 @@ export class IommufdAccess extends IommufdObject implements Accessor {
     if (typeof spans === "number") return spans;
     if (spans.some(({ whole }) => !whole)) return -E.EINVAL;
     const frames: number[] = [];
-    for (const [i, { area, first, count }] of spans.entries()) {
-      const some = area.pages.hold(first, count);
+    for (const [i, { area, pages, first, count }] of spans.entries()) {
+      const some = pages.hold(first, count);
       if (typeof some === "number") {
         for (const done of spans.slice(0, i)) drop(done);
         return some;
@@ -114,7 +126,7 @@ export class IommufdAccess extends IommufdObject implements Accessor {
   unpinPages(iova: bigint, length: bigint): void {
     const last = iova + length - 1n;
     for (const area of this.#ioas?.iopt.areas.overlapping(iova, last) ?? []) {
-      drop(spanOf(area, iova, last));
+      if (area.pages !== null) drop(spanOf(area, area.pages, iova, last));
     }
   }
 
@@ -128,8 +140,8 @@ export class IommufdAccess extends IommufdObject implements Accessor {
     if (typeof spans === "number") return spans;
     const { memory } = this.ctx.kernel.machine;
     let done = 0;
-    for (const { area, first, count, offset } of spans) {
-      const frames = area.pages.hold(first, count);
+    for (const { pages, first, count, offset } of spans) {
+      const frames = pages.hold(first, count);
       if (typeof frames === "number") return frames;
       for (const [i, pfn] of frames.entries()) {
         const at = i === 0 ? offset : 0;
@@ -138,7 +150,7 @@ export class IommufdAccess extends IommufdObject implements Accessor {
         else part.set(memory.read(pfn * PAGE_SIZE + at, part.length));
         done += part.length;
       }
-      area.pages.unhold(first, count);
+      pages.unhold(first, count);
     }
     return 0;
   }
@@ -149,9 +161,10 @@ export class IommufdAccess extends IommufdObject implements Accessor {
     const spans: Span[] = [];
     let at = iova;
     for (const area of this.#ioas?.iopt.areas.overlapping(iova, last) ?? []) {
-      if (area.start > at || area.preventAccess) return -E.ENOENT;
+      const { pages } = area;
+      if (area.start > at || area.preventAccess || pages === null) return -E.ENOENT;
       if ((area.prot & (write ? IOMMU_WRITE : IOMMU_READ)) === 0) return -E.EPERM;
-      spans.push(spanOf(area, iova, last));
+      spans.push(spanOf(area, pages, iova, last));
       at = area.last + 1n;
     }
     return at > last ? spans : -E.ENOENT;
@@ -161,6 +174,7 @@ export class IommufdAccess extends IommufdObject implements Accessor {
 /** Part of an area as pages of its pages object. */
 interface Span {
   readonly area: Area;
+  readonly pages: IoptPages;
   readonly first: number;
   readonly count: number;
   /** Byte in the first page. */
@@ -168,7 +182,7 @@ interface Span {
   readonly whole: boolean;
 }
 
-function spanOf(area: Area, start: bigint, last: bigint): Span {
+function spanOf(area: Area, pages: IoptPages, start: bigint, last: bigint): Span {
   const from = start > area.start ? start : area.start;
   const to = last < area.last ? last : area.last;
   const byte = area.first * PAGE_SIZE + area.pageOffset + Number(from - area.start);
@@ -176,6 +190,7 @@ function spanOf(area: Area, start: bigint, last: bigint): Span {
   const first = Math.floor(byte / PAGE_SIZE);
   return {
     area,
+    pages,
     first,
     count: Math.ceil(end / PAGE_SIZE) - first,
     offset: byte % PAGE_SIZE,
@@ -183,7 +198,7 @@ function spanOf(area: Area, start: bigint, last: bigint): Span {
   };
 }
 
-function drop({ area, first, count }: Span): void {
-  area.pages.unhold(first, count);
+function drop({ area, pages, first, count }: Span): void {
+  pages.unhold(first, count);
   area.accesses--;
 }

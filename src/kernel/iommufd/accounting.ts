@@ -24,6 +24,15 @@ export class Account {
     return new Account(perProcess ? "mm" : "user", task);
   }
 
+  /**
+   * The same account for another process, in the mode it was made with; undefined where nothing
+   * changes hands: it is this process's already, or counts against nobody (FACTS 1.3,
+   * IOAS_CHANGE_PROCESS).
+   */
+  movedTo(task: Task): Account | undefined {
+    return this.mode === "none" || this.task === task ? undefined : new Account(this.mode, task);
+  }
+
   /** ENOMEM: the pages would go beyond the process's RLIMIT_MEMLOCK; nothing is counted then. */
   charge(pages: number): number {
     const counter = this.#counter;

@@ -20,12 +20,15 @@ export class Area {
   /** Pages it shows. */
   readonly count: number;
 
-  /** `startByte`: of the pages object. `prot`: IOMMU_READ, _WRITE, _CACHE … */
+  /**
+   * `startByte`: of the pages object. `prot`: IOMMU_READ, _WRITE, _CACHE … `pages`: null while the
+   * area is being made; nobody maps it, unmaps it or copies it then (FACTS 1.3, IOAS_UNMAP).
+   */
   constructor(
     readonly start: bigint,
     readonly last: bigint,
     readonly prot: number,
-    readonly pages: IoptPages,
+    readonly pages: IoptPages | null,
     startByte: number,
   ) {
     this.first = Math.floor(startByte / PAGE_SIZE);
@@ -40,10 +43,12 @@ export class Area {
    * domain becomes the storage. Nothing stays mapped on failure.
    */
   fill(domain: PagingDomain, single: boolean): number {
+    const { pages } = this;
+    if (pages === null) return 0;
     const first = this.storage === undefined;
     const runs = this.storage
       ? this.#readBack(this.storage)
-      : this.pages.acquire(this.first, this.count);
+      : pages.acquire(this.first, this.count);
     if (typeof runs === "number") return runs;
     const prot = this.prot & (IOMMU_READ | IOMMU_WRITE);
     let at = this.page;
@@ -53,7 +58,7 @@ export class Area {
         const rc = domain.map(at, run.pfn + done, step, prot);
         if (rc === 0) continue;
         domain.unmap(this.page, at + step - this.page);
-        if (first) this.pages.letGo(this.first, runs);
+        if (first) pages.letGo(this.first, runs);
         return rc;
       }
     }
@@ -63,33 +68,58 @@ export class Area {
 
   /**
    * Takes the area out of a domain. `heir`: the domain that becomes storage when `domain` was it;
-   * with no heir the frames are read back from the domain one last time and let go.
+   * with no heir the frames are read back from the domain one last time and let go. Pages that
+   * were there to be unmapped.
    */
-  unfill(domain: PagingDomain, heir: PagingDomain | undefined): void {
-    if (this.storage !== domain) {
-      domain.unmap(this.page, this.count);
-      return;
-    }
+  unfill(domain: PagingDomain, heir: PagingDomain | undefined): number {
+    const { pages } = this;
+    // It was left out when the domain was filled.
+    if (pages === null) return this.count;
+    if (this.storage !== domain) return domain.unmap(this.page, this.count);
     if (heir !== undefined) {
       this.storage = heir;
-      domain.unmap(this.page, this.count);
-      return;
+      return domain.unmap(this.page, this.count);
     }
     const runs = this.#readBack(domain);
-    domain.unmap(this.page, this.count);
+    const unmapped = domain.unmap(this.page, this.count);
     this.storage = undefined;
-    this.pages.unstore(this);
-    this.pages.letGo(this.first, runs);
+    pages.unstore(this);
+    pages.letGo(this.first, runs);
+    return unmapped;
   }
 
-  /** A restored domain has the area's frames: it is the storage, unless another one is already. */
-  adopt(domain: PagingDomain): void {
-    if (this.storage === undefined) this.#store(domain);
+  /** Two areas in its place, the second one from IOVA `at` on. Nothing in the tables changes. */
+  split(at: bigint): [Area, Area] {
+    const byte = this.first * PAGE_SIZE + this.pageOffset;
+    const { start, last, prot, pages, storage } = this;
+    const left = new Area(start, at - 1n, prot, pages, byte);
+    const right = new Area(at, last, prot, pages, byte + Number(at - start));
+    // One area goes and two come.
+    pages?.get();
+    if (storage !== undefined) {
+      pages?.unstore(this);
+      left.#store(storage);
+      right.#store(storage);
+    }
+    return [left, right];
+  }
+
+  /**
+   * A restored domain has the area's frames: it is the storage, unless another one is already. The
+   * pages are pinned anew: 0, or what that answers.
+   */
+  adopt(domain: PagingDomain): number {
+    const { pages } = this;
+    if (this.storage !== undefined || pages === null) return 0;
+    const runs = pages.acquire(this.first, this.count);
+    if (typeof runs === "number") return runs;
+    this.#store(domain);
+    return 0;
   }
 
   #store(domain: PagingDomain): void {
     this.storage = domain;
-    this.pages.store(this);
+    this.pages?.store(this);
   }
 
   /** The frames as a domain has them, in contiguous runs. */

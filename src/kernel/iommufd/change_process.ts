@@ -1,6 +1,6 @@
 import * as E from "../../uapi/errno.ts";
 import * as U from "../../uapi/iommufd.ts";
-import { Account } from "./accounting.ts";
+import type { Account } from "./accounting.ts";
 import { Ioas } from "./ioas.ts";
 import type { Ucmd } from "./ioctls.ts";
 import type { IoptPages } from "./pages.ts";
@@ -16,12 +16,14 @@ export function ioasChangeProcess({ task, ctx, payload }: Ucmd): number {
   const ioases = ctx.objects.all.filter((o) => o instanceof Ioas);
   // Areas that share their pages are counted once.
   const all = new Set<IoptPages>();
-  for (const ioas of ioases) for (const area of ioas.iopt.areas.items) all.add(area.pages);
+  for (const area of ioases.flatMap((ioas) => ioas.iopt.areas.items)) {
+    if (area.pages !== null) all.add(area.pages);
+  }
   if ([...all].some((pages) => pages.source.kind !== "file")) return -E.EINVAL;
   const moved: [IoptPages, Account][] = [];
   for (const pages of all) {
-    if (pages.account === undefined || pages.account.task === task) continue;
-    const account = Account.of(task, ctx.chargesProcess);
+    const account = pages.account?.movedTo(task);
+    if (account === undefined) continue;
     const rc = account.charge(pages.pinned);
     if (rc < 0) {
       for (const [done, charged] of moved) charged.uncharge(done.pinned);

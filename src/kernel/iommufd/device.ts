@@ -1,15 +1,31 @@
 import * as E from "../../uapi/errno.ts";
 import { IOMMU_HWPT_ALLOC_PASID } from "../../uapi/iommufd.ts";
 import type { OpenFile } from "../fs/vfs.ts";
-import type { IommuGroup } from "../iommu/core.ts";
+import type { IommuOps } from "../iommu/core.ts";
+import type { IommuDomain, PagingDomain } from "../iommu/domain.ts";
 import type { PciDev } from "../pci/pci.ts";
 import type { IommufdCtx } from "./ctx.ts";
 import { HwptPaging, makeHwpt } from "./hwpt.ts";
 import { Ioas } from "./ioas.ts";
+import type { Reserved } from "./module.ts";
+import { NoiommuAccess, NoiommuDomain, NoiommuGroup } from "./noiommu.ts";
 import { IommufdObject, ObjectKind } from "./objects.ts";
 
 /** The slot of requests that carry no PASID. */
 const NO_PASID = 0;
+
+/** What decides where a device's requests go: its IOMMU group, or nothing at all. */
+export interface DmaGroup {
+  readonly ops: Pick<IommuOps, "allocPaging" | "hwInfo" | "reservedRegions" | "nests">;
+  readonly domain: IommuDomain | undefined;
+  readonly pasids: ReadonlyMap<number, PagingDomain>;
+  attach(domain: IommuDomain): number;
+  detach(): void;
+  attachPasid(pasid: number, domain: PagingDomain): number;
+  replacePasid(pasid: number, domain: PagingDomain): number;
+  detachPasid(pasid: number): void;
+  release(): void;
+}
 
 /** A device bound to an iommufd. VFIO holds one user of it, so DESTROY answers EBUSY. */
 export class IommufdDevice extends IommufdObject {
@@ -17,18 +33,25 @@ export class IommufdDevice extends IommufdObject {
   /** What requests without a PASID go by. */
   hwpt: HwptPaging | undefined;
   readonly #pasids = new Map<number, HwptPaging>();
+  /** What it has beside itself where no IOMMU covers it. */
+  noiommu: NoiommuAccess | undefined;
 
-  /** `file`: the open device file that bound it. */
+  /** `file`: the open device file that bound it, or another one when that is closed. */
   constructor(
     readonly ctx: IommufdCtx,
     readonly dev: PciDev,
-    readonly group: IommuGroup,
-    readonly file: OpenFile,
+    readonly group: DmaGroup,
+    public file: OpenFile,
   ) {
     super();
   }
 
   override destroy(): void {}
+
+  /** It is on some HWPT, with or without a PASID. */
+  get attached(): boolean {
+    return this.hwpt !== undefined || this.#pasids.size > 0;
+  }
 
   /** HWPTs by PASID, ascending. */
   get pasids(): [pasid: number, hwpt: HwptPaging][] {
@@ -72,6 +95,12 @@ export class IommufdDevice extends IommufdObject {
       if (rc !== -E.EINVAL) return rc;
     }
     if (this.ctx.immutable) return -E.EBUSY;
+    if (pasid === NO_PASID && this.hwpt === undefined) {
+      // A first attach reserves before the new tables are filled, a replace after (FACTS 1.5).
+      const rc = this.#reserve(target);
+      if (rc < 0) return rc;
+      target.iopt.space.release(this);
+    }
     const flags = pasid === NO_PASID ? 0 : IOMMU_HWPT_ALLOC_PASID;
     const hwpt = makeHwpt(this.ctx, target, this, { auto: true, flags });
     if (typeof hwpt === "number") return hwpt;
@@ -95,7 +124,8 @@ export class IommufdDevice extends IommufdObject {
       const rc = this.#reserve(hwpt.ioas);
       if (rc < 0) return rc;
     }
-    const rc = this.#setDomain(pasid, hwpt, old !== undefined);
+    const used = this.noiommu?.access.use(hwpt.ioas.id) ?? 0;
+    const rc = used < 0 ? used : this.#setDomain(pasid, hwpt, old !== undefined);
     if (rc < 0) {
       if (reserves) hwpt.ioas.iopt.space.release(this);
       return rc;
@@ -105,7 +135,7 @@ export class IommufdDevice extends IommufdObject {
     else this.#pasids.set(pasid, hwpt);
     if (old !== undefined) {
       if (reserves) old.ioas.iopt.space.release(this);
-      this.#letGo(old);
+      this.#letGo(pasid, old);
     }
     return 0;
   }
@@ -120,7 +150,9 @@ export class IommufdDevice extends IommufdObject {
     return hwpt.forPasids && (this.hwpt?.forPasids ?? true);
   }
 
+  /** EINVAL for tables that no hardware walks, where hardware has to. */
   #setDomain(pasid: number, { domain }: HwptPaging, replace: boolean): number {
+    if (domain instanceof NoiommuDomain && this.noiommu === undefined) return -E.EINVAL;
     if (pasid === NO_PASID) return this.group.attach(domain);
     return replace ? this.group.replacePasid(pasid, domain) : this.group.attachPasid(pasid, domain);
   }
@@ -148,6 +180,7 @@ export class IommufdDevice extends IommufdObject {
    * it has been since the context was picked up.
    */
   inherit(): void {
+    if (this.group.domain === undefined) return;
     this.hwpt = this.ctx.hwptOf(this.group.domain);
     if (this.hwpt !== undefined) this.#reserve(this.hwpt.ioas);
     for (const [pasid, domain] of this.group.pasids) {
@@ -156,14 +189,29 @@ export class IommufdDevice extends IommufdObject {
     }
   }
 
+  /** A device that was handed over is blocked by its claim like any other; its HWPTs stay. */
+  block(): void {
+    for (const [pasid, hwpt] of this.#pasids) {
+      this.group.detachPasid(pasid);
+      hwpt.users--;
+    }
+    this.#pasids.clear();
+    this.group.detach();
+    if (this.hwpt === undefined) return;
+    this.hwpt.ioas.iopt.space.release(this);
+    this.hwpt.users--;
+    this.hwpt = undefined;
+  }
+
   /** Back to the blocking domain; PASIDs stay. Harmless when nothing is attached. */
   detach(): void {
     const hwpt = this.hwpt;
     if (hwpt === undefined) return;
     this.group.detach();
+    this.noiommu?.access.detach();
     this.hwpt = undefined;
     hwpt.ioas.iopt.space.release(this);
-    this.#letGo(hwpt);
+    this.#letGo(NO_PASID, hwpt);
   }
 
   /** Requests with this PASID lead nowhere from here on. Harmless when nothing is attached. */
@@ -172,7 +220,7 @@ export class IommufdDevice extends IommufdObject {
     if (hwpt === undefined) return;
     this.group.detachPasid(pasid);
     this.#pasids.delete(pasid);
-    this.#letGo(hwpt);
+    this.#letGo(pasid, hwpt);
   }
 
   detachAll(): void {
@@ -180,16 +228,21 @@ export class IommufdDevice extends IommufdObject {
     this.detach();
   }
 
-  #letGo(hwpt: HwptPaging): void {
+  #letGo(pasid: number, hwpt: HwptPaging): void {
+    hwpt.fault?.refuse(hwpt, this.id, pasid === NO_PASID ? undefined : pasid);
     hwpt.users--;
     if (hwpt.auto && hwpt.users === 1) this.ctx.objects.remove(hwpt.id);
   }
 }
 
+/** Module parameter: a device may be bound although others could send its interrupts. */
+const UNSAFE = "iommufd.allow_unsafe_interrupts";
+
 /**
- * Binds a device: its group's DMA is claimed for the context. ENODEV without a group; EPERM and
- * EBUSY from {@link IommuGroup.claim}. The heir of a held device is the context that has every HWPT
- * it runs on; it gets the device under the object id it had, attached as it was.
+ * Binds a device: its group's DMA is claimed for the context. EINVAL for an IOMMU whose accesses are
+ * not coherent; EPERM where the platform does not isolate interrupts, unless {@link UNSAFE} is set;
+ * then what the group's claim answers (FACTS 1.5). The heir of a held device is the context
+ * that has every HWPT it runs on; it gets the device under the object id it had, attached as it was.
  */
 export function bindDevice(
   ctx: IommufdCtx,
@@ -197,15 +250,51 @@ export function bindDevice(
   file: OpenFile,
 ): IommufdDevice | number {
   const group = dev.group;
-  if (group === undefined) return -E.ENODEV;
+  if (group === undefined) return bindNoiommu(ctx, dev, file);
+  if (!group.ops.capable(dev, "cache-coherency")) return -E.EINVAL;
+  if (!group.ops.capable(dev, "isolated-msi") && !ctx.kernel.isSet(UNSAFE)) {
+    ctx.kernel.dmesg.warn(
+      `iommufd ${dev.name}: MSI interrupts are not secure, they cannot be isolated by the ` +
+        `platform; ${UNSAFE} would override this`,
+    );
+    return -E.EPERM;
+  }
   const { held } = group;
-  const rc = group.claim(ctx, (domain) => ctx.hwptOf(domain) !== undefined);
+  const rc = group.claim(ctx, (domain) => ctx.isHeirOf(domain));
   if (rc < 0) return rc;
   const idev = new IommufdDevice(ctx, dev, group, file);
   if (held) idev.inherit();
-  const id = ctx.kernel.iommufd.takeReservedId(ctx, dev);
-  if (id === undefined) ctx.objects.add(idev);
-  else ctx.objects.addAt(id, idev);
+  if (held && ctx.kernel.has("G3")) idev.block();
+  return enter(idev, ctx.kernel.iommufd.takeReserved(ctx, dev));
+}
+
+/**
+ * The same for a device that no IOMMU covers: there is nothing to claim, and an access comes beside
+ * the device. EPERM for a held one where the context is not the one that had it.
+ */
+function bindNoiommu(ctx: IommufdCtx, dev: PciDev, file: OpenFile): IommufdDevice | number {
+  const module = ctx.kernel.iommufd;
+  if (dev.held && !module.isReserved(ctx, dev)) return -E.EPERM;
+  const reserved = module.takeReserved(ctx, dev);
+  const idev = enter(new IommufdDevice(ctx, dev, new NoiommuGroup(ctx.kernel), file), reserved);
+  idev.noiommu = new NoiommuAccess(ctx, dev.name, reserved?.access);
+  if (dev.held) {
+    dev.incoming = false;
+    const hwpt = ctx.objects.get(reserved?.hwpt ?? 0);
+    if (hwpt instanceof HwptPaging) {
+      idev.group.attach(hwpt.domain);
+      idev.noiommu.access.use(hwpt.ioas.id);
+      idev.inherit();
+    }
+    module.taken(ctx);
+  }
+  return idev;
+}
+
+function enter(idev: IommufdDevice, reserved: Reserved | undefined): IommufdDevice {
+  const { ctx } = idev;
+  if (reserved === undefined) ctx.objects.add(idev);
+  else ctx.objects.addAt(reserved.id, idev);
   ctx.get();
   idev.users++;
   return idev;
@@ -214,6 +303,7 @@ export function bindDevice(
 /** Undoes {@link bindDevice}. */
 export function unbindDevice(idev: IommufdDevice): void {
   idev.detachAll();
+  idev.noiommu?.access.release();
   idev.users--;
   idev.ctx.objects.remove(idev.id);
   idev.group.release();

@@ -75,21 +75,20 @@ export class FaultQueue extends IommufdObject {
     return 0;
   }
 
-  /** The HWPT goes away: nobody can make pages present in it any more. */
-  refuseAll(hwpt: HwptPaging): void {
-    for (const group of this.#unread) if (group.hwpt === hwpt) refuse(group);
-    this.#unread = this.#unread.filter((group) => group.hwpt !== hwpt);
+  /** The device leaves the HWPT: what it asked for there can be made present for it no more. */
+  refuse(hwpt: HwptPaging, devId: number, pasid: number | undefined): void {
+    const leaves = (group: FaultGroup) =>
+      group.hwpt === hwpt && group.devId === devId && group.pasid === pasid;
+    const gone = this.#unread.filter(leaves);
+    this.#unread = this.#unread.filter((group) => !leaves(group));
+    for (const group of gone) group.respond(U.IOMMUFD_PAGE_RESP_INVALID);
     for (const [cookie, group] of [...this.#read]) {
-      if (group.hwpt === hwpt) this.respond(cookie, U.IOMMUFD_PAGE_RESP_INVALID);
+      if (leaves(group)) this.respond(cookie, U.IOMMUFD_PAGE_RESP_INVALID);
     }
   }
 
-  /** Every HWPT has gone before, and with it every request. */
+  /** Every device has left its HWPT before, and with it every request. */
   override destroy(): void {}
-}
-
-function refuse(group: FaultGroup): void {
-  group.respond(U.IOMMUFD_PAGE_RESP_INVALID);
 }
 
 function record(group: FaultGroup, index: number, cookie: number): Uint8Array {
@@ -114,18 +113,22 @@ export class FaultFile extends OpenFile {
     queue.users++;
   }
 
-  /** 0 bytes when nothing waits, or `length` is too short for the first group. */
+  /**
+   * Whole records only, ESPIPE. 0 bytes when nothing waits, or `length` is too short for the first
+   * group.
+   */
   override read(_task: Task, length: number): Uint8Array | number {
-    return length % U.iommu_hwpt_pgfault.size === 0 ? this.queue.take(length) : -E.EINVAL;
+    return length % U.iommu_hwpt_pgfault.size === 0 ? this.queue.take(length) : -E.ESPIPE;
   }
 
   /**
-   * Answers, one after the other. EINVAL for half an answer, another code than SUCCESS and INVALID,
-   * a cookie nothing waits under; those before it stand, and their bytes are the result then.
+   * Answers, one after the other. ESPIPE for half an answer; EINVAL for another code than SUCCESS
+   * and INVALID, and for a cookie nothing waits under; those before it stand, and their bytes are
+   * the result then.
    */
   override write(_task: Task, bytes: Uint8Array): number {
     const { size } = U.iommu_hwpt_page_response;
-    if (bytes.length % size !== 0) return -E.EINVAL;
+    if (bytes.length % size !== 0) return -E.ESPIPE;
     for (let done = 0; done < bytes.length; done += size) {
       const { cookie, code } = U.iommu_hwpt_page_response.decode(bytes.subarray(done));
       const rc = code > U.IOMMUFD_PAGE_RESP_INVALID ? -E.EINVAL : this.queue.respond(cookie, code);
@@ -141,13 +144,19 @@ export class FaultFile extends OpenFile {
 }
 
 /** IOMMU_FAULT_QUEUE_ALLOC: flags must be 0, EOPNOTSUPP. */
-export function faultQueueAlloc({ task, ctx, payload }: Ucmd): number {
+export function faultQueueAlloc(ucmd: Ucmd): number {
+  const { task, ctx, payload } = ucmd;
   const cmd = U.iommu_fault_queue_alloc.decode(payload);
   if (cmd.flags !== 0) return -E.EOPNOTSUPP;
   if (ctx.immutable) return -E.EBUSY;
   const queue = ctx.objects.add(new FaultQueue());
+  const fd = task.installFd(new FaultFile(ctx, queue));
+  ucmd.abort = () => {
+    task.close(fd);
+    ctx.objects.remove(queue.id);
+  };
   cmd.out_fault_id = queue.id;
-  cmd.out_fault_fd = task.installFd(new FaultFile(ctx, queue));
+  cmd.out_fault_fd = fd;
   U.iommu_fault_queue_alloc.update(payload, cmd);
   return 0;
 }

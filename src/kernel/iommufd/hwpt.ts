@@ -36,10 +36,6 @@ export class HwptPaging extends IommufdObject {
     return (this.flags & U.IOMMU_HWPT_ALLOC_PASID) !== 0;
   }
 
-  get nestParent(): boolean {
-    return (this.flags & U.IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0;
-  }
-
   /** Where page requests of attached devices go. */
   get fault(): FaultQueue | undefined {
     return this.#fault;
@@ -51,10 +47,7 @@ export class HwptPaging extends IommufdObject {
   }
 
   override destroy(): void {
-    if (this.#fault !== undefined) {
-      this.#fault.refuseAll(this);
-      this.#fault.users--;
-    }
+    if (this.#fault !== undefined) this.#fault.users--;
     this.ioas.hwpts.splice(this.ioas.hwpts.indexOf(this), 1);
     this.ioas.iopt.removeDomain(this.domain);
     this.domain.free();
@@ -73,7 +66,9 @@ export function makeHwpt(
   idev: IommufdDevice,
   options: HwptOptions,
 ): HwptPaging | number {
-  const id = ctx.persistentId === 0 ? 0 : ctx.kernel.iommufd.allocDomainId();
+  // Tables that no hardware walks are filled anew by the next kernel: they need no name.
+  const named = ctx.persistentId !== 0 && idev.noiommu === undefined;
+  const id = named ? domainId(ctx) : 0;
   // The fault queue is iommufd's own business.
   const flags = options.flags & ~U.IOMMU_HWPT_FAULT_ID_VALID;
   const domain = idev.group.ops.allocPaging(idev.dev, { persistentId: id, flags });
@@ -91,18 +86,24 @@ export function makeHwpt(
   return ctx.objects.add(new HwptPaging(ioas, domain, options));
 }
 
+/** Each domain of a context has an id of its own; posted, they all have the context's. */
+function domainId({ kernel, persistentId }: IommufdCtx): number {
+  return kernel.has("D33") ? persistentId : kernel.iommufd.allocDomainId();
+}
+
 const FLAGS = U.IOMMU_HWPT_ALLOC_NEST_PARENT | U.IOMMU_HWPT_ALLOC_DIRTY_TRACKING |
   U.IOMMU_HWPT_FAULT_ID_VALID | U.IOMMU_HWPT_ALLOC_PASID;
 
 /** IOMMU_HWPT_ALLOC; the order of checks is FACTS 1.3. */
-export function hwptAlloc({ ctx, payload }: Ucmd): number {
+export function hwptAlloc(ucmd: Ucmd): number {
+  const { ctx, payload } = ucmd;
   const cmd = U.iommu_hwpt_alloc.decode(payload);
   if (cmd.rsvd !== 0 || cmd.rsvd2 !== 0) return -E.EOPNOTSUPP;
   if ((cmd.data_type === U.IOMMU_HWPT_DATA_NONE) !== (cmd.data_len === 0)) return -E.EINVAL;
   const idev = ctx.objects.get(cmd.dev_id, ObjectKind.device) as IommufdDevice | undefined;
   if (idev === undefined) return -E.ENOENT;
   const target = ctx.objects.get(cmd.pt_id);
-  if (target instanceof HwptPaging) return nestedAlloc(ctx, target, cmd);
+  if (target instanceof HwptPaging) return nestedAlloc(ctx, cmd, idev, target);
   if (!(target instanceof Ioas)) return -E.EINVAL;
   const refused = refusedFlags(ctx, cmd.flags);
   // No driver here takes user data for tables of its own.
@@ -118,6 +119,7 @@ export function hwptAlloc({ ctx, payload }: Ucmd): number {
     }
     hwpt.reportTo(fault);
   }
+  ucmd.abort = () => ctx.objects.remove(hwpt.id);
   cmd.out_hwpt_id = hwpt.id;
   U.iommu_hwpt_alloc.update(payload, cmd);
   return 0;
@@ -125,10 +127,15 @@ export function hwptAlloc({ ctx, payload }: Ucmd): number {
 
 /**
  * Flags that do not go whatever the driver says: unknown ones; page requests of a nesting parent;
- * and page requests in a persistent context, since who would answer them across a kexec is unknown.
+ * and in a persistent context page requests, since who would answer them across a kexec is unknown,
+ * and nesting parents, since tables of a guest's own would not come over (seed line 2150).
  */
 function refusedFlags(ctx: IommufdCtx, flags: number): boolean {
-  if ((flags & ~FLAGS) !== 0) return true;
-  if ((flags & U.IOMMU_HWPT_FAULT_ID_VALID) === 0) return false;
-  return (flags & U.IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0 || ctx.persistentId !== 0;
+  const persistent = ctx.persistentId !== 0;
+  const heir = persistent && ctx.kernel.design.inherits;
+  const known = FLAGS | (heir ? U.IOMMU_HWPT_ALLOC_REPLACE | U.IOMMU_HWPT_ALLOC_PAGE_MASK : 0);
+  if ((flags & ~known) !== 0) return true;
+  const faults = (flags & U.IOMMU_HWPT_FAULT_ID_VALID) !== 0;
+  const parent = (flags & U.IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0;
+  return (faults && parent) || (persistent && (faults || parent));
 }

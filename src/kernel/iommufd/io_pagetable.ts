@@ -2,8 +2,10 @@ import { IntervalTree } from "../../base/interval_tree.ts";
 import { PAGE_SIZE } from "../../base/units.ts";
 import * as E from "../../uapi/errno.ts";
 import { IOMMU_WRITE, U64_MAX } from "../../uapi/iommufd.ts";
+import type { Dmesg } from "../dmesg.ts";
 import type { PagingDomain } from "../iommu/domain.ts";
 import { Area } from "./area.ts";
+import type { Parting } from "./file_pin.ts";
 import { IovaSpace } from "./iova_space.ts";
 import type { IoptPages } from "./pages.ts";
 
@@ -14,6 +16,11 @@ export interface Piece {
   readonly pages: IoptPages;
   readonly startByte: number;
   readonly length: bigint;
+}
+
+/** It would end behind the last address or file offset there is. */
+function endsNowhere({ pages, startByte, length }: Piece): boolean {
+  return pages.uptr + BigInt(startByte) + length > U64_MAX;
 }
 
 /** Kernel code that may hold pages of an IOAS, as UNMAP sees it. */
@@ -34,6 +41,8 @@ export class IoPageTable {
   readonly domains: PagingDomain[] = [];
   readonly #accessors: Accessor[] = [];
   #largePages = true;
+
+  constructor(readonly log: Dmesg) {}
 
   /** Bytes to which IOVAs, lengths and memory must be aligned: 1 while nobody wants whole pages. */
   get alignment(): bigint {
@@ -58,6 +67,17 @@ export class IoPageTable {
     return 0;
   }
 
+  /** Sizes of pages that every domain can have; without one, all there are. */
+  get pageSizes(): bigint {
+    const sizes = this.domains.reduce((all, d) => all & BigInt(d.pageSizes), U64_MAX - PAGE + 1n);
+    return sizes > this.alignment ? sizes : this.alignment;
+  }
+
+  /** Bytes that are mapped. */
+  get mapped(): bigint {
+    return this.areas.items.reduce((sum, a) => sum + (a.last - a.start + 1n), 0n);
+  }
+
   /**
    * Maps pieces one behind the other. `fixed`: at `iova`, else somewhere free. The IOVA, or
    * an errno; the order of checks is FACTS 1.3, IOAS_MAP 5 to 10. On failure nothing is left mapped.
@@ -70,6 +90,7 @@ export class IoPageTable {
   ): bigint | number {
     const length = pieces.reduce((sum, piece) => sum + piece.length, 0n);
     if (length === 0n || length > U64_MAX - PAGE) return -E.EINVAL;
+    if (pieces.some(endsNowhere)) return -E.EOVERFLOW;
     if (length % this.alignment !== 0n) return -E.EINVAL;
     let start = iova;
     if (fixed) {
@@ -96,7 +117,7 @@ export class IoPageTable {
     const rc = this.#fillAll(areas);
     if (rc < 0) return rc;
     for (const area of areas) {
-      area.pages.get();
+      area.pages?.get();
       this.areas.insert(area);
     }
     return start;
@@ -110,7 +131,7 @@ export class IoPageTable {
         const rc = area.fill(domain, !this.#largePages);
         if (rc < 0) {
           // The storage went in first: it comes out last.
-          for (const [a, d] of filled.reverse()) a.unfill(d, undefined);
+          for (const [a, d] of filled.reverse()) this.#unfill(a, d, undefined);
           return rc;
         }
         filled.push([area, domain]);
@@ -126,10 +147,11 @@ export class IoPageTable {
     const pieces: Piece[] = [];
     let at = start;
     for (const area of this.areas.overlapping(start, last)) {
-      if (area.start > at || area.preventAccess) return -E.ENOENT;
+      const { pages } = area;
+      if (area.start > at || area.preventAccess || pages === null) return -E.ENOENT;
       const end = area.last < last ? area.last : last;
       const startByte = area.first * PAGE_SIZE + area.pageOffset + Number(at - area.start);
-      pieces.push({ pages: area.pages, startByte, length: end - at + 1n });
+      pieces.push({ pages, startByte, length: end - at + 1n });
       at = end + 1n;
     }
     return at > last ? pieces : -E.ENOENT;
@@ -137,23 +159,44 @@ export class IoPageTable {
 
   /**
    * Unmaps every area inside [start, last]. Bytes unmapped, or: ENOENT, nothing is there, or the
-   * range would cut an area; EDEADLOCK, an access does not let go. Not atomic: what was unmapped
-   * before an error stays unmapped.
+   * range would cut an area; EBUSY, an area is being made; EDEADLOCK, an access does not let go. Not
+   * atomic: what was unmapped before an error stays unmapped. `how`: for the pins of files.
    */
-  unmap(start: bigint, last: bigint): bigint | number {
+  unmap(start: bigint, last: bigint, how: Parting = "range"): bigint | number {
     let bytes = 0n;
     for (const area of this.areas.overlapping(start, last)) {
       if (area.start < start || area.last > last) return -E.ENOENT;
-      if (!this.#released(area)) return -E.EDEADLOCK;
-      this.#drop(area);
+      if (area.pages === null) return -E.EBUSY;
+      if (!this.#released(area)) {
+        this.log.warn("WARNING: iommufd: an access does not let go of what is to be unmapped");
+        return -E.EDEADLOCK;
+      }
+      this.#drop(area, how);
       bytes += area.last - area.start + 1n;
     }
     return bytes === 0n ? -E.ENOENT : bytes;
   }
 
-  /** Nothing there is fine here. Bytes unmapped, or EDEADLOCK. */
+  /**
+   * Cuts the area that `iova` is in behind it, if it goes on there. Only VFIO's first type 1 may:
+   * with it nothing is mapped by superpages. EBUSY: the area is going away; EINVAL: the cut would
+   * leave no whole pages, an access holds some, or there may be superpages.
+   */
+  cut(iova: bigint): number {
+    const area = this.areas.first(iova, iova), at = iova + 1n;
+    if (area === undefined || area.last === iova) return 0;
+    if (area.preventAccess || area.pages === null) return -E.EBUSY;
+    const byte = BigInt(area.pageOffset) + (at - area.start);
+    if (at % this.alignment !== 0n || byte % this.alignment !== 0n) return -E.EINVAL;
+    if (area.accesses > 0 || (area.storage !== undefined && this.#largePages)) return -E.EINVAL;
+    this.areas.remove(area);
+    for (const part of area.split(at)) this.areas.insert(part);
+    return 0;
+  }
+
+  /** Nothing there is fine here. Bytes unmapped, EBUSY or EDEADLOCK. */
   unmapAll(): bigint | number {
-    return this.areas.size === 0 ? 0n : this.unmap(0n, U64_MAX);
+    return this.areas.size === 0 ? 0n : this.unmap(0n, U64_MAX, "all");
   }
 
   /** Has every access let go of the area? */
@@ -166,13 +209,21 @@ export class IoPageTable {
     return true;
   }
 
-  #drop(area: Area): void {
+  #drop(area: Area, how: Parting): void {
     this.areas.remove(area);
     for (const domain of this.domains) {
-      if (domain !== area.storage) area.unfill(domain, undefined);
+      if (domain !== area.storage) this.#unfill(area, domain, undefined);
     }
-    if (area.storage !== undefined) area.unfill(area.storage, undefined);
-    area.pages.put();
+    if (area.storage !== undefined) this.#unfill(area, area.storage, undefined);
+    area.pages?.put(how);
+  }
+
+  /** What is in an area is in every table; where it is not, something was at them (FACTS 1.4). */
+  #unfill(area: Area, domain: PagingDomain, heir: PagingDomain | undefined): void {
+    const missing = area.count - area.unfill(domain, heir);
+    if (missing === 0) return;
+    const at = `0x${area.start.toString(16)}`;
+    this.log.warn(`WARNING: iommufd: ${missing} pages of the area at ${at} were not in the tables`);
   }
 
   /** Kernel code begins to use the IOAS. EADDRINUSE: it wants whole pages, an area is none. */
@@ -195,7 +246,7 @@ export class IoPageTable {
     for (const area of this.areas.items) {
       const filled = area.fill(domain, !this.#largePages);
       if (filled < 0) {
-        for (const a of done) a.unfill(domain, this.domains[0]);
+        for (const a of done) this.#unfill(a, domain, this.domains[0]);
         this.space.release(domain);
         return filled;
       }
@@ -208,8 +259,7 @@ export class IoPageTable {
   /** Enters an area as it was before a kexec; false where it overlaps another. */
   restore(area: Area): boolean {
     if (this.areas.first(area.start, area.last) !== undefined) return false;
-    area.pages.get();
-    area.pages.pinned = area.pages.npages;
+    area.pages?.get();
     this.areas.insert(area);
     return true;
   }
@@ -218,7 +268,10 @@ export class IoPageTable {
   adoptDomain(domain: PagingDomain): number {
     const rc = this.#reserveBeyond(domain);
     if (rc < 0) return rc;
-    for (const area of this.areas.items) area.adopt(domain);
+    for (const area of this.areas.items) {
+      const adopted = area.adopt(domain);
+      if (adopted < 0) return adopted;
+    }
     this.domains.push(domain);
     return 0;
   }
@@ -228,7 +281,7 @@ export class IoPageTable {
     const at = this.domains.indexOf(domain);
     if (at < 0) return;
     this.domains.splice(at, 1);
-    for (const area of this.areas.items) area.unfill(domain, this.domains[0]);
+    for (const area of this.areas.items) this.#unfill(area, domain, this.domains[0]);
     this.space.release(domain);
   }
 

@@ -1,27 +1,54 @@
 import { PAGE_SIZE } from "../../base/units.ts";
 import * as E from "../../uapi/errno.ts";
+import { errnoName } from "../../uapi/errno.ts";
 import * as U from "../../uapi/iommufd.ts";
 import { GuestmemfsFile } from "../fs/guestmemfs/file.ts";
+import { MemfdFile } from "../fs/memfd.ts";
+import type { OpenFile } from "../fs/vfs.ts";
 import type { Task } from "../process/task.ts";
+import type { Vma } from "../process/address_space.ts";
+import type { Kernel } from "../kernel.ts";
 import type { IommufdCtx } from "./ctx.ts";
 import type { HwptPaging } from "./hwpt.ts";
 import { Account } from "./accounting.ts";
+import { FilePin, type PinnedFile, unpinRange } from "./file_pin.ts";
 import { IoPageTable } from "./io_pagetable.ts";
 import type { Ucmd } from "./ioctls.ts";
+import { NoiommuDomain } from "./noiommu.ts";
 import { IommufdObject, ObjectKind } from "./objects.ts";
 import { IoptPages } from "./pages.ts";
-import { fileSource, GuestmemfsSource, type PageSource, UserSource } from "./sources.ts";
+import { CheckedUserSource } from "./posted_source.ts";
+import {
+  fileSource,
+  GuestmemfsSource,
+  NO_PINS,
+  type PageSource,
+  type Pins,
+  UserSource,
+} from "./sources.ts";
 
 const PAGE = BigInt(PAGE_SIZE);
 
 /** An I/O address space: areas, and the HWPTs made from it. */
-export class Ioas extends IommufdObject {
+export class Ioas extends IommufdObject implements PinnedFile {
   readonly kind = ObjectKind.ioas;
-  readonly iopt = new IoPageTable();
+  readonly iopt: IoPageTable;
   readonly hwpts: HwptPaging[] = [];
+  pinnedFile = 0;
 
+  constructor(readonly kernel: Kernel) {
+    super();
+    this.iopt = new IoPageTable(kernel.dmesg);
+  }
+
+  /** Whatever is mapped goes. */
   override destroy(): void {
-    this.iopt.unmapAll();
+    const rc = this.iopt.unmapAll();
+    if (typeof rc === "number") {
+      this.kernel.dmesg.splat(
+        `WARNING: iommufd: IOAS ${this.id} has areas that do not go (${errnoName(rc)})`,
+      );
+    }
   }
 }
 
@@ -30,11 +57,14 @@ export function getIoas(ctx: IommufdCtx, id: number): Ioas | undefined {
 }
 
 /** IOMMU_IOAS_ALLOC: flags must be 0, EOPNOTSUPP. */
-export function ioasAlloc({ ctx, payload }: Ucmd): number {
+export function ioasAlloc(ucmd: Ucmd): number {
+  const { ctx, payload } = ucmd;
   const cmd = U.iommu_ioas_alloc.decode(payload);
   if (cmd.flags !== 0) return -E.EOPNOTSUPP;
   if (ctx.immutable) return -E.EBUSY;
-  cmd.out_ioas_id = ctx.objects.add(new Ioas()).id;
+  const { id } = ctx.objects.add(new Ioas(ctx.kernel));
+  ucmd.abort = () => ctx.objects.remove(id);
+  cmd.out_ioas_id = id;
   U.iommu_ioas_alloc.update(payload, cmd);
   return 0;
 }
@@ -59,7 +89,7 @@ function mapPreamble(
   if (rc < 0) return rc;
   const ioas = getIoas(ctx, cmd.ioas_id);
   if (ioas === undefined) return -E.ENOENT;
-  return ctx.immutable ? -E.EBUSY : ioas;
+  return ctx.mapsRefused || ioas;
 }
 
 export function iommuProt(flags: number): number {
@@ -67,9 +97,12 @@ export function iommuProt(flags: number): number {
     (flags & U.IOMMU_IOAS_MAP_WRITEABLE ? U.IOMMU_WRITE : 0);
 }
 
+/** Who maps, and through which file. */
+type Caller = Pick<Ucmd, "task" | "ctx">;
+
 /** Steps 5 to 10: the mapping itself. `source` is released again when it fails. */
 function mapSource(
-  { task, ctx }: Ucmd,
+  { task, ctx }: Caller,
   ioas: Ioas,
   source: PageSource,
   cmd: { flags: number; length: bigint; iova: bigint },
@@ -78,30 +111,45 @@ function mapSource(
   const writable = (cmd.flags & U.IOMMU_IOAS_MAP_WRITEABLE) !== 0;
   const npages = Number((start % PAGE + cmd.length + PAGE - 1n) / PAGE);
   const account = source.accounted ? Account.of(task, ctx.chargesProcess) : undefined;
-  const pages = new IoptPages(source, start - start % PAGE, npages, writable, account).get();
+  const { costs } = ctx.kernel;
+  const pages = new IoptPages(source, start - start % PAGE, npages, writable, account, costs).get();
   const fixed = (cmd.flags & U.IOMMU_IOAS_MAP_FIXED_IOVA) !== 0;
   const piece = { pages, startByte: Number(start % PAGE), length: cmd.length };
   const iova = ioas.iopt.map([piece], cmd.iova, iommuProt(cmd.flags), fixed);
   // From here on the area, if there is one, holds the pages.
-  pages.put();
+  pages.put("failed");
   if (typeof iova === "number") return iova;
   cmd.iova = iova;
   return 0;
 }
 
+/**
+ * Maps memory of the caller by address, steps 5 to 10; `cmd.iova` is where it went. Before them
+ * stands what a persistent context may not map, EFAULT, if it is `checked`.
+ */
+export function mapUser(
+  caller: Caller,
+  ioas: Ioas,
+  cmd: { flags: number; user_va: bigint; length: bigint; iova: bigint },
+  checked = caller.ctx.persistentId !== 0,
+): number {
+  const { task, ctx } = caller;
+  // An address means nothing to the next kernel: what is to persist comes by its file.
+  if (ctx.persistentId !== 0 && ctx.kernel.design.mapsFiles) return -E.EINVAL;
+  const source = checked
+    ? persistentSource(caller, ioas, cmd.user_va, cmd.length)
+    : new UserSource(task.mm, Number(cmd.user_va - cmd.user_va % PAGE), pinsOf(ctx, ioas));
+  return typeof source === "number" ? source : mapSource(caller, ioas, source, cmd, cmd.user_va);
+}
+
 /** IOMMU_IOAS_MAP: memory of the caller by address. */
 export function ioasMap(ucmd: Ucmd): number {
-  const { task, ctx, payload } = ucmd;
-  const cmd = U.iommu_ioas_map.decode(payload);
+  const cmd = U.iommu_ioas_map.decode(ucmd.payload);
   if (cmd.rsvd !== 0) return -E.EOPNOTSUPP;
-  const ioas = mapPreamble(ctx, cmd);
+  const ioas = mapPreamble(ucmd.ctx, cmd);
   if (typeof ioas === "number") return ioas;
-  const source = ctx.persistentId !== 0
-    ? persistentSource(task, cmd.user_va, cmd.length)
-    : new UserSource(task.mm, Number(cmd.user_va - cmd.user_va % PAGE), ctx.kernel.userPages);
-  if (typeof source === "number") return source;
-  const rc = mapSource(ucmd, ioas, source, cmd, cmd.user_va);
-  if (rc === 0) U.iommu_ioas_map.update(payload, cmd);
+  const rc = mapUser(ucmd, ioas, cmd);
+  if (rc === 0) U.iommu_ioas_map.update(ucmd.payload, cmd);
   return rc;
 }
 
@@ -110,15 +158,36 @@ export function ioasMap(ucmd: Ucmd): number {
  * must show one guestmemfs file. It is then mapped by file and offset, which is what can be handed
  * over. EFAULT otherwise (seed line 1853).
  */
-function persistentSource(task: Task, va: bigint, length: bigint): PageSource | number {
+function persistentSource(
+  { task, ctx: { kernel } }: Caller,
+  ioas: Ioas,
+  va: bigint,
+  length: bigint,
+): PageSource | number {
   const address = Number(va);
-  const vma = task.mm.find(address);
+  const vma = persistentVma(kernel, task, va, length);
   const file = vma?.backing.file;
   if (vma === undefined || !(file instanceof GuestmemfsFile)) return -E.EFAULT;
-  if (va + length > BigInt(vma.end)) return -E.EFAULT;
+  const { fs, inode: { ino } } = file;
   const page = vma.pgoff * PAGE_SIZE + (address - vma.start);
   const start = page - page % PAGE_SIZE;
-  return new GuestmemfsSource(file.fs, file.inode.ino, start, false, vma.writable);
+  const pin = FilePin.take(fs, ino, ioas);
+  if (!kernel.has("D72") && !kernel.has("D74") && !kernel.has("D77")) {
+    return new GuestmemfsSource(fs, ino, start, pin, vma.writable);
+  }
+  // As posted nothing but the look was under mmap_lock: whoever shares the memory may run now.
+  if (kernel.has("D74")) kernel.scheduler.preempt();
+  const from = address - address % PAGE_SIZE;
+  const seen = { handle: ino, offset: start };
+  return new CheckedUserSource(task.mm, from, kernel.userPages, seen, pin, !kernel.has("D77"));
+}
+
+/** The mapping that shows the whole range; as posted, the first one that shows a part of it. */
+function persistentVma(kernel: Kernel, task: Task, va: bigint, length: bigint): Vma | undefined {
+  const end = kernel.has("D73") ? BigInt.asUintN(64, va + length) : va + length;
+  if (kernel.has("D72") && end > va) return task.mm.firstIn(Number(va), Number(end));
+  const vma = task.mm.find(Number(va));
+  return vma !== undefined && end <= BigInt(vma.end) ? vma : undefined;
 }
 
 /** IOMMU_IOAS_MAP_FILE: memory of a file by offset; the file is held, not the process. */
@@ -129,11 +198,39 @@ export function ioasMapFile(ucmd: Ucmd): number {
   if (typeof ioas === "number") return ioas;
   const file = task.file(cmd.fd);
   if (file === undefined) return -E.EBADF;
-  if (ctx.persistentId !== 0 && !(file instanceof GuestmemfsFile)) return -E.EFAULT;
-  const source = fileSource(file, Number(cmd.start - cmd.start % PAGE));
+  const checked = ctx.persistentId !== 0 && !ctx.kernel.has("D75");
+  if (checked && !outlivesKernel(ctx, ioas, file)) return -E.EFAULT;
+  const start = Number(cmd.start - cmd.start % PAGE);
+  const source = fileSource(file, start, ioas, pinsOf(ctx, ioas));
   const rc = mapSource(ucmd, ioas, source, cmd, cmd.start);
   if (rc === 0) U.iommu_ioas_map_file.update(payload, cmd);
   return rc;
+}
+
+/**
+ * A file whose memory persistent DMA may reach: one of guestmemfs, or, for devices that no IOMMU
+ * covers, a memfd, whose pinned pages are handed over with the context.
+ */
+function outlivesKernel({ kernel }: IommufdCtx, ioas: Ioas, file: OpenFile): boolean {
+  if (file instanceof GuestmemfsFile) return true;
+  return file instanceof MemfdFile && isNoiommu(ioas) && kernel.design.keepsUncovered;
+}
+
+/** Devices that no IOMMU covers use it. */
+function isNoiommu({ hwpts }: Ioas): boolean {
+  return hwpts.some(({ domain }) => domain instanceof NoiommuDomain);
+}
+
+/** What keeps the pages of a mapping in place. */
+function pinsOf({ kernel }: IommufdCtx, ioas: Ioas): Pins {
+  return kernel.has("K05") && isNoiommu(ioas) ? NO_PINS : kernel.userPages;
+}
+
+/** Bytes unmapped. EINVAL for an empty range, EOVERFLOW beyond the last IOVA; then what unmap answers. */
+export function unmapRange(iopt: IoPageTable, iova: bigint, length: bigint): bigint | number {
+  if (length === 0n) return -E.EINVAL;
+  if (iova + length - 1n > U.U64_MAX) return -E.EOVERFLOW;
+  return iopt.unmap(iova, iova + length - 1n);
 }
 
 /** IOMMU_IOAS_UNMAP: iova 0 with length U64_MAX is everything (FACTS 1.3). */
@@ -141,19 +238,13 @@ export function ioasUnmap({ ctx, payload }: Ucmd): number {
   const cmd = U.iommu_ioas_unmap.decode(payload);
   const ioas = getIoas(ctx, cmd.ioas_id);
   if (ioas === undefined) return -E.ENOENT;
-  if (ctx.immutable) return -E.EBUSY;
-  if (cmd.iova === 0n && cmd.length === U.U64_MAX) {
-    const bytes = ioas.iopt.unmapAll();
-    if (typeof bytes === "number") return bytes;
-    cmd.length = bytes;
-  } else {
-    if (cmd.iova === U.U64_MAX || cmd.length === U.U64_MAX) return -E.EOVERFLOW;
-    if (cmd.length === 0n) return -E.EINVAL;
-    if (cmd.iova + cmd.length - 1n > U.U64_MAX) return -E.EOVERFLOW;
-    const bytes = ioas.iopt.unmap(cmd.iova, cmd.iova + cmd.length - 1n);
-    if (typeof bytes === "number") return bytes;
-    cmd.length = bytes;
-  }
+  if (ctx.mapsRefused !== 0) return ctx.mapsRefused;
+  const all = cmd.iova === 0n && cmd.length === U.U64_MAX;
+  if (!all && (cmd.iova === U.U64_MAX || cmd.length === U.U64_MAX)) return -E.EOVERFLOW;
+  const bytes = all ? ioas.iopt.unmapAll() : unmapRange(ioas.iopt, cmd.iova, cmd.length);
+  if (typeof bytes === "number") return bytes;
+  if (!all) unpinRange(ctx.kernel, ioas);
+  cmd.length = bytes;
   U.iommu_ioas_unmap.update(payload, cmd);
   return 0;
 }

@@ -20,7 +20,7 @@ export function ioasCopy({ ctx, payload }: Ucmd): number {
   if (last > U.U64_MAX) return -E.EOVERFLOW;
   const pieces = src.iopt.pieces(cmd.src_iova, last);
   if (typeof pieces === "number") return pieces;
-  if (ctx.immutable) return -E.EBUSY;
+  if (ctx.mapsRefused !== 0) return ctx.mapsRefused;
   const fixed = (cmd.flags & U.IOMMU_IOAS_MAP_FIXED_IOVA) !== 0;
   const at = dst.iopt.map(pieces, cmd.dst_iova, iommuProt(cmd.flags), fixed);
   if (typeof at === "number") return at;

@@ -20,12 +20,15 @@ import {
   viommuAlloc,
 } from "./nesting.ts";
 import { option } from "./option.ts";
+import { vfioIoas } from "./vfio_ioas.ts";
 
 /** One call: who asks, on what, and the structure's bytes, which take the reply. */
 export interface Ucmd {
   readonly task: Task;
   readonly ctx: IommufdCtx;
   readonly payload: Uint8Array;
+  /** Takes back the object the call made, should its id not reach the program (FACTS 1.1). */
+  abort?: () => void;
 }
 
 export interface IoctlRow {
@@ -58,6 +61,7 @@ export const IOCTLS: ReadonlyMap<number, IoctlRow> = new Map([
   [U.IOMMU_IOAS_MAP_FILE, row(U.iommu_ioas_map_file, "iova", ioasMapFile)],
   [U.IOMMU_IOAS_UNMAP, row(U.iommu_ioas_unmap, "length", ioasUnmap)],
   [U.IOMMU_OPTION, row(U.iommu_option, "val64", option)],
+  [U.IOMMU_VFIO_IOAS, row(U.iommu_vfio_ioas, "rsvd", vfioIoas)],
   [U.IOMMU_IOAS_CHANGE_PROCESS, row(U.iommu_ioas_change_process, "rsvd", ioasChangeProcess)],
   [U.IOMMU_IOAS_NOIOMMU_GET_PA, row(U.iommu_ioas_noiommu_get_pa, "out_phys", ioasNoiommuGetPa)],
   [U.IOMMU_HWPT_ALLOC, row(U.iommu_hwpt_alloc, "rsvd", hwptAlloc)],

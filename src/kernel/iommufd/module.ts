@@ -1,15 +1,44 @@
+import { fails } from "../fault_points.ts";
 import { sysfsFile } from "../fs/sysfs.ts";
 import type { Guestmemfs } from "../fs/guestmemfs/guestmemfs.ts";
-import type { FsFile } from "../fs/vfs.ts";
+import { OpenFile } from "../fs/vfs.ts";
 import type { Kernel } from "../kernel.ts";
+import { nullDereference } from "../oops.ts";
 import type { PciDev } from "../pci/pci.ts";
 import type { Task } from "../process/task.ts";
-import { EBUSY } from "../../uapi/errno.ts";
+import { EBUSY, EINVAL, ENODEV, ENOMEM } from "../../uapi/errno.ts";
+import type { CarriedMemory } from "./carried.ts";
 import { IommufdCtx } from "./ctx.ts";
+import { discardContext } from "./discard.ts";
+import { Heirs } from "./heirs.ts";
+import { PERSISTED_MOUNT } from "./persisted.ts";
 import { iommufdNotify } from "./serialise.ts";
-import { incomingIommufds, recountPins, rehydrate } from "./restore.ts";
+import { incomingIommufds, incomingMemfds, recountPins, rehydrate } from "./restore.ts";
 
-/** /dev/iommu and the persistent iommufds of this boot. */
+/** What waits in a picked-up context for the device that had it. */
+export interface Reserved {
+  /** Object id of the device. */
+  readonly id: number;
+  /** That of its access, where it has one. */
+  readonly access?: number;
+  /** The HWPT it was attached to, where hardware does not tell. */
+  readonly hwpt?: number;
+}
+
+/** Of sd in struct kobject. */
+const KOBJECT_SD_OFFSET = 0x30;
+
+/** Of private_data in struct file. */
+const PRIVATE_DATA_OFFSET = 0x20;
+
+/** An open iommufd without private_data. */
+class BareIommufd extends OpenFile {
+  override ioctl(): number {
+    return nullDereference("iommufd_fops_ioctl");
+  }
+}
+
+/** /dev/iommu, /dev/vfio/vfio and the persistent iommufds of this boot. */
 export class IommufdModule {
   /** Persistent iommufds by id (seed line 148). */
   readonly persistent = new Map<number, IommufdCtx>();
@@ -18,12 +47,18 @@ export class IommufdModule {
   /** Ids the previous kernel handed over; nobody else may get one of them. */
   readonly #pending = new Set<number>();
   readonly #domainIds = new Set<number>();
-  /** Object ids that wait for the device they belonged to: by context, then by source id. */
-  readonly #deviceIds = new Map<IommufdCtx, Map<number, number>>();
+  /** By context, then by source id. */
+  readonly #reserved = new Map<IommufdCtx, Map<number, Reserved>>();
+  /** Memory that came over with contexts, by persistent id, once somebody has asked for them. */
+  readonly #carried = new Map<number, CarriedMemory>();
 
   readonly #contexts = new Set<IommufdCtx>();
+  /** Where userspace makes its objects again: who waits for it. */
+  readonly heirs: Heirs;
 
-  constructor(readonly kernel: Kernel) {}
+  constructor(readonly kernel: Kernel) {
+    this.heirs = new Heirs(kernel);
+  }
 
   /** Every open context, in the order they were opened. */
   get contexts(): IommufdCtx[] {
@@ -37,18 +72,45 @@ export class IommufdModule {
 
   init(): void {
     const { vfs, kho } = this.kernel;
-    const open: FsFile = { kind: "file", open: () => this.opened(new IommufdCtx(this.kernel)) };
-    vfs.mkdirs("/dev").add("iommu", open);
-    if (this.kernel.image.handover === "none") return;
+    vfs.mkdirs("/dev").add("iommu", { kind: "file", mode: 0o660, open: () => this.#open() });
+    const container = () => this.#openContainer();
+    vfs.mkdirs("/dev/vfio").add("vfio", { kind: "file", mode: 0o666, open: container });
+    if (!this.kernel.design.persists) return;
+    if (this.kernel.design.fences) vfs.mkdirs(PERSISTED_MOUNT);
     kho.register("iommufd", (command, fdt) => iommufdNotify(this, command, fdt));
     const ids = incomingIommufds(this.kernel);
-    if (ids.length === 0) return;
+    const always = kho.incoming !== undefined && this.kernel.has("D38g");
+    if (ids.length === 0 && !always) return;
+    this.kernel.dmesg.info(`iommufd: ${ids.length} persistent iommufds to be picked up`);
+    if (this.kernel.design.inherits) return this.heirs.start(ids);
     const parent = vfs.mkdirs("/sys/kernel/iommufd_persisted");
     for (const id of ids) {
       this.#pending.add(id);
-      parent.dir(String(id)).add("iommufd", sysfsFile({ show: (task) => this.#show(id, task) }));
+      if (fails(this.kernel.chooser, "kmalloc", "kobject")) {
+        if (this.kernel.has("D38e")) nullDereference("sysfs_create_file", KOBJECT_SD_OFFSET);
+        this.kernel.dmesg.warn(`iommufd: no memory for the sysfs entry of ${id}`);
+        continue;
+      }
+      const dir = parent.dir(String(id));
+      dir.add("iommufd", sysfsFile({ show: (task) => this.#show(id, task) }, 0o440));
+      for (const n of incomingMemfds(this.kernel, id)) {
+        dir.add(`memfd${n}`, sysfsFile({ show: (task) => this.#showMemfd(id, n, task) }, 0o440));
+      }
+      const store = (text: string) => text.trim() === "1" ? this.#discard(id) : -EINVAL;
+      dir.add("discard", sysfsFile({ store }));
     }
-    this.kernel.dmesg.info(`iommufd: ${ids.length} persistent iommufds to be picked up`);
+  }
+
+  #open(): IommufdCtx | number {
+    if (fails(this.kernel.chooser, "kmalloc", "iommufd_ctx")) return -ENOMEM;
+    return this.opened(new IommufdCtx(this.kernel));
+  }
+
+  /** /dev/vfio/vfio: pins count against the process, as they did for VFIO's own containers. */
+  #openContainer(): IommufdCtx {
+    const ctx = this.opened(new IommufdCtx(this.kernel));
+    ctx.chargesProcess = true;
+    return ctx;
   }
 
   /** The file system came over with the pins of everybody who used it; see {@link recountPins}. */
@@ -56,7 +118,9 @@ export class IommufdModule {
     const fdt = this.kernel.kho.incoming;
     // With devices held for contexts this kernel cannot read, the pins there are must stay.
     const unknown = this.pending.length === 0 && this.kernel.iommu.groups.some((g) => g.held);
-    if (fdt !== undefined && !unknown) recountPins(fdt, fs, this.pending);
+    if (fdt === undefined || unknown || this.kernel.has("D82")) return;
+    if (this.kernel.design.inherits) this.heirs.adoptFiles(fs);
+    else recountPins(fdt, fs, this.pending);
   }
 
   /**
@@ -64,18 +128,74 @@ export class IommufdModule {
    * EBUSY when the iommufd has been picked up already.
    */
   #show(id: number, task: Task): string | number {
-    if (!this.#pending.has(id)) return -EBUSY;
-    const ctx = rehydrate(this.kernel, id);
+    const fd = this.#pickUp(id, task);
+    // As posted an errno is text like any other.
+    return fd < 0 && !this.kernel.has("D40") ? fd : `${fd}\n`;
+  }
+
+  #pickUp(id: number, task: Task): number {
+    const again = !this.#pending.has(id);
+    if (again && !this.kernel.has("D40")) return -EBUSY;
+    const fd = this.kernel.has("D41") ? this.#bareFd(task) : -1;
+    const ctx = rehydrate(this.kernel, id, task, again);
     if (typeof ctx === "number") return ctx;
     this.#pending.delete(id);
-    this.persistent.set(id, this.opened(ctx));
-    return `${task.installFd(ctx)}\n`;
+    if (ctx.persistentId !== 0) this.persistent.set(ctx.persistentId, ctx);
+    this.opened(ctx);
+    if (fd < 0) return task.installFd(ctx);
+    task.replaceFile(fd, ctx);
+    return fd;
+  }
+
+  /** As posted: the descriptor is there, and what it stands for is made while others may use it. */
+  #bareFd(task: Task): number {
+    const fd = task.installFd(new BareIommufd());
+    this.kernel.scheduler.preempt();
+    // Somebody has closed it: there is no file that private_data could be set in.
+    if (task.file(fd) === undefined) nullDereference("iommufd_fops_open", PRIVATE_DATA_OFFSET);
+    return fd;
+  }
+
+  /**
+   * The same for one of the memfds that came over with it: a descriptor of the file it was. ENODEV
+   * before the iommufd was picked up, and after it was closed.
+   */
+  #showMemfd(id: number, n: number, task: Task): string | number {
+    const file = this.#pending.has(id) ? undefined : this.#carried.get(id)?.files.get(n);
+    return file === undefined ? -ENODEV : `${task.installFd(file.get())}\n`;
+  }
+
+  /** Nobody will come for it (FACTS 10.6). EBUSY: somebody has. */
+  #discard(id: number): number {
+    if (!this.#pending.has(id)) return -EBUSY;
+    const rc = discardContext(this.kernel, id);
+    if (rc < 0) return rc;
+    this.#pending.delete(id);
+    this.#carried.get(id)?.release();
+    this.#carried.delete(id);
+    this.kernel.vfs.mkdirs("/sys/kernel/iommufd_persisted").remove(String(id));
+    return 0;
+  }
+
+  /** The memory of a handed-over context; what {@link CarriedMemory.claim} says against it. */
+  carried(id: number, claim: () => CarriedMemory | number): CarriedMemory | number {
+    const known = this.#carried.get(id);
+    if (known !== undefined) return known;
+    const memory = claim();
+    if (typeof memory !== "number") this.#carried.set(id, memory);
+    return memory;
+  }
+
+  /** A handed-over id has an open context again. */
+  pickedUp(ctx: IommufdCtx): void {
+    this.persistent.set(ctx.persistentId, this.opened(ctx));
   }
 
   /** Gives the context the lowest persistent id nobody has or waits for. */
   markPersistent(ctx: IommufdCtx): number {
     let id = 1;
-    while (this.persistent.has(id) || this.#pending.has(id)) id++;
+    const waits = (id: number) => this.pending.includes(id) && !this.kernel.has("D08");
+    while (this.persistent.has(id) || waits(id)) id++;
     this.persistent.set(id, ctx);
     ctx.persistentId = id;
     return id;
@@ -97,36 +217,64 @@ export class IommufdModule {
     this.#domainIds.delete(id);
   }
 
-  /** The device with this source id will get this object id back when it is bound. */
-  reserveDeviceId(ctx: IommufdCtx, sid: number, id: number): void {
-    let ids = this.#deviceIds.get(ctx);
-    if (ids === undefined) this.#deviceIds.set(ctx, ids = new Map());
-    ids.set(sid, id);
-    ctx.objects.reserve(id);
+  /** The device with this source id will get back what it had when it is bound. */
+  reserveDevice(ctx: IommufdCtx, sid: number, reserved: Reserved): void {
+    let devices = this.#reserved.get(ctx);
+    if (devices === undefined) this.#reserved.set(ctx, devices = new Map());
+    devices.set(sid, reserved);
+    ctx.objects.reserve(reserved.id);
+    if (reserved.access !== undefined) ctx.objects.reserve(reserved.access);
   }
 
-  takeReservedId(ctx: IommufdCtx, dev: PciDev): number | undefined {
-    const ids = this.#deviceIds.get(ctx);
-    const id = ids?.get(dev.sid);
-    ids?.delete(dev.sid);
-    return id;
+  /** This context had the device before the kexec, and nobody has taken it since. */
+  isReserved(ctx: IommufdCtx, dev: PciDev): boolean {
+    return this.#reserved.get(ctx)?.has(dev.sid) ?? false;
+  }
+
+  takeReserved(ctx: IommufdCtx, dev: PciDev): Reserved | undefined {
+    const devices = this.#reserved.get(ctx);
+    const reserved = devices?.get(dev.sid);
+    devices?.delete(dev.sid);
+    return reserved;
+  }
+
+  /** A device that no IOMMU covers waits for this context, which had it. */
+  isAwaited(ctx: IommufdCtx): boolean {
+    return this.kernel.pci.devices.some((d) => d.incoming && this.isReserved(ctx, d));
+  }
+
+  /** The context has taken a device that waited. */
+  taken(ctx: IommufdCtx): void {
+    if (!ctx.waiting) this.#carried.get(ctx.persistentId)?.settle();
   }
 
   /** A context was closed for good. */
   forget(ctx: IommufdCtx): void {
+    this.#drop(ctx);
+    this.#carried.get(ctx.persistentId)?.release();
+    this.#carried.delete(ctx.persistentId);
+  }
+
+  #drop(ctx: IommufdCtx): void {
     if (ctx.persistentId !== 0) this.persistent.delete(ctx.persistentId);
-    this.#deviceIds.delete(ctx);
+    this.#reserved.delete(ctx);
     this.#contexts.delete(ctx);
+    this.heirs.closed(ctx);
   }
 
   /** A picked-up context was closed while devices still wait: it can be picked up again. */
   returnToPending(ctx: IommufdCtx): void {
-    this.forget(ctx);
+    this.#drop(ctx);
     this.#pending.add(ctx.persistentId);
   }
 
   /** Ids that wait to be picked up, ascending. */
   get pending(): number[] {
-    return [...this.#pending].sort((a, b) => a - b);
+    return [...this.#pending, ...this.heirs.waiting].sort((a, b) => a - b);
+  }
+
+  /** Ids whose files are still pinned for what the previous kernel left. */
+  get unfinished(): number[] {
+    return [...this.#pending, ...this.heirs.unfinished].sort((a, b) => a - b);
   }
 }

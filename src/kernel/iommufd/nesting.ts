@@ -1,14 +1,15 @@
 import * as E from "../../uapi/errno.ts";
 import * as U from "../../uapi/iommufd.ts";
 import type { IommufdCtx } from "./ctx.ts";
-import { HwptPaging } from "./hwpt.ts";
+import type { IommufdDevice } from "./device.ts";
+import type { HwptPaging } from "./hwpt.ts";
 import type { Ucmd } from "./ioctls.ts";
 import { ObjectKind } from "./objects.ts";
 
 /**
  * Nested translation and everything about virtual IOMMUs ends here: arguments are checked as far
  * as that goes without one (FACTS 1.3), then the answer is EOPNOTSUPP, and once for each kind of
- * object the log says so. No such object ever exists, so ids of them are of something else.
+ * object the log says so. No such object ever exists: an id that is taken is something else's.
  */
 function refuse({ kernel }: IommufdCtx, what: string): number {
   const { refused } = kernel.iommufd;
@@ -20,17 +21,21 @@ function refuse({ kernel }: IommufdCtx, what: string): number {
 }
 
 /**
- * HWPT_ALLOC on top of a HWPT. EOPNOTSUPP for flags that do not go with it and without user data;
- * EINVAL for a parent that is automatic or was not made with NEST_PARENT.
+ * HWPT_ALLOC on top of a HWPT. EOPNOTSUPP for flags that do not go with it, without user data, and
+ * where the driver has no such operation; EINVAL for a parent that an attach made, or that was not
+ * made as one (and a machine has one driver: its parents are all of that); then EOPNOTSUPP, since
+ * no driver here does it.
  */
 export function nestedAlloc(
   ctx: IommufdCtx,
-  parent: HwptPaging,
   cmd: { readonly flags: number; readonly data_len: number },
+  idev: IommufdDevice,
+  parent: HwptPaging,
 ): number {
   const known = U.IOMMU_HWPT_FAULT_ID_VALID | U.IOMMU_HWPT_ALLOC_PASID;
   if ((cmd.flags & ~known) !== 0 || cmd.data_len === 0) return -E.EOPNOTSUPP;
-  if (parent.auto || !parent.nestParent) return -E.EINVAL;
+  const isParent = (parent.flags & U.IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0 && !parent.auto;
+  if (idev.group.ops.nests === true && !isParent) return -E.EINVAL;
   return refuse(ctx, "nested HWPT");
 }
 
@@ -55,39 +60,53 @@ export function hwptInvalidate({ ctx, payload }: Ucmd): number {
 }
 
 /**
- * IOMMU_VIOMMU_ALLOC. EOPNOTSUPP for flags and the default type; ENOENT for device or HWPT; EINVAL
- * for a HWPT that was not made with NEST_PARENT.
+ * IOMMU_VIOMMU_ALLOC. EOPNOTSUPP for flags and the default type; ENOENT for the device; then
+ * EOPNOTSUPP, since no driver here can do it, which comes before any look at the HWPT.
  */
 export function viommuAlloc({ ctx, payload }: Ucmd): number {
   const cmd = U.iommu_viommu_alloc.decode(payload);
   if (cmd.flags !== 0 || cmd.type === U.IOMMU_VIOMMU_TYPE_DEFAULT) return -E.EOPNOTSUPP;
   if (ctx.objects.get(cmd.dev_id, ObjectKind.device) === undefined) return -E.ENOENT;
-  const hwpt = ctx.objects.get(cmd.hwpt_id, ObjectKind.hwptPaging);
-  if (!(hwpt instanceof HwptPaging)) return -E.ENOENT;
-  if (!hwpt.nestParent) return -E.EINVAL;
   return refuse(ctx, "vIOMMU");
 }
 
-/** IOMMU_VDEVICE_ALLOC: its vIOMMU cannot be there, ENOENT. */
-export function vdeviceAlloc(_ucmd: Ucmd): number {
-  return -E.ENOENT;
+/**
+ * What hangs on a vIOMMU: ENOENT for an id that nothing has; whatever has it cannot be a vIOMMU,
+ * since there are none.
+ */
+function onViommu(ctx: IommufdCtx, viommuId: number, what: string): number {
+  return ctx.objects.get(viommuId) === undefined ? -E.ENOENT : refuse(ctx, what);
+}
+
+/** IOMMU_VDEVICE_ALLOC: ENOENT for device or vIOMMU, then EOPNOTSUPP. */
+export function vdeviceAlloc({ ctx, payload }: Ucmd): number {
+  const cmd = U.iommu_vdevice_alloc.decode(payload);
+  if (ctx.objects.get(cmd.dev_id, ObjectKind.device) === undefined) return -E.ENOENT;
+  return onViommu(ctx, cmd.viommu_id, "vdevice");
 }
 
 /** The default type of an event queue and of a hardware queue: none. */
 const TYPE_DEFAULT = 0;
 
-/** IOMMU_VEVENTQ_ALLOC: EOPNOTSUPP for flags, reserved bits, no type; EINVAL without room; ENOENT. */
-export function veventqAlloc({ payload }: Ucmd): number {
+/**
+ * IOMMU_VEVENTQ_ALLOC. EOPNOTSUPP for flags, reserved bits, no type; EINVAL without room; ENOENT for
+ * the vIOMMU, then EOPNOTSUPP.
+ */
+export function veventqAlloc({ ctx, payload }: Ucmd): number {
   const cmd = U.iommu_veventq_alloc.decode(payload);
   if (cmd.flags !== 0 || cmd.rsvd !== 0 || cmd.type === TYPE_DEFAULT) return -E.EOPNOTSUPP;
-  return cmd.veventq_depth === 0 ? -E.EINVAL : -E.ENOENT;
+  if (cmd.veventq_depth === 0) return -E.EINVAL;
+  return onViommu(ctx, cmd.viommu_id, "vEVENTQ");
 }
 
-/** IOMMU_HW_QUEUE_ALLOC: EOPNOTSUPP for flags and no type; EINVAL, EOVERFLOW for its range; ENOENT. */
-export function hwQueueAlloc({ payload }: Ucmd): number {
+/**
+ * IOMMU_HW_QUEUE_ALLOC. EOPNOTSUPP for flags and no type; EINVAL, EOVERFLOW for its range; ENOENT
+ * for the vIOMMU, then EOPNOTSUPP.
+ */
+export function hwQueueAlloc({ ctx, payload }: Ucmd): number {
   const cmd = U.iommu_hw_queue_alloc.decode(payload);
   if (cmd.flags !== 0 || cmd.type === TYPE_DEFAULT) return -E.EOPNOTSUPP;
   if (cmd.length === 0n) return -E.EINVAL;
   if (cmd.nesting_parent_iova + cmd.length - 1n > U.U64_MAX) return -E.EOVERFLOW;
-  return -E.ENOENT;
+  return onViommu(ctx, cmd.viommu_id, "hardware queue");
 }

@@ -24,7 +24,7 @@ function handler({ ctx }: Ucmd, id: number): ((u: Ucmd, cmd: OptionCall) => numb
   if (id === U.IOMMU_OPTION_RLIMIT_MODE) return rlimitMode;
   if (id === U.IOMMU_OPTION_HUGE_PAGES) return hugePages;
   // The persistence series is not in every kernel.
-  const series = ctx.kernel.image.handover !== "none";
+  const series = ctx.kernel.design.persists;
   return id === U.IOMMU_OPTION_PERSISTENT && series ? persistent : undefined;
 }
 
@@ -70,18 +70,21 @@ function hugePages({ ctx }: Ucmd, cmd: OptionCall): number {
  * is EINVAL. GET answers the id, 0 when not persistent.
  */
 function persistent({ ctx }: Ucmd, cmd: OptionCall): number {
-  if (cmd.object_id !== 0) return -E.EOPNOTSUPP;
+  const { kernel } = ctx;
+  if (cmd.object_id !== 0 && !kernel.has("D03")) return -E.EOPNOTSUPP;
   if (cmd.op === U.IOMMU_OPTION_OP_GET) {
     cmd.val64 = BigInt(ctx.persistentId);
     return 0;
   }
   if (cmd.op !== U.IOMMU_OPTION_OP_SET) return -E.EOPNOTSUPP;
-  if (cmd.val64 !== 1n) return -E.EINVAL;
-  if (ctx.persistentId !== 0) return -E.EBUSY;
+  if (cmd.val64 !== 1n && !kernel.has("D01")) return -E.EINVAL;
+  if (ctx.persistentId !== 0 && !kernel.has("D02")) return -E.EBUSY;
   if (!ctx.objects.empty) {
-    ctx.kernel.dmesg.warn("iommufd: can only be marked persistent when unused");
+    kernel.dmesg.warn("iommufd: can only be marked persistent when unused");
     return -E.EFAULT;
   }
-  cmd.val64 = BigInt(ctx.kernel.iommufd.markPersistent(ctx));
+  // As posted no lock is held from the look to the mark.
+  if (kernel.has("D05")) kernel.scheduler.preempt();
+  cmd.val64 = BigInt(kernel.iommufd.markPersistent(ctx));
   return 0;
 }

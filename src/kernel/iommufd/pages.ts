@@ -1,5 +1,7 @@
+import type { Costs } from "../costs.ts";
 import type { Account } from "./accounting.ts";
 import type { Area } from "./area.ts";
+import type { Parting } from "./file_pin.ts";
 import type { PageSource } from "./sources.ts";
 
 /** A contiguous piece of pinned memory: `count` frames from `pfn`. */
@@ -36,6 +38,7 @@ export class IoptPages {
     readonly npages: number,
     readonly writable: boolean,
     public account: Account | undefined,
+    readonly costs?: Costs,
   ) {}
 
   get(): this {
@@ -43,8 +46,8 @@ export class IoptPages {
     return this;
   }
 
-  put(): void {
-    if (--this.#areas === 0) this.source.release();
+  put(how: Parting): void {
+    if (--this.#areas === 0) this.source.release(how);
   }
 
   /**
@@ -53,6 +56,8 @@ export class IoptPages {
    * ENOMEM beyond the limit: then nothing is pinned that was not before.
    */
   acquire(index: number, count: number): Run[] | number {
+    const quick = this.#pinRuns(index, count);
+    if (quick !== undefined) return quick;
     const runs: Run[] = [], fresh: Run[] = [];
     for (let i = index; i < index + count; i++) {
       let pfn = this.#known(i);
@@ -66,14 +71,40 @@ export class IoptPages {
       }
       append(runs, pfn);
     }
-    const added = total(fresh);
+    return this.#charge(total(fresh), fresh) ?? runs;
+  }
+
+  /** Where nothing is pinned yet and the source has runs: nothing to look up page by page. */
+  #pinRuns(index: number, count: number): Run[] | number | undefined {
+    if (this.source.pinRun === undefined || this.#held.size > 0 || this.#stored.length > 0) {
+      return undefined;
+    }
+    const runs: Run[] = [];
+    for (let at = index; at < index + count;) {
+      const run = this.source.pinRun(at, index + count - at, this.writable);
+      if (typeof run === "number") {
+        this.#unpin(runs);
+        return run;
+      }
+      const last = runs[runs.length - 1];
+      if (last !== undefined && last.pfn + last.count === run.pfn) {
+        runs[runs.length - 1] = { pfn: last.pfn, count: last.count + run.count };
+      } else runs.push(run);
+      at += run.count;
+    }
+    return this.#charge(count, runs) ?? runs;
+  }
+
+  /** Counts freshly pinned pages; an errno where that is too many, and then they are let go. */
+  #charge(added: number, fresh: readonly Run[]): number | undefined {
     const rc = this.account?.charge(added) ?? 0;
     if (rc < 0) {
       this.#unpin(fresh);
       return rc;
     }
     this.pinned += added;
-    return runs;
+    if (this.costs !== undefined) this.costs.pagesPinned += added;
+    return undefined;
   }
 
   /** Unpins those of the pages from `index` on, whose frames are `runs`, that nobody holds any more. */

@@ -1,14 +1,22 @@
 import { PAGE_SIZE } from "../../base/units.ts";
 import type { Fdt, FdtWriter } from "../../fdt/mod.ts";
 import { KEXEC_KHO_DUMP, type KhoCommand, NOTIFY_BAD, NOTIFY_DONE } from "../kho/abi.ts";
+import type { MemfdFile } from "../fs/memfd.ts";
+import { carriedFiles, holdCarried, serialiseCarried } from "./carried.ts";
 import type { IommufdCtx } from "./ctx.ts";
 import { IommufdDevice } from "./device.ts";
 import { HwptPaging } from "./hwpt.ts";
 import { Ioas } from "./ioas.ts";
 import type { IommufdModule } from "./module.ts";
+import { NoiommuDomain } from "./noiommu.ts";
+import { MemfdSource } from "./sources.ts";
+import { mappedFiles, REDRIVE_COMPATIBLE, serialiseFiles } from "./redrive.ts";
 
 /** Version of what this kernel writes under /iommufd. */
 export const IOMMUFD_COMPATIBLE = "iommufd-v0";
+
+/** Of persistent_id in struct iommufd_ctx: its last member. */
+const PERSISTENT_ID_OFFSET = 256;
 
 /**
  * The iommufd subscriber of the KHO chain (seed lines 858-893). A dump freezes what it wrote down
@@ -20,31 +28,54 @@ export function iommufdNotify(
   command: KhoCommand,
   fdt: FdtWriter,
 ): number {
+  const { kernel } = module;
   const all = [...module.persistent].sort(([a], [b]) => a - b).map(([, ctx]) => ctx);
   if (command !== KEXEC_KHO_DUMP) {
+    if (kernel.has("D15")) return NOTIFY_DONE;
     for (const ctx of all.filter((c) => c.frozen)) {
       ctx.frozen = false;
+      ctx.letGo();
       for (const file of ctx.keptOpen.splice(0)) file.put();
     }
     return NOTIFY_DONE;
   }
+  const objects = module.kernel.design.iommufd === "objects";
   let err = 0;
   err |= fdt.beginNode("iommufd");
-  err |= fdt.propString("compatible", IOMMUFD_COMPATIBLE);
+  err |= fdt.propString("compatible", objects ? IOMMUFD_COMPATIBLE : REDRIVE_COMPATIBLE);
   err |= fdt.beginNode("iommufds");
   for (const ctx of all) {
-    err |= serialiseIommufd(fdt, ctx);
+    // As posted no reference is taken: it may be closed now.
+    if (kernel.has("D06")) kernel.scheduler.preempt();
+    kernel.kasan.check(ctx.heap, PERSISTENT_ID_OFFSET, 8, "Read", "serialise_iommufd");
+    const letGo = objects && !kernel.has("D36") ? holdCarried(ctx) : 0;
+    if (typeof letGo === "number") err |= letGo;
+    else ctx.letGo = letGo;
+    const failed = objects
+      ? serialiseIommufd(fdt, ctx)
+      : serialiseFiles(fdt, ctx.persistentId, filesOf(ctx));
+    if (!kernel.has("D35")) err |= failed;
+    if (kernel.has("D36")) continue;
     const devices = ctx.objects.all.filter((o) => o instanceof IommufdDevice);
     ctx.keptOpen = [...devices.map((idev) => idev.file.get()), ctx.get()];
     ctx.frozen = true;
   }
-  const incoming = module.kernel.kho.incoming;
-  for (const id of incoming === undefined ? [] : module.pending) {
-    err |= copyNode(fdt, incoming as Fdt, (incoming as Fdt).path(`/iommufd/iommufds/${id}`));
+  const incoming = kernel.kho.incoming;
+  // As posted what nobody has picked up ends here.
+  const handedOn = incoming === undefined || kernel.has("G6") ? [] : module.pending;
+  for (const id of handedOn) {
+    if (!objects) err |= serialiseFiles(fdt, id, [...new Set(module.heirs.filesOf(id))]);
+    else err |= copyNode(fdt, incoming as Fdt, (incoming as Fdt).path(`/iommufd/iommufds/${id}`));
   }
   err |= fdt.endNode();
   err |= fdt.endNode();
   return err !== 0 ? NOTIFY_BAD : NOTIFY_DONE;
+}
+
+/** Files of a context's areas, and those its devices that still wait write to. */
+function filesOf(ctx: IommufdCtx): number[] {
+  const waits = ctx.kernel.iommufd.heirs.filesOf(ctx.persistentId);
+  return [...new Set([...mappedFiles(ctx), ...waits])].sort((a, b) => a - b);
 }
 
 /** A node of another tree, with everything under it. */
@@ -60,12 +91,14 @@ function copyNode(fdt: FdtWriter, from: Fdt, node: number): number {
  * stands beside it, where its reader does not look: HWPTs, devices, and files of areas.
  */
 function serialiseIommufd(fdt: FdtWriter, ctx: IommufdCtx): number {
+  const files = carriedFiles(ctx);
   let err = fdt.beginNode(String(ctx.persistentId));
   err |= fdt.beginNode("ioases");
   for (const ioas of ctx.objects.all) {
-    if (ioas instanceof Ioas) err |= serialiseIoas(fdt, ioas);
+    if (ioas instanceof Ioas) err |= serialiseIoas(fdt, ioas, files);
   }
   err |= fdt.endNode();
+  if (ctx.kernel.has("D38")) return err | fdt.endNode();
   err |= fdt.beginNode("hwpts");
   for (const hwpt of ctx.objects.all) {
     if (!(hwpt instanceof HwptPaging)) continue;
@@ -74,6 +107,7 @@ function serialiseIommufd(fdt: FdtWriter, ctx: IommufdCtx): number {
     err |= fdt.propU64("domain", hwpt.domain.persistentId);
     err |= fdt.propU32("auto", hwpt.auto ? 1 : 0);
     err |= fdt.propU32("flags", hwpt.flags);
+    if (hwpt.domain instanceof NoiommuDomain) err |= fdt.propFlag("noiommu");
     err |= fdt.endNode();
   }
   err |= fdt.endNode();
@@ -85,6 +119,9 @@ function serialiseIommufd(fdt: FdtWriter, ctx: IommufdCtx): number {
     err |= fdt.propU8("bus", idev.dev.bus);
     err |= fdt.propU8("devfn", idev.dev.devfn);
     err |= fdt.propU32("hwpt-id", idev.hwpt?.id ?? 0);
+    if (idev.noiommu !== undefined) {
+      err |= fdt.propU32("access-id", idev.noiommu.access.id);
+    }
     err |= fdt.beginNode("pasids");
     for (const [pasid, hwpt] of idev.pasids) {
       err |= fdt.beginNode(String(pasid));
@@ -95,22 +132,30 @@ function serialiseIommufd(fdt: FdtWriter, ctx: IommufdCtx): number {
     err |= fdt.endNode();
   }
   err |= fdt.endNode();
+  err |= serialiseCarried(fdt, ctx.kernel, files);
   return err | fdt.endNode();
 }
 
-function serialiseIoas(fdt: FdtWriter, ioas: Ioas): number {
+function serialiseIoas(fdt: FdtWriter, ioas: Ioas, files: readonly MemfdFile[]): number {
   const areas = ioas.iopt.areas.items;
-  const handle = areas.find((a) => a.pages.source.persistent)?.pages.source.persistent?.handle;
+  const handle = areas.find((a) => a.pages?.source.persistent)?.pages?.source.persistent?.handle;
+  const { kernel } = ioas;
   let err = fdt.beginNode(String(ioas.id));
-  err |= fdt.propU64("pinned-file-handle", handle ?? 0);
+  err |= fdt.propU64("pinned-file-handle", kernel.has("D79") ? ioas.pinnedFile : handle ?? 0);
   areas.forEach((area, index) => {
     err |= fdt.beginNode(String(index));
     err |= fdt.propU64("iova-start", area.start);
     err |= fdt.propU64("iova-len", area.last - area.start + 1n);
     err |= fdt.propU32("iommu-prot", area.prot);
-    const file = area.pages.source.persistent;
-    err |= fdt.propU64("file-handle", file?.handle ?? 0);
-    err |= fdt.propU64("file-offset", BigInt((file?.offset ?? 0) + area.first * PAGE_SIZE));
+    if (kernel.has("D38")) {
+      err |= fdt.endNode();
+      return;
+    }
+    const source = area.pages?.source;
+    const start = source instanceof MemfdSource ? source.start : source?.persistent?.offset ?? 0;
+    err |= fdt.propU64("file-handle", source?.persistent?.handle ?? 0);
+    err |= fdt.propU64("file-offset", BigInt(start + area.first * PAGE_SIZE));
+    if (source instanceof MemfdSource) err |= fdt.propU32("memory", files.indexOf(source.file) + 1);
     err |= fdt.propU32("page-offset", area.pageOffset);
     err |= fdt.endNode();
   });

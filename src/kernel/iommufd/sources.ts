@@ -6,6 +6,13 @@ import { MemfdFile } from "../fs/memfd.ts";
 import type { OpenFile } from "../fs/vfs.ts";
 import type { UserPages } from "../mm/user_pages.ts";
 import type { AddressSpace } from "../process/address_space.ts";
+import { FilePin, type Parting, type PinnedFile } from "./file_pin.ts";
+
+/** What KHO has to say about memory: the file and the byte in it. */
+export interface Persistent {
+  readonly handle: number;
+  readonly offset: number;
+}
 
 /** Where the pages of an area come from. */
 export interface PageSource {
@@ -13,13 +20,22 @@ export interface PageSource {
   readonly kind: "user" | "file";
   /** False for memory that is no part of the system's: no limit counts it. */
   readonly accounted: boolean;
-  /** What KHO has to say about it: file and byte offset; undefined if it cannot outlive a kernel. */
-  readonly persistent?: { readonly handle: number; readonly offset: number };
+  /** Undefined where it cannot outlive a kernel. */
+  readonly persistent?: Persistent;
   /** Frame of page `index`, pinned, or a negative errno. */
   pin(index: number, write: boolean): number;
+  /** The same for as many of `count` pages from `index` on as lie side by side; where that is quick. */
+  pinRun?(index: number, count: number, write: boolean): { pfn: number; count: number } | number;
   unpin(pfn: number): void;
-  release(): void;
+  /** The last area is gone, in this way. */
+  release(how: Parting): void;
 }
+
+/** Who keeps pages in place: {@link UserPages}, as a rule. */
+export type Pins = Pick<UserPages, "pin" | "unpin">;
+
+/** Nobody does: the pages stay where they are by luck. */
+export const NO_PINS: Pins = { pin() {}, unpin() {} };
 
 /** Memory of a process, by user address. Pinned with get_user_pages(FOLL_LONGTERM). */
 export class UserSource implements PageSource {
@@ -29,7 +45,7 @@ export class UserSource implements PageSource {
   constructor(
     readonly mm: AddressSpace,
     readonly va: number,
-    readonly userPages: UserPages,
+    readonly pins: Pins,
   ) {}
 
   /** EFAULT: nothing mapped, mapped read-only and to be written, or VM_PFNMAP / VM_IO memory. */
@@ -40,15 +56,15 @@ export class UserSource implements PageSource {
     if (vma.backing.kind === "pfnmap" || vma.backing.kind === "io") return -EFAULT;
     const pfn = this.mm.translate(address);
     if (pfn < 0) return -ENOMEM;
-    this.userPages.pin(pfn);
+    this.pins.pin(pfn);
     return pfn;
   }
 
   unpin(pfn: number): void {
-    this.userPages.unpin(pfn);
+    this.pins.unpin(pfn);
   }
 
-  release(): void {}
+  release(_how: Parting): void {}
 }
 
 /** A memfd, by offset. The file is held: the pages survive munmap and the process. */
@@ -56,19 +72,23 @@ export class MemfdSource implements PageSource {
   readonly kind = "file";
   readonly accounted = true;
 
-  constructor(readonly file: MemfdFile, readonly start: number) {
+  constructor(
+    readonly file: MemfdFile,
+    readonly start: number,
+    readonly pins: Pins = file.userPages,
+  ) {
     file.get();
   }
 
   pin(index: number): number {
     const pfn = this.file.pageAt(Math.floor(this.start / PAGE_SIZE) + index);
     if (pfn < 0) return -EFAULT;
-    this.file.userPages.pin(pfn);
+    this.pins.pin(pfn);
     return pfn;
   }
 
   unpin(pfn: number): void {
-    this.file.userPages.unpin(pfn);
+    this.pins.unpin(pfn);
   }
 
   release(): void {
@@ -76,28 +96,20 @@ export class MemfdSource implements PageSource {
   }
 }
 
-/**
- * A guestmemfs file, by offset. There are no struct pages to pin: the file as a whole takes a
- * long-term pin for as long as the area exists (seed line 1937), and the pin lies in the inode, so
- * it outlives the kernel.
- */
+/** A guestmemfs file, by offset: it needs no process, and is pinned as a whole. */
 export class GuestmemfsSource implements PageSource {
   readonly kind = "file";
   readonly accounted = false;
-  readonly persistent: { readonly handle: number; readonly offset: number };
+  readonly persistent: Persistent;
 
-  /**
-   * `adopt`: the inode carries this pin already, from before the kexec. `writable`: false for
-   * memory the process itself may only read.
-   */
+  /** `writable`: false for memory the process itself may only read. */
   constructor(
     readonly fs: Guestmemfs,
     readonly ino: number,
     readonly start: number,
-    adopt: boolean,
+    readonly filePin: FilePin | undefined,
     readonly writable = true,
   ) {
-    if (!adopt) fs.pin(fs.sb.inode(ino));
     this.persistent = { handle: ino, offset: start };
   }
 
@@ -108,10 +120,17 @@ export class GuestmemfsSource implements PageSource {
     return pfn < 0 ? -EFAULT : pfn;
   }
 
+  pinRun(index: number, count: number, write: boolean): { pfn: number; count: number } | number {
+    if (write && !this.writable) return -EFAULT;
+    const page = Math.floor(this.start / PAGE_SIZE) + index;
+    const run = this.fs.runOfPages(this.fs.sb.inode(this.ino), page, count);
+    return run.count === 0 ? -EFAULT : run;
+  }
+
   unpin(_pfn: number): void {}
 
-  release(): void {
-    this.fs.unpin(this.ino);
+  release(how: Parting): void {
+    this.filePin?.drop(how);
   }
 }
 
@@ -129,11 +148,19 @@ class UnpinnableSource implements PageSource {
   release(): void {}
 }
 
-/** The source MAP_FILE makes of a file. */
-export function fileSource(file: OpenFile, start: number): PageSource {
-  if (file instanceof MemfdFile) return new MemfdSource(file, start);
+/** The source MAP_FILE makes of a file, for an IOAS. */
+export function fileSource(
+  file: OpenFile,
+  start: number,
+  ioas: PinnedFile,
+  pins?: Pins,
+): PageSource {
+  if (file instanceof MemfdFile) return new MemfdSource(file, start, pins);
   if (file instanceof GuestmemfsFile) {
-    return new GuestmemfsSource(file.fs, file.inode.ino, start, false);
+    const { fs, inode: { ino } } = file;
+    // The patches know of one way to map only: by address.
+    const pin = fs.kernel.has("D75") ? undefined : FilePin.take(fs, ino, ioas);
+    return new GuestmemfsSource(fs, ino, start, pin);
   }
   return new UnpinnableSource();
 }

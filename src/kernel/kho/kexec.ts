@@ -1,6 +1,7 @@
 import { hex, MiB, PAGE_SIZE } from "../../base/units.ts";
 import * as E from "../../uapi/errno.ts";
 import { KEXEC_FILE_UNLOAD } from "../../uapi/sys.ts";
+import { cannotTakeOver } from "../handover/versions.ts";
 import { findImage, type KernelImage } from "../image.ts";
 import type { Kernel } from "../kernel.ts";
 import { FrameUse } from "../mm/frames.ts";
@@ -55,8 +56,9 @@ export class Kexec {
 
   /**
    * Loads (or unloads) the next kernel. The KHO tree is COPIED here: load before activate hands
-   * nothing over, silently (FACTS 6.1). ENOENT: no such image; ENOMEM; EBUSY once reboot(2) holds
-   * the kexec lock.
+   * nothing over, silently (FACTS 6.1). Nor does it for an image that has no KHO. ENOENT: no such
+   * image; ENOMEM; ENOEXEC: it cannot take over what stands to be handed over; EBUSY once reboot(2)
+   * holds the kexec lock.
    */
   fileLoad(name: string, flags: number): number {
     if (this.kernel.rebooting) return -E.EBUSY;
@@ -66,8 +68,18 @@ export class Kexec {
     }
     const image = findImage(name);
     if (image === undefined) return -E.ENOENT;
-    const { kho } = this.kernel;
-    return this.#load(image, kho.scratch, kho.dump);
+    const { kho, dmesg } = this.kernel;
+    const why = cannotTakeOver(this.kernel, image);
+    if (why !== undefined) {
+      dmesg.err(`kexec_file: ${name} is refused, devices are to go on through the jump: ${why}`);
+      return -E.ENOEXEC;
+    }
+    const takes = image.kho || this.kernel.has("G11");
+    if (!takes && kho.active) {
+      // With nothing handed over, devices are silenced before the jump, as that kernel expects.
+      dmesg.warn(`kexec_file: ${image.name} takes no KHO data: nothing is handed over`);
+    }
+    return this.#load(image, kho.scratch, takes ? kho.dump : undefined);
   }
 
   #load(image: KernelImage, scratch: Region | undefined, dump: KhoDump | undefined): number {

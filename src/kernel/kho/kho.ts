@@ -9,11 +9,13 @@ import { type Region, RegionList } from "../mm/memblock.ts";
 import * as A from "./abi.ts";
 import type { BootParams } from "./boot_params.ts";
 
-const DT_MAX_DEFAULT = 10 * MiB;
+const DT_MAX_DEFAULT = BigInt(10 * MiB);
+/** Modes of the files in /sys/kernel/kho (FACTS 6.1). */
+const OWNER_RW = 0o600, OWNER_R = 0o400;
 /** Room for a tree's header and not much more: what a full blob is made with. */
 const TOO_SMALL = 192;
-/** A tree's sizes are 32-bit, and libfdt's are signed. */
-const DT_MAX_LIMIT = 2 ** 31;
+/** A tree's sizes are 32-bit, and libfdt's are signed: a larger buffer is not to be had. */
+const DT_LIMIT = 2n ** 31n;
 
 /** What stands between activate and kexec: the tree, and the memory it names. */
 export interface KhoDump {
@@ -35,6 +37,7 @@ export class Kho {
   scratch: Region | undefined;
   /** Set while active. */
   dump: KhoDump | undefined;
+  /** Bytes of the buffer for the next tree: what was written to `dt_max`, whatever it is. */
   dtMax = DT_MAX_DEFAULT;
   readonly #preserved = new RegionList();
   readonly #chain: { name: string; notify: Subscriber }[] = [];
@@ -92,22 +95,23 @@ export class Kho {
       sysfsFile({
         show: () => (this.active ? "1\n" : "0\n"),
         store: (text) => this.#storeActive(text.trim()),
-      }),
+      }, OWNER_RW),
     );
     dir.add(
       "dt_max",
-      sysfsFile({ show: () => `${hex(this.dtMax)}\n`, store: (t) => this.#storeDtMax(t.trim()) }),
+      sysfsFile({
+        show: () => `0x${this.dtMax.toString(16)}\n`,
+        store: (text) => this.#storeDtMax(text.trim()),
+      }, OWNER_RW),
     );
-    const scratch = this.scratch;
-    if (scratch !== undefined) {
-      dir.add("scratch_phys", sysfsFile({ show: () => `${hex(scratch.start)}\n` }));
-      dir.add("scratch_len", sysfsFile({ show: () => `${hex(scratch.end - scratch.start)}\n` }));
-    }
+    const { start, end } = this.scratch ?? { start: 0, end: 0 };
+    dir.add("scratch_phys", sysfsFile({ show: () => `${hex(start)}\n` }, OWNER_R));
+    dir.add("scratch_len", sysfsFile({ show: () => `${hex(end - start)}\n` }, OWNER_R));
     const blob = this.incomingBlob;
     if (blob !== undefined) {
       vfs.mkdirs("/sys/firmware/kho").add(
         "dt",
-        sysfsFile({ show: () => blob }),
+        sysfsFile({ show: () => blob }, OWNER_R),
       );
     }
   }
@@ -128,9 +132,12 @@ export class Kho {
     const { chooser } = this.kernel;
     const taken: Region[] = [];
     for (const { start, end } of [mem].flat().map(A.pageBounds)) {
-      const bad = fails(chooser, "khoClaim", by) ? start : this.#notPreserved(start, end);
+      const failed = fails(chooser, "khoClaim", by);
+      const bad = failed ? start : this.#notPreserved(start, end);
       if (bad !== undefined) {
-        this.kernel.dmesg.warn(`WARNING: kho_claim_mem: ${hex(bad)} is not preserved memory`);
+        const text = `WARNING: kho_claim_mem: ${hex(bad)} is not preserved memory`;
+        if (failed) this.kernel.dmesg.warn(text);
+        else this.kernel.dmesg.splat(text);
         for (const r of taken) this.#mark(r, FrameUse.preserved);
         return false;
       }
@@ -152,9 +159,13 @@ export class Kho {
     this.kernel.pages.mark(start / PAGE_SIZE, (end - start) / PAGE_SIZE, use);
   }
 
-  /** 0, EINVAL, ENOMEM: what a write to `active` answers. */
+  /**
+   * What a write to `active` answers: EINVAL for what is neither 0 nor 1; ENOMEM without a scratch
+   * region; 0; EINVAL when no tree came of it, whatever the reason.
+   */
   #storeActive(text: string): number {
     if (text !== "0" && text !== "1") return -E.EINVAL;
+    if (this.scratch === undefined) return -E.ENOMEM;
     // Once the jump is under way the next kernel counts on what was dumped.
     if (this.kernel.rebooting) return -E.EBUSY;
     if (text === "1") return this.active ? 0 : this.#activate();
@@ -162,21 +173,29 @@ export class Kho {
     return 0;
   }
 
+  /** Any number of 64 bits: only activation finds out whether a tree can have that size. */
   #storeDtMax(text: string): number {
-    const value = Number(text);
-    if (!Number.isInteger(value) || value <= 0 || value >= DT_MAX_LIMIT) return -E.EINVAL;
-    if (this.active) return -E.EINVAL;
+    if (!/^(0x[0-9a-f]+|[0-9]+)$/i.test(text)) return -E.EINVAL;
+    // As C reads it: what begins with 0 is octal.
+    const octal = /^0[0-9]/.test(text);
+    if (octal && !/^[0-7]+$/.test(text)) return -E.EINVAL;
+    const value = BigInt(octal ? `0o${text}` : text);
+    if (value >= 2n ** 64n) return -E.EINVAL;
     this.dtMax = value;
     return 0;
   }
 
   #activate(): number {
     const { pages, dmesg, chooser, machine } = this.kernel;
-    if (this.scratch === undefined) return -E.ENOMEM;
-    const bufferPages = Math.ceil(this.dtMax / PAGE_SIZE);
-    const buffer = pages.allocRange(bufferPages, 1, FrameUse.kernel);
-    if (buffer < 0) return -E.ENOMEM;
-    const fdt = new FdtWriter(fails(chooser, "khoBlobFull") ? TOO_SMALL : this.dtMax);
+    const dtMax = this.dtMax < DT_LIMIT ? Number(this.dtMax) : 0;
+    const bufferPages = Math.ceil(dtMax / PAGE_SIZE);
+    const buffer = dtMax > 0 ? pages.allocRange(bufferPages, 1, FrameUse.kernel) : -1;
+    if (buffer < 0) {
+      dmesg.err(`KHO: no buffer of 0x${this.dtMax.toString(16)} bytes for a tree`);
+      this.#notifyAll(A.KEXEC_KHO_ABORT, new FdtWriter(0));
+      return -E.EINVAL;
+    }
+    const fdt = new FdtWriter(fails(chooser, "khoBlobFull") ? TOO_SMALL : dtMax);
     let failed = fdt.beginNode("") | fdt.propString("compatible", this.kernel.image.khoCompatible);
     for (const { name, notify } of this.#chain) {
       if (failed !== 0) break;
@@ -198,7 +217,8 @@ export class Kho {
     }
     machine.memory.write(buffer * PAGE_SIZE, dt);
     this.dump = { dt, mem, buffer, bufferPages };
-    this.kernel.vfs.mkdirs("/sys/kernel/kho").add("dt", sysfsFile({ show: () => dt }));
+    this.kernel.costs.bytesSerialised += dt.length;
+    this.kernel.vfs.mkdirs("/sys/kernel/kho").add("dt", sysfsFile({ show: () => dt }, OWNER_R));
     dmesg.info(`KHO: active, DT of ${dt.length} bytes, ${mem.length} ranges`);
     return 0;
   }

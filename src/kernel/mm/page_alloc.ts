@@ -2,6 +2,7 @@ import { assert } from "../../base/assert.ts";
 import type { Chooser } from "../../base/choice.ts";
 import { PAGE_SIZE } from "../../base/units.ts";
 import type { Memory } from "../../machine/memory.ts";
+import type { Costs } from "../costs.ts";
 import { fails } from "../fault_points.ts";
 import { FrameMap, FrameUse } from "./frames.ts";
 import type { Region } from "./memblock.ts";
@@ -18,8 +19,17 @@ export class PageAllocator {
   #ends: number[] = [];
   #stack: number[] = [];
   #free = 0;
+  /** No free range is long enough: true when something was moved out of the way (compaction). */
+  onFragmented: () => boolean = () => false;
 
-  constructor(readonly memory: Memory, readonly chooser: Chooser) {
+  /** A page is freed that nobody has; it stays as it is. */
+  onBadPage: (pfn: number) => void = freedTwice;
+
+  /** Most pages of I/O page tables there may be: beyond it there is no memory for them. */
+  tableLimit = Infinity;
+
+  /** `costs`: where pages of I/O page tables are counted. */
+  constructor(readonly memory: Memory, readonly chooser: Chooser, readonly costs?: Costs) {
     this.frames = new FrameMap(memory, (pfn) => this.#inExtent(pfn) ? FrameUse.free : 0);
   }
 
@@ -43,7 +53,7 @@ export class PageAllocator {
 
   /** A zeroed page, or -1 when memory is out. */
   allocPage(use: FrameUse): number {
-    if (fails(this.chooser, "allocPage")) return -1;
+    if (fails(this.chooser, "allocPage") || !this.#mayTake(use, 1)) return -1;
     let pfn: number;
     if (this.#stack.length > 0) pfn = this.#stack.pop() as number;
     else if (this.#starts.length > 0) {
@@ -51,8 +61,7 @@ export class PageAllocator {
       if (this.#starts[0] === this.#ends[0]) this.#dropExtent(0);
     } else return -1;
     this.#free--;
-    this.frames.setOne(pfn, use);
-    this.memory.clearFrame(pfn);
+    this.#takeOne(pfn, use);
     return pfn;
   }
 
@@ -67,18 +76,54 @@ export class PageAllocator {
     return pfn;
   }
 
+  /**
+   * A zeroed page above frame `pfn`, one of the `window` highest of the highest free range, or -1
+   * when nothing up there is free.
+   */
+  allocAbove(pfn: number, use: FrameUse, window: number, point: string): number {
+    const i = this.#starts.length - 1;
+    if (i < 0 || this.#ends[i] - 1 <= pfn) return -1;
+    const lowest = Math.max(pfn + 1, this.#starts[i], this.#ends[i] - window);
+    const taken = lowest + this.chooser.pick(point, this.#ends[i] - 1 - lowest);
+    this.#carve(i, taken, 1);
+    this.frames.set(taken, 1, use);
+    this.memory.fillFrames(taken, 1, 0);
+    return taken;
+  }
+
   /** `count` contiguous zeroed pages aligned to `align` pages, or -1. */
   allocRange(count: number, align: number, use: FrameUse): number {
-    if (fails(this.chooser, "allocPages")) return -1;
+    if (fails(this.chooser, "allocPages") || !this.#mayTake(use, count)) return -1;
     let pfn = this.#takeRange(count, align);
     if (pfn < 0 && this.#stack.length > 0) {
       this.#drain();
       pfn = this.#takeRange(count, align);
     }
+    if (pfn < 0 && this.onFragmented()) pfn = this.#takeRange(count, align);
     if (pfn < 0) return -1;
+    this.#take(pfn, count, use);
+    return pfn;
+  }
+
+  #mayTake(use: FrameUse, count: number): boolean {
+    return use !== FrameUse.iommuTable || (this.costs?.tables ?? 0) + count <= this.tableLimit;
+  }
+
+  #take(pfn: number, count: number, use: FrameUse): void {
     this.frames.set(pfn, count, use);
     this.memory.fillFrames(pfn, count, 0);
-    return pfn;
+    if (use !== FrameUse.iommuTable || this.costs === undefined) return;
+    this.costs.tablesAllocated += count;
+    this.costs.countTables(count);
+  }
+
+  /** The same for a single page, as most are. */
+  #takeOne(pfn: number, use: FrameUse): void {
+    this.frames.setOne(pfn, use);
+    this.memory.clearFrame(pfn);
+    if (use !== FrameUse.iommuTable || this.costs === undefined) return;
+    this.costs.tablesAllocated++;
+    this.costs.countTables(1);
   }
 
   #takeRange(count: number, align: number): number {
@@ -100,16 +145,28 @@ export class PageAllocator {
 
   /** Frees one page; it will be the next one handed out. */
   freePage(pfn: number): void {
-    this.#mustBeTaken(pfn);
-    this.frames.setOne(pfn, FrameUse.free);
-    this.#free++;
+    if (!this.#isOwned(pfn)) return this.onBadPage(pfn);
+    this.#releaseOne(pfn);
     this.#stack.push(pfn);
   }
 
   /** Frees contiguous pages back into the extents. */
   freeRange(pfn: number, count: number): void {
+    for (let i = 0; i < count; i++) {
+      if (this.#isOwned(pfn + i)) continue;
+      this.onBadPage(pfn + i);
+      if (i > 0) this.freeRange(pfn, i);
+      if (i + 1 < count) this.freeRange(pfn + i + 1, count - i - 1);
+      return;
+    }
     this.#release(pfn, count);
     this.#insert(pfn, count);
+  }
+
+  /** It was handed out, or claimed: handed-over memory that nobody claimed is nobody's. */
+  #isOwned(pfn: number): boolean {
+    const use = this.frames.use(pfn);
+    return use !== FrameUse.free && use !== FrameUse.none && use !== FrameUse.preserved;
   }
 
   #insert(pfn: number, count: number): void {
@@ -128,18 +185,22 @@ export class PageAllocator {
 
   /** Marks frames outside the allocator (reserved memory, claims). */
   mark(pfn: number, count: number, use: FrameUse): void {
+    if (use === FrameUse.iommuTable) this.costs?.countTables(count);
     this.frames.set(pfn, count, use);
   }
 
   #release(pfn: number, count: number): void {
-    for (let i = 0; i < count; i++) this.#mustBeTaken(pfn + i);
+    for (let i = 0; i < count; i++) {
+      if (this.frames.use(pfn + i) === FrameUse.iommuTable) this.costs?.countTables(-1);
+    }
     this.frames.set(pfn, count, FrameUse.free);
     this.#free += count;
   }
 
-  #mustBeTaken(pfn: number): void {
-    const use = this.frames.use(pfn);
-    if (use === FrameUse.free || use === FrameUse.none) assert(false, `frame ${pfn} freed twice`);
+  #releaseOne(pfn: number): void {
+    if (this.frames.use(pfn) === FrameUse.iommuTable) this.costs?.countTables(-1);
+    this.frames.setOne(pfn, FrameUse.free);
+    this.#free++;
   }
 
   #inExtent(pfn: number): boolean {
@@ -173,4 +234,8 @@ export class PageAllocator {
       this.#ends.splice(i + 1, 0, end);
     }
   }
+}
+
+function freedTwice(pfn: number): void {
+  assert(false, `frame ${pfn} freed twice`);
 }

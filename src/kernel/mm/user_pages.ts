@@ -2,21 +2,67 @@ import { assert } from "../../base/assert.ts";
 import type { PageAllocator } from "./page_alloc.ts";
 import { FrameUse } from "./frames.ts";
 
+/** What a user page belongs to: anonymous memory or a memfd, which finds it by its index. */
+export interface PageOwner {
+  /** The page is in this frame from now on, with all that was in it. */
+  moved(index: number, pfn: number): void;
+}
+
+/** Whoever has frame numbers in tables of its own and must follow when a page moves. */
+export type MoveNotifier = (from: number, to: number) => void;
+
 /**
  * Reference counts of user pages (anonymous memory and memfds). A page lives while a mapping or
- * a long-term pin holds it: unmapping memory under a device's DMA does not free the frames.
+ * a long-term pin holds it: unmapping memory under a device's DMA does not free the frames. It
+ * stays where it is only while it is pinned.
  */
 export class UserPages {
   #refs = new Map<number, number>();
   #pins = new Map<number, number>();
+  readonly #owners = new Map<number, { readonly owner: PageOwner; readonly index: number }>();
+  /** Tables beside the owners': of processors, of virtual machines (MMU notifiers). */
+  readonly notifiers = new Set<MoveNotifier>();
 
   constructor(readonly allocator: PageAllocator) {}
 
-  /** A zeroed page with one reference, or -1. */
-  alloc(): number {
+  /** A zeroed page with one reference, the owner's, or -1. */
+  alloc(owner: PageOwner, index: number): number {
     const pfn = this.allocator.allocPage(FrameUse.user);
-    if (pfn >= 0) this.#refs.set(pfn, 1);
+    if (pfn >= 0) this.adopt(pfn, owner, index);
     return pfn;
+  }
+
+  /** The frame is a user page of this kernel's. */
+  has(pfn: number): boolean {
+    return this.#refs.has(pfn);
+  }
+
+  /** A frame that holds an owner's page already: handed over by the previous kernel. */
+  adopt(pfn: number, owner: PageOwner, index: number): void {
+    this.#refs.set(pfn, 1);
+    this.#owners.set(pfn, { owner, index });
+  }
+
+  /** Frames whose page may be moved: nobody but its owner holds it. Ascending. */
+  movable(): number[] {
+    return [...this.#owners.keys()].filter((pfn) => this.#isMovable(pfn)).sort((a, b) => a - b);
+  }
+
+  #isMovable(pfn: number): boolean {
+    return this.#refs.get(pfn) === 1 && !this.#pins.has(pfn);
+  }
+
+  /** Moves a page into a frame that was allocated for it; the old one is free afterwards. */
+  move(from: number, to: number): void {
+    const page = this.#owners.get(from);
+    assert(page !== undefined && this.#isMovable(from), `frame ${from} cannot be moved`);
+    this.allocator.memory.copyFrame(from, to);
+    this.#owners.delete(from);
+    this.#refs.delete(from);
+    this.adopt(to, page.owner, page.index);
+    page.owner.moved(page.index, to);
+    for (const notify of this.notifiers) notify(from, to);
+    this.allocator.freeRange(from, 1);
   }
 
   get(pfn: number): void {
@@ -32,6 +78,7 @@ export class UserPages {
     if (refs > 1) this.#refs.set(pfn, refs - 1);
     else {
       this.#refs.delete(pfn);
+      this.#owners.delete(pfn);
       this.allocator.freePage(pfn);
     }
   }

@@ -1,8 +1,10 @@
-import { EAGAIN, EIO, ENOTTY } from "../../uapi/errno.ts";
+import { EAGAIN, EBUSY, EIO, ENODEV, ENOTTY } from "../../uapi/errno.ts";
 import * as R from "../../uapi/pci_regs.ts";
 import type { IommuGroup } from "../iommu/core.ts";
 import { fails } from "../fault_points.ts";
 import type { Kernel } from "../kernel.ts";
+import { makeDeviceFiles, makeDriverFiles } from "./driver_files.ts";
+import { markIncoming, pciNotify } from "./keep_alive.ts";
 import { restoreState, saveState } from "./saved_state.ts";
 
 /** A PCI function as the kernel knows it: only what configuration space says. */
@@ -10,6 +12,16 @@ export class PciDev {
   group: IommuGroup | undefined;
   /** Name of the bound driver. */
   driver: string | undefined;
+  /** The only driver that may bind it, by name; "": any that fits (sysfs, driver_override). */
+  override = "";
+  /** Its user wants it to go on through a kexec; VFIO says so (seed lines 3293-3294). */
+  keep = false;
+  /** It is in the KHO dump that stands. */
+  dumped = false;
+  /** The previous kernel left it at work, no IOMMU answers for it, and it waits for its heir. */
+  incoming = false;
+  /** Whether it can be reset, as whoever last tried found out. */
+  resetWorks = true;
 
   constructor(
     readonly pci: PciCore,
@@ -20,6 +32,11 @@ export class PciDev {
     /** Size of BAR 0 in bytes. */
     readonly bar0Size: number,
   ) {}
+
+  /** It runs on for somebody the previous kernel had, who has not taken it yet. */
+  get held(): boolean {
+    return this.group?.held ?? this.incoming;
+  }
 
   get segment(): number {
     return 0;
@@ -71,9 +88,12 @@ export class PciDev {
 
   /** Offset of an extended capability, -1: the device does not have it. */
   #extendedCap(id: number): number {
-    for (let at = R.PCI_CFG_SPACE_SIZE; at >= R.PCI_CFG_SPACE_SIZE;) {
+    let at = R.PCI_CFG_SPACE_SIZE;
+    // A list that runs in a circle ends where there is no room for more.
+    for (let i = 0; i < 480 && at >= R.PCI_CFG_SPACE_SIZE; i++) {
       const header = this.read(at, 4);
-      if (header === 0) return -1;
+      // All ones: nobody answers.
+      if (header === 0 || header === 0xffffffff) return -1;
       if ((header & 0xffff) === id) return at;
       at = header >>> 20;
     }
@@ -134,8 +154,13 @@ export class PciDev {
 /** A driver that wants devices. */
 export interface PciDriver {
   readonly name: string;
+  /** It gives devices to programs: the one kind that a held device may be bound to. */
+  readonly forUsers?: boolean;
   matches(dev: PciDev): boolean;
+  /** 0 or an errno. */
   probe(dev: PciDev): number;
+  /** Gives the device up: 0, or EBUSY while somebody uses it. */
+  remove?(dev: PciDev): number;
   /** Called at shutdown for each bound device. */
   shutdown?(dev: PciDev): void;
 }
@@ -158,6 +183,7 @@ export class PciCore {
           continue;
         }
         this.devices.push(dev);
+        makeDeviceFiles(this, dev);
         const id = `[${dev.vendor.toString(16)}:${dev.device.toString(16)}]`;
         const cls = dev.classCode.toString(16).padStart(6, "0");
         dmesg.info(`pci ${dev.name}: ${id} type 00 class 0x${cls}`);
@@ -165,9 +191,18 @@ export class PciCore {
     }
   }
 
+  /** KHO subscriber, and what the previous kernel left at work; after {@link scan}. */
+  init(): void {
+    const { kernel } = this;
+    if (!kernel.design.keepsUncovered) return;
+    kernel.kho.register("pci", (command, fdt) => pciNotify(this, command, fdt));
+    markIncoming(kernel, this.devices);
+  }
+
   registerDriver(driver: PciDriver): void {
     this.#drivers.push(driver);
-    for (const dev of this.devices) this.#bind(dev);
+    makeDriverFiles(this, driver);
+    for (const dev of this.devices) this.probe(dev);
   }
 
   find(name: string): PciDev | undefined {
@@ -179,23 +214,46 @@ export class PciCore {
    * that no stray DMA meets the next kernel (FACTS 2.4) — except for devices handed over.
    */
   shutdown(): void {
+    const { kernel } = this;
     for (const dev of this.devices) {
       const driver = this.#drivers.find((d) => d.name === dev.driver);
       driver?.shutdown?.(dev);
-      if (!this.kernel.iommu.handsOver(dev)) dev.setCommand(0, R.PCI_COMMAND_MASTER);
+      const kept = kernel.iommu.handsOver(dev) && !kernel.has("G2") &&
+        !(dev.dumped && kernel.has("K01"));
+      if (!kept) dev.setCommand(0, R.PCI_COMMAND_MASTER);
     }
   }
 
-  #bind(dev: PciDev): void {
+  /** Looks for a driver of a device that has none. */
+  probe(dev: PciDev): void {
     if (dev.driver !== undefined) return;
-    // A handed-over device is for VFIO's hands only: another driver would reprogram it.
-    const fits = this.#drivers.filter((d) => d.matches(dev));
-    for (const driver of fits) {
-      if (driver.probe(dev) === 0) {
-        dev.driver = driver.name;
-        return;
-      }
-    }
+    this.#drivers.some((driver) => this.fits(driver, dev) && this.bind(driver, dev) === 0);
+  }
+
+  fits(driver: PciDriver, dev: PciDev): boolean {
+    return dev.override === "" ? driver.matches(dev) : dev.override === driver.name;
+  }
+
+  /**
+   * Binds a driver to a device it fits. EBUSY: it has one, or it is held and this driver would make
+   * it its own: a handed-over device is for VFIO's hands only; else what the driver's probe answers.
+   */
+  bind(driver: PciDriver, dev: PciDev): number {
+    if (dev.driver !== undefined) return -EBUSY;
+    const fenced = dev.held && !this.kernel.has("K03") && !this.kernel.has("G4");
+    if (fenced && !driver.forUsers) return -EBUSY;
+    const rc = driver.probe(dev);
+    if (rc === 0) dev.driver = driver.name;
+    else this.kernel.dmesg.warn(`${driver.name}: probe of ${dev.name} failed with error ${rc}`);
+    return rc;
+  }
+
+  /** Takes a device from its driver. ENODEV: it is not that one's; EBUSY while it is in use. */
+  unbind(driver: PciDriver, dev: PciDev): number {
+    if (dev.driver !== driver.name) return -ENODEV;
+    const rc = driver.remove?.(dev) ?? 0;
+    if (rc === 0) dev.driver = undefined;
+    return rc;
   }
 
   #probeSlot(sid: number): PciDev | undefined {

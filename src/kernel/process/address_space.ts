@@ -1,6 +1,8 @@
 import { PAGE_SIZE } from "../../base/units.ts";
 import type { OpenFile } from "../fs/vfs.ts";
-import type { UserPages } from "../mm/user_pages.ts";
+import type { ProgramTables } from "../../machine/program_tables.ts";
+import { ENOMEM } from "../../uapi/errno.ts";
+import type { PageOwner, UserPages } from "../mm/user_pages.ts";
 
 /** What stands behind a mapping. */
 export interface Backing {
@@ -13,9 +15,13 @@ export interface Backing {
   readonly file?: OpenFile;
   /** Frame of page `index` counted from the start of the file or mapping; -1: no memory (SIGBUS). */
   pageAt(index: number): number;
+  /** The same for a page that is there already; -1: nobody has touched it. Missing: all are. */
+  presentAt?(index: number): number;
   /** For `io`: physical byte address of the first register. */
   readonly io?: number;
-  /** The mapping goes away. */
+  /** Pages [index, index + count) are not mapped any more, others still are. */
+  drop?(index: number, count: number): void;
+  /** The last mapping of it goes away. */
   release?(): void;
 }
 
@@ -30,7 +36,7 @@ export interface Vma {
 }
 
 /** Anonymous memory: pages appear zeroed when first touched. */
-export class AnonBacking implements Backing {
+export class AnonBacking implements Backing, PageOwner {
   readonly kind = "anon";
   #pages = new Map<number, number>();
 
@@ -39,10 +45,25 @@ export class AnonBacking implements Backing {
   pageAt(index: number): number {
     let pfn = this.#pages.get(index);
     if (pfn === undefined) {
-      pfn = this.userPages.alloc();
+      pfn = this.userPages.alloc(this, index);
       if (pfn >= 0) this.#pages.set(index, pfn);
     }
     return pfn;
+  }
+
+  presentAt(index: number): number {
+    return this.#pages.get(index) ?? -1;
+  }
+
+  moved(index: number, pfn: number): void {
+    this.#pages.set(index, pfn);
+  }
+
+  drop(index: number, count: number): void {
+    for (let i = index; i < index + count; i++) {
+      const pfn = this.#pages.get(i);
+      if (pfn !== undefined && this.#pages.delete(i)) this.userPages.put(pfn);
+    }
   }
 
   release(): void {
@@ -57,34 +78,100 @@ const MMAP_BASE = 0x7f0000000000;
 export class AddressSpace {
   #vmas: Vma[] = [];
   #next = MMAP_BASE;
-  /** Pages locked as VFIO's type 1 counts them, and pages under a long-term pin. */
+  /** Mappings of each backing: one that was cut in the middle is two. */
+  readonly #uses = new Map<Backing, number>();
+  /** Pages locked, by mlock(2) or as VFIO's type 1 counts them, and pages under a long-term pin. */
   lockedVm = 0;
   pinnedVm = 0;
+  /** Pages that mlock(2) keeps in memory. */
+  readonly #locked = new Set<number>();
+
+  /** `tables`: what the processor goes by, where somebody watches this program's memory. */
+  constructor(readonly tables?: ProgramTables) {}
 
   get vmas(): readonly Vma[] {
     return this.#vmas;
   }
 
-  /** Maps `length` bytes (rounded up to pages) somewhere free; the address. */
-  map(length: number, writable: boolean, backing: Backing, pgoff: number): number {
+  /**
+   * Maps `length` bytes (rounded up to pages) at `fixed`, in place of what is there, or somewhere
+   * free; the address.
+   */
+  map(length: number, writable: boolean, backing: Backing, pgoff: number, fixed?: number): number {
     const size = Math.ceil(length / PAGE_SIZE) * PAGE_SIZE;
-    const start = this.#next;
+    if (fixed !== undefined) this.unmap(fixed, size);
+    const start = fixed ?? this.#next;
     // A guard gap keeps neighbouring mappings from running into each other unnoticed.
-    this.#next += size + PAGE_SIZE;
+    this.#next = Math.max(this.#next, start + size + PAGE_SIZE);
     backing.file?.get();
-    this.#vmas.push({ start, end: start + size, writable, backing, pgoff });
+    this.#add({ start, end: start + size, writable, backing, pgoff });
     return start;
   }
 
-  /** Removes mappings that lie wholly inside [start, start + length). Number removed. */
+  #add(vma: Vma): void {
+    this.#uses.set(vma.backing, (this.#uses.get(vma.backing) ?? 0) + 1);
+    this.#vmas.push(vma);
+  }
+
+  /** Unmaps the pages of [start, start + length); what reaches beyond is cut. Mappings touched. */
   unmap(start: number, length: number): number {
-    const gone = this.#vmas.filter((v) => v.start >= start && v.end <= start + length);
-    this.#vmas = this.#vmas.filter((v) => !gone.includes(v));
-    for (const v of gone) {
-      v.backing.release?.();
-      v.backing.file?.put();
+    const end = start + Math.ceil(length / PAGE_SIZE) * PAGE_SIZE;
+    const touched = this.#vmas.filter((v) => v.start < end && v.end > start);
+    this.#vmas = this.#vmas.filter((v) => !touched.includes(v));
+    for (const v of touched) {
+      const from = Math.max(v.start, start), to = Math.min(v.end, end);
+      if (v.start < from) this.#add({ ...v, end: from });
+      if (to < v.end) {
+        this.#add({ ...v, start: to, pgoff: v.pgoff + (to - v.start) / PAGE_SIZE });
+      }
+      this.#forget(from, to);
+      this.#let(v, from, to);
     }
-    return gone.length;
+    return touched.length;
+  }
+
+  /** One mapping less of a backing, which showed its pages in [from, to). */
+  #let({ backing, pgoff, start }: Vma, from: number, to: number): void {
+    const left = (this.#uses.get(backing) ?? 0) - 1;
+    if (left > 0) {
+      this.#uses.set(backing, left);
+      backing.drop?.(pgoff + (from - start) / PAGE_SIZE, (to - from) / PAGE_SIZE);
+      return;
+    }
+    this.#uses.delete(backing);
+    backing.release?.();
+    backing.file?.put();
+  }
+
+  /** The first mapping that shows something of [start, end), as find_vma_intersection. */
+  firstIn(start: number, end: number): Vma | undefined {
+    const all = this.#vmas.filter((v) => v.start < end && v.end > start);
+    return all.sort((a, b) => a.start - b.start)[0];
+  }
+
+  #forget(start: number, end: number): void {
+    this.tables?.clear(start / PAGE_SIZE, (end - start) / PAGE_SIZE);
+    if (this.#locked.size === 0) return;
+    for (let page = start / PAGE_SIZE; page < end / PAGE_SIZE; page++) {
+      if (this.#locked.delete(page)) this.lockedVm--;
+    }
+  }
+
+  /**
+   * mlock(2): every page there is, and stays, in memory. ENOMEM where something is not mapped, or
+   * beyond `limit` bytes; pages that were locked stay so.
+   */
+  lock(address: number, length: number, limit: number): number {
+    const first = Math.floor(address / PAGE_SIZE), end = Math.ceil((address + length) / PAGE_SIZE);
+    const pages = Array.from({ length: end - first }, (_, i) => first + i);
+    const fresh = pages.filter((page) => !this.#locked.has(page));
+    if (this.lockedVm + fresh.length > limit / PAGE_SIZE) return -ENOMEM;
+    for (const page of fresh) {
+      if (this.translate(page * PAGE_SIZE) < 0) return -ENOMEM;
+      this.#locked.add(page);
+      this.lockedVm++;
+    }
+    return 0;
   }
 
   /** The mapping that holds the address. */
@@ -96,7 +183,26 @@ export class AddressSpace {
   translate(address: number): number {
     const v = this.find(address);
     if (v === undefined || v.backing.kind === "io") return -1;
-    return v.backing.pageAt(v.pgoff + Math.floor((address - v.start) / PAGE_SIZE));
+    const pfn = v.backing.pageAt(v.pgoff + Math.floor((address - v.start) / PAGE_SIZE));
+    if (pfn >= 0) this.tables?.set(Math.floor(address / PAGE_SIZE), pfn);
+    return pfn;
+  }
+
+  /** Frame of a page that is there already, without bringing it in; -1 where none is. */
+  present(address: number): number {
+    const v = this.find(address);
+    if (v === undefined) return -1;
+    const register = this.register(address);
+    if (register >= 0) return Math.floor(register / PAGE_SIZE);
+    const index = v.pgoff + Math.floor((address - v.start) / PAGE_SIZE);
+    return v.backing.presentAt === undefined ? v.backing.pageAt(index) : v.backing.presentAt(index);
+  }
+
+  /** Physical address of the register behind an address; -1 where there are none. */
+  register(address: number): number {
+    const v = this.find(address);
+    if (v === undefined || v.backing.io === undefined) return -1;
+    return v.backing.io + v.pgoff * PAGE_SIZE + (address - v.start);
   }
 
   /** The process is gone: every mapping goes. */

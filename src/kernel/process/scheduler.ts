@@ -3,6 +3,8 @@ import type { EventQueue } from "../../base/event_queue.ts";
 import type { Message, Program, Sys } from "../../uapi/sys.ts";
 import type { Dmesg } from "../dmesg.ts";
 import { fails } from "../fault_points.ts";
+import { Oops } from "../oops.ts";
+import { AddressSpace } from "./address_space.ts";
 import { Task } from "./task.ts";
 import { Credentials, UserTable } from "./user.ts";
 
@@ -13,6 +15,8 @@ interface Running {
   readonly task: Task;
   readonly body: Generator<number, number, void>;
   wakeAt: number;
+  /** It runs: it was left in the middle of a call. */
+  inside: boolean;
 }
 
 /**
@@ -32,6 +36,7 @@ export class Scheduler {
     readonly chooser: Chooser,
     readonly dmesg: Dmesg,
     readonly makeSys: (task: Task) => Sys,
+    readonly makeMm: (comm: string) => AddressSpace = () => new AddressSpace(),
     /** A program ended. */
     readonly onExit: () => void = () => {},
   ) {
@@ -40,13 +45,23 @@ export class Scheduler {
 
   /** A task that runs no program. */
   newTask(comm: string): Task {
-    return new Task(this.#nextPid++, comm, new Credentials(this.users.get(0)));
+    const cred = new Credentials(this.users.get(0));
+    return new Task(this.#nextPid++, comm, cred, this.makeMm(comm));
   }
 
   /** Starts a program; it runs for the first time at once, from the event queue. */
   spawn(comm: string, program: Program): Task {
-    const task = this.newTask(comm);
-    this.#running.push({ task, body: program(this.makeSys(task)), wakeAt: this.queue.now });
+    return this.#start(this.newTask(comm), program);
+  }
+
+  /** One more thread of the process that `task` is of. */
+  spawnThread(task: Task, program: Program): Task {
+    return this.#start(new Task(this.#nextPid++, task.comm, task.cred, task), program);
+  }
+
+  #start(task: Task, program: Program): Task {
+    const body = program(this.makeSys(task));
+    this.#running.push({ task, body, wakeAt: this.queue.now, inside: false });
     this.queue.after(0, this.#handler);
     return task;
   }
@@ -65,10 +80,25 @@ export class Scheduler {
     task.inbox.push(message);
   }
 
-  /** SIGKILL: the program ends where it sleeps, and its files close. */
+  /** SIGKILL: the program ends where it sleeps, all its threads, and its files close. */
   kill(task: Task): void {
-    const r = this.#running.find((x) => x.task === task);
-    if (r !== undefined) this.#finish(r, 137);
+    for (const r of this.#running.filter((x) => x.task.isThreadOf(task))) this.#finish(r, 137);
+  }
+
+  /**
+   * A place in the middle of a call where the kernel may leave the caller for another program:
+   * whether it does, and for which of those that are due, is an open decision.
+   */
+  preempt(): void {
+    const due = this.#due();
+    if (due.length === 0) return;
+    const next = this.chooser.pick("sched:preempt", due.length);
+    if (next > 0) this.#run(due[next - 1]);
+  }
+
+  /** Programs that want to run now; not those in the middle of it. */
+  #due(): Running[] {
+    return this.#running.filter((r) => !r.inside && r.wakeAt <= this.queue.now);
   }
 
   /** The kernel is gone. */
@@ -79,7 +109,7 @@ export class Scheduler {
 
   #runDue(): void {
     for (;;) {
-      const due = this.#running.filter((r) => r.wakeAt <= this.queue.now);
+      const due = this.#due();
       if (due.length === 0 || this.#stopped) return;
       this.#run(due[this.chooser.pick("sched:next", due.length - 1)]);
     }
@@ -92,9 +122,15 @@ export class Scheduler {
       this.#finish(r, 137);
       return;
     }
+    r.inside = true;
     try {
       step = r.body.next();
     } catch (error) {
+      if (error instanceof Oops) {
+        this.#running = this.#running.filter((x) => x !== r);
+        this.oops(r.task, error);
+        return;
+      }
       const status = error instanceof Error ? DEATHS[error.name] : undefined;
       // Anything else is no program's doing but a bug here.
       if (status === undefined) throw error;
@@ -102,6 +138,7 @@ export class Scheduler {
       this.#finish(r, status);
       return;
     }
+    r.inside = false;
     // A program may have jumped into the next kernel: then nobody here runs any more.
     if (this.#stopped) return;
     if (step.done) this.#finish(r, step.value);
@@ -113,7 +150,22 @@ export class Scheduler {
 
   #finish(r: Running, status: number): void {
     this.#running = this.#running.filter((x) => x !== r);
-    r.task.exit(status);
+    this.#exit(r.task, status);
+  }
+
+  /** The kernel went wrong in a task's name: it is killed where it stands (SIGKILL). */
+  oops(task: Task, error: Oops): void {
+    this.dmesg.splat(error.message, `RIP: ${error.at}`, `Comm: ${task.comm} PID: ${task.pid}`);
+    this.#exit(task, 137);
+  }
+
+  #exit(task: Task, status: number): void {
+    try {
+      task.exit(status);
+    } catch (error) {
+      if (!(error instanceof Oops)) throw error;
+      this.dmesg.splat(error.message, `RIP: ${error.at}`, "Fixing recursive fault");
+    }
     this.onExit();
   }
 }

@@ -4,13 +4,25 @@ import type { Task } from "../process/task.ts";
 import { copyFromUser } from "../process/user_copy.ts";
 import { IommufdCtx } from "../iommufd/ctx.ts";
 import { VfioDeviceFile } from "./device_file.ts";
+import { mayOpenNoiommu, warnOpened } from "./noiommu.ts";
 import { take, takeAll } from "./request.ts";
+import type { VfioPciDevice } from "./vfio_pci.ts";
 
 /** Where the first versions of the structures ended. */
 const BIND_V1 = U.vfio_device_bind_iommufd.endOf("out_devid");
 const ATTACH_V1 = U.vfio_device_attach_iommufd_pt.endOf("pt_id");
 const DETACH_V1 = U.vfio_device_detach_iommufd_pt.endOf("flags");
 const UUID_BYTES = 16;
+
+/** Opens a device's cdev. EPERM for a noiommu one without CAP_SYS_RAWIO (FACTS 2.3). */
+export function openCdev(vdev: VfioPciDevice, task: Task): VfioCdevFile | number {
+  if (vdev.group.noiommu) {
+    const rc = mayOpenNoiommu(task);
+    if (rc < 0) return rc;
+    warnOpened(vdev.dev, task);
+  }
+  return new VfioCdevFile(vdev);
+}
 
 /**
  * An open /dev/vfio/devices/vfioN. Opening touches nothing; BIND opens the device, and closing the
@@ -30,7 +42,7 @@ export class VfioCdevFile extends VfioDeviceFile {
     const token = (cmd.flags & U.VFIO_DEVICE_BIND_FLAG_TOKEN) !== 0;
     if ((cmd.flags & ~U.VFIO_DEVICE_BIND_FLAG_TOKEN) !== 0 || cmd.iommufd < 0) return -E.EINVAL;
     const { vdev } = this, { group } = vdev;
-    if (group !== undefined && group.opened) return -E.EBUSY;
+    if (group.opened) return -E.EBUSY;
     if (this.#bound) return -E.EINVAL;
     const file = task.file(cmd.iommufd);
     if (file === undefined) return -E.EBADF;
@@ -40,11 +52,11 @@ export class VfioCdevFile extends VfioDeviceFile {
       return typeof cmd === "number" ? cmd : this.#refuseToken(task, cmd.token_uuid_ptr);
     }
     // Another file has the device: a cdev is opened by one at a time.
-    if (vdev.opens > 0) return -E.EINVAL;
+    if (vdev.isOpen) return -E.EINVAL;
     const rc = vdev.open(file, this);
     if (rc < 0) return rc;
     this.#bound = true;
-    if (group !== undefined) group.cdevs++;
+    group.cdevs++;
     cmd.out_devid = vdev.idev.id;
     U.vfio_device_bind_iommufd.update(payload.subarray(0, BIND_V1), cmd);
     return 0;
@@ -100,7 +112,7 @@ export class VfioCdevFile extends VfioDeviceFile {
   protected override release(): void {
     if (!this.#bound) return;
     this.#bound = false;
-    this.vdev.close();
-    if (this.vdev.group !== undefined) this.vdev.group.cdevs--;
+    this.vdev.close(this);
+    this.vdev.group.cdevs--;
   }
 }

@@ -15,6 +15,17 @@ import { MAX_TRANSFER_PAGES, NvmeTransfer } from "./nvme_transfer.ts";
 /** Commands the controller works on at a time, over all queues. */
 const MAX_COMMANDS = 256;
 
+/** A queue in host memory. */
+export interface NvmeRing {
+  readonly name: string;
+  /** DMA address of the first entry. */
+  readonly base: number;
+  readonly entries: number;
+  readonly head: number;
+  readonly tail: number;
+  readonly entryBytes: number;
+}
+
 export interface NvmeOptions {
   /** Least service time of a command in nanoseconds; the actual one is up to half as much more. */
   readonly latency: number;
@@ -90,6 +101,30 @@ export class Nvme extends PciFunction {
   /** Commands in service now. */
   get outstanding(): number {
     return this.#serving;
+  }
+
+  /** Its queues as it has them now, for whoever inspects it. */
+  get rings(): NvmeRing[] {
+    const base = ({ hi, lo }: { hi: number; lo: number }) => (hi >>> 0) * 4294967296 + (lo >>> 0);
+    const { submission, completion } = this.#queues;
+    return [
+      ...submission.filter((q) => q !== undefined).map((q) => ({
+        name: `SQ ${q.id}`,
+        base: base(q),
+        entries: q.entries,
+        head: q.head,
+        tail: q.tail,
+        entryBytes: N.NVME_SQE_BYTES,
+      })),
+      ...completion.filter((q) => q !== undefined).map((q) => ({
+        name: `CQ ${q.id}`,
+        base: base(q),
+        entries: q.entries,
+        head: q.head,
+        tail: q.tail,
+        entryBytes: N.NVME_CQE_BYTES,
+      })),
+    ];
   }
 
   override read32(offset: number): number {
@@ -179,6 +214,7 @@ export class Nvme extends PciFunction {
       if (command.queue !== undefined) this.#drop(command);
     }
     this.#csts = 0;
+    this.port.observer.restarted?.(this.port.fn);
     if (this.#serving > 0) {
       this.#serving = 0;
       this.port.observer.work(this.port.fn, false);
@@ -280,9 +316,12 @@ export class Nvme extends PciFunction {
     const blocks = (entry[N.SQE_CDW12] & 0xffff) + 1;
     if (block + blocks > this.medium.blocks) return N.NVME_SC_LBA_RANGE;
     if (blocks > MAX_TRANSFER_PAGES) return N.NVME_SC_INVALID_FIELD;
-    const status = this.#transfer.resolve(entry, blocks * BLOCK_WORDS * 4);
-    if (status !== N.NVME_SC_SUCCESS) return status;
-    return this.#transfer.moveBlocks(this.medium, block, opcode === N.NVME_CMD_READ);
+    const read = opcode === N.NVME_CMD_READ;
+    let status = this.#transfer.resolve(entry, blocks * BLOCK_WORDS * 4);
+    if (status === N.NVME_SC_SUCCESS) status = this.#transfer.moveBlocks(this.medium, block, read);
+    const { observer, fn } = this.port;
+    observer.executed?.(fn, !read, block, blocks, status === N.NVME_SC_SUCCESS);
+    return status;
   }
 
   /** A completion that cannot be written is lost, and the controller says so. */

@@ -28,6 +28,11 @@ export class PciRoot {
     this.#functions.get(sid)?.configWrite(offset, size, value);
   }
 
+  /** The function in a slot. For the machine, not for kernels. */
+  at(sid: number): PciFunction | undefined {
+    return this.#functions.get(sid);
+  }
+
   /** Functions present, in the order they were plugged in. For the machine, not for kernels. */
   get functions(): PciFunction[] {
     return [...this.#functions.values()];

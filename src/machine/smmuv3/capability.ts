@@ -30,6 +30,8 @@ export interface SmmuCapability {
   readonly bbml: Bbml;
   /** RIL: TLBI commands may name a range. */
   readonly rangeInvalidation: boolean;
+  /** COHACC: accesses are coherent with the processors' caches. Here nothing else depends on it. */
+  readonly coherent: boolean;
   /** OAS: bits of the widest physical address, 32, 36, 40 or 42: {@link Memory} ends at 2^43. */
   readonly outputBits: 32 | 36 | 40 | 42;
   /** Bits of a StreamID, 1..16, and of a SubstreamID, 0..10. */
@@ -47,6 +49,7 @@ export const DEFAULT_SMMU_CAPABILITY: SmmuCapability = {
   stage2: true,
   bbml: 0,
   rangeInvalidation: true,
+  coherent: true,
   outputBits: 42,
   streamBits: 16,
   substreamBits: 5,
@@ -68,7 +71,8 @@ export function idRegisters(c: SmmuCapability): [number, number, number, number]
   assert(c.commandQueueBits >= 0 && c.commandQueueBits <= 19, "CMDQS: 0 to 19");
   assert(c.eventQueueBits >= 0 && c.eventQueueBits <= 19, "EVENTQS: 0 to 19");
   const idr0 = (c.stage2 ? IDR0_S2P | IDR0_VMID16 : 0) | (c.stage1 ? IDR0_S1P | IDR0_ASID16 : 0) |
-    IDR0_TTF_AARCH64 | IDR0_COHACC | IDR0_TTENDIAN_LE | IDR0_STALL_MODEL_TERMINATE |
+    IDR0_TTF_AARCH64 | (c.coherent ? IDR0_COHACC : 0) | IDR0_TTENDIAN_LE |
+    IDR0_STALL_MODEL_TERMINATE |
     IDR0_TERM_MODEL_ABORT | IDR0_ST_LEVEL_2;
   const idr1 = c.streamBits | c.substreamBits << IDR1_SSIDSIZE_SHIFT |
     c.eventQueueBits << IDR1_EVENTQS_SHIFT | c.commandQueueBits << IDR1_CMDQS_SHIFT;

@@ -38,6 +38,8 @@ export interface VtdCapability {
   readonly secondLevel: boolean;
   /** ECAP.SLADS: accessed and dirty bits in second-level tables, where SLADE asks for them. */
   readonly slads: boolean;
+  /** ECAP.NEST: first-level tables over second-level ones; needs both. */
+  readonly nested: boolean;
   /** CAP.FL5LP and FL1GP: five-level first-level tables, and first-level pages of 1 GiB. */
   readonly fiveLevelFirst: boolean;
   readonly firstLevel1GiB: boolean;
@@ -61,6 +63,7 @@ export const DEFAULT_CAPABILITY: VtdCapability = {
   firstLevel: false,
   secondLevel: false,
   slads: false,
+  nested: false,
   fiveLevelFirst: false,
   firstLevel1GiB: false,
 };
@@ -76,6 +79,7 @@ export const SCALABLE_CAPABILITY: VtdCapability = {
   firstLevel: true,
   secondLevel: true,
   slads: true,
+  nested: true,
   fiveLevelFirst: true,
   firstLevel1GiB: true,
 };
@@ -134,7 +138,12 @@ export function ecapRegister(c: VtdCapability): [number, number] {
 
 function beyondLegacy(c: VtdCapability): { capHigh: number; ecapLow: number; ecapHigh: number } {
   if (!c.scalable) return { capHigh: 0, ecapLow: 0, ecapHigh: 0 };
-  return encodeScalable({ ...c, nested: false, ridPasid: true });
+  return encodeScalable({ ...c, nested: nests(c), ridPasid: true });
+}
+
+/** PGTT 3 is possible. */
+export function nests(c: VtdCapability): boolean {
+  return c.nested && c.firstLevel && c.secondLevel;
 }
 
 /** Bits of the high word of an address field, up to bit 51, that lie above the host's width. */

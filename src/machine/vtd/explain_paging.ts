@@ -14,6 +14,8 @@ export interface Walk {
   end: number;
   /** Byte address below 2^53. */
   iova: number;
+  /** What steps are called, before their level: `L` unless said. */
+  letter?: string;
   /** What an entry's low word grants, in words. */
   rights(low: number): string;
 }
@@ -23,7 +25,8 @@ export function pagingSteps(unit: VtdUnit, steps: TranslationStep[], walk: Walk)
   const page = Math.floor(walk.iova / 4096);
   let table = walk.top;
   for (let level = walk.levels; level >= walk.level; level--) {
-    const step = stepAt(unit, `L${level}`, table, Math.floor(page / 512 ** (level - 1)) % 512, 2);
+    const index = Math.floor(page / 512 ** (level - 1)) % 512;
+    const step = stepAt(unit, `${walk.letter ?? "L"}${level}`, table, index, 2);
     steps.push(step);
     table = frameIn(step);
     step.meaning = `${walk.rights(step.low)}, table at ${hex(table * 4096)}`;

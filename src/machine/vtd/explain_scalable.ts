@@ -1,6 +1,11 @@
 import { hex } from "../../base/units.ts";
 import { agawToLevels, VTD_FR_INTERRUPT_INPUT } from "../../uapi/vtd_regs.ts";
-import { PASID_TABLE_BITS, PGTT_FIRST_LEVEL, PGTT_PASS_THROUGH } from "../../uapi/vtd_scalable.ts";
+import {
+  PASID_TABLE_BITS,
+  PGTT_FIRST_LEVEL,
+  PGTT_NESTED,
+  PGTT_PASS_THROUGH,
+} from "../../uapi/vtd_scalable.ts";
 import * as fault from "../../uapi/vtd_sm_faults.ts";
 import { contextWidth } from "./context_reader.ts";
 import { firstRights, pagingSteps, rights } from "./explain_paging.ts";
@@ -16,7 +21,9 @@ import {
   pasidSlade,
 } from "./pasid_cache.ts";
 import { PasidReader } from "./pasid_reader.ts";
-import { NO_PASID, pasidLimit, secondLevelReason } from "./scalable.ts";
+import { explainNested } from "./explain_nested.ts";
+import { NO_PASID, pasidLimit } from "./scalable.ts";
+import { secondLevelReason } from "./second_level.ts";
 import { scalablePaside, scalableReason } from "./scalable_context_cache.ts";
 import { ScalableReader } from "./scalable_reader.ts";
 import type { VtdUnit } from "./unit.ts";
@@ -77,6 +84,7 @@ function ofPasid(
   steps.push(step);
   if (reason !== 0) return failLast(steps, reason);
   const did = pasidDid(packed);
+  if (pasidPgtt(packed) === PGTT_NESTED) return explainNested(unit, steps, packed, reader, request);
   if (pasidPgtt(packed) === PGTT_PASS_THROUGH) return passing(unit, steps, did, request);
   step.meaning = `domain ${did}, ` +
     (pasidPgtt(packed) === PGTT_FIRST_LEVEL

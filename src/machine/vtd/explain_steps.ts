@@ -5,7 +5,7 @@ import type { VtdUnit } from "./unit.ts";
 export interface TranslationStep {
   /**
    * `unit` (no table was read), `root`, `context`, `directory` and `pasid` in scalable mode, or a
-   * paging level: `L5` … `L1`.
+   * paging level: `L5` … `L1`; `S5` … `S1` where second-level tables lie under first-level ones.
    */
   level: string;
   /** Physical byte address of the table; 0 for `unit`. */

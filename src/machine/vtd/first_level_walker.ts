@@ -17,6 +17,12 @@ import { reservedAddressBits, type VtdCapability } from "./capability.ts";
 import { RamMap } from "../ram_map.ts";
 import { ACCESS_READ, ACCESS_WRITE } from "./walker.ts";
 
+/** Where the addresses of first-level tables are not those of the host (nested translation). */
+export interface TableSpace {
+  /** Host frame of the table that stands for `level`, or `-reason`. */
+  frameOf(table: number, level: number): number;
+}
+
 /**
  * The unit's walker of first-level tables, whose entries are those of the processor (FACTS 3.2):
  * one loop over 64-bit entries in int32 halves. Every request has user privilege and none
@@ -32,17 +38,20 @@ export class FirstLevelWalker {
   #reservedHigh: number;
   /** Levels whose entries may be large pages: bit 2 and bit 3. */
   #leafLevels: number;
+  #space: TableSpace | undefined;
 
-  constructor(memory: Memory, capability: VtdCapability) {
+  /** `space`: what the tables' addresses go through; they are the host's where it is missing. */
+  constructor(memory: Memory, capability: VtdCapability, space?: TableSpace) {
     this.#memory = memory;
     this.#ram = new RamMap(memory);
     this.#reservedHigh = reservedAddressBits(capability.hostWidth);
     this.#leafLevels = capability.firstLevel1GiB ? 0b1100 : 0b0100;
+    this.#space = space;
   }
 
   /**
    * Walks `levels` (4 or 5) levels of table from frame `root`; the caller has checked that the
-   * address is canonical. Returns the frame of the address's 4 KiB page, or `-reason`.
+   * address is canonical. Returns the frame of the address's 4 KiB page, or `-reason`, also of the space.
    *
    * At each level: the table must be RAM (else 73 or 70), the entry present (else 71) and without
    * reserved bits (else 72). What the levels grant together is asked at the end: US (else 81),
@@ -50,6 +59,7 @@ export class FirstLevelWalker {
    */
   walk(root: number, levels: number, hi: number, lo: number, write: boolean): number {
     const memory = this.#memory, ram = this.#ram, reservedHigh = this.#reservedHigh;
+    const space = this.#space;
     // The page number in two parts: 18 bits for levels 1 and 2, the rest for levels 3 to 5.
     const page = (lo >>> 12) & 0x3ffff;
     const upper = (hi << 2) | (lo >>> 30);
@@ -57,6 +67,10 @@ export class FirstLevelWalker {
     let table = root;
     for (let level = levels;; level--) {
       this.level = level;
+      if (space !== undefined) {
+        table = space.frameOf(table, level);
+        if (table < 0) return table;
+      }
       if (!ram.has(table)) return level === levels ? -VTD_FR_FL_TOP_TABLE : -VTD_FR_FL_NEXT_TABLE;
       const index = (level > 2 ? upper >>> (9 * (level - 3)) : page >>> (9 * (level - 1))) & 511;
       const low = memory.load(table, index << 1), high = memory.load(table, (index << 1) | 1);

@@ -75,7 +75,7 @@ export class Invalidator {
     return GRANU_DOMAIN;
   }
 
-  /** IOTLB by PASID: first-level translations only. False for a request that was refused. */
+  /** IOTLB by PASID: first-level and nested translations only. False for a request that was refused. */
   pasidIotlb(
     granularity: number,
     did: number,

@@ -30,7 +30,7 @@ const HIGH_ADDRESS = 0x1ffffff;
 /** One cached translation, for whoever inspects the cache. */
 export interface IotlbEntry {
   did: number;
-  /** Of a first-level translation only. */
+  /** Of a first-level or nested translation only. */
   pasid?: number;
   /** First page of the translation, in 4 KiB pages of the address space; below 2^45. */
   page: number;
@@ -46,7 +46,7 @@ export interface IotlbEntry {
 
 /**
  * The cache of finished translations, tagged by domain id (FACTS 3.4), those of first-level
- * tables by PASID too: it neither knows nor looks at the tables again, so what it holds stays
+ * tables, alone or over second-level ones, by PASID too: it neither knows nor looks at the tables again, so what it holds stays
  * until it is invalidated under the right tag or pushed out by another entry.
  *
  * Direct-mapped, four words an entry:

@@ -1,9 +1,10 @@
 import { assert } from "../../base/assert.ts";
+import { PGTT_NESTED } from "../../uapi/vtd_scalable.ts";
 
 /**
  * A PASID entry as the unit keeps it, in one word: bit 0 valid, bit 1 FPD (of the entry or of its
  * directory entry), bits 2-4 PGTT, bits 5-7 AW of second-level or levels of first-level tables,
- * bit 8 SLADE, bits 16-31 DID. An entry that cannot be used has PGTT 0 and the fault reason in
+ * bit 8 SLADE, bits 9-11 AW of the second level under a nested first one, bits 16-31 DID. An entry that cannot be used has PGTT 0 and the fault reason in
  * bits 16-23.
  */
 export type PackedPasid = number;
@@ -14,8 +15,10 @@ export function packPasid(
   size: number,
   slade: boolean,
   fpd: boolean,
+  under = 0,
 ): PackedPasid {
-  return (did << 16) | (slade ? 0x100 : 0) | (size << 5) | (pgtt << 2) | (fpd ? 2 : 0) | 1;
+  return (did << 16) | (under << 9) | (slade ? 0x100 : 0) | (size << 5) | (pgtt << 2) |
+    (fpd ? 2 : 0) | 1;
 }
 
 export function packBadPasid(reason: number, fpd: boolean): PackedPasid {
@@ -35,9 +38,14 @@ export function pasidFpd(p: PackedPasid): boolean {
   return (p & 2) !== 0;
 }
 
-/** AW where PGTT says second level or pass-through, levels where it says first level. */
+/** AW where PGTT says second level or pass-through, levels where it says first level or nested. */
 export function pasidSize(p: PackedPasid): number {
   return (p >>> 5) & 7;
+}
+
+/** AW of the second level under a nested first one. */
+export function pasidUnder(p: PackedPasid): number {
+  return (p >>> 9) & 7;
 }
 
 export function pasidSlade(p: PackedPasid): boolean {
@@ -57,6 +65,8 @@ export interface PasidCacheEntry {
   pgtt: number;
   /** Frame of the top-level table; means nothing in a pass-through entry. */
   top: number;
+  /** Frame of the second-level table under it, in a nested entry. */
+  under?: number;
   fpd: boolean;
   /** 0, or the fault reason a unit in caching mode remembers. */
   reason: number;
@@ -70,6 +80,8 @@ export interface PasidCacheEntry {
  */
 export class PasidCache {
   #words: Int32Array;
+  /** Second-level top tables of nested entries, by slot; none before the first such entry. */
+  #under: Int32Array | undefined;
   #mask: number;
 
   /** `entries`: a power of two. */
@@ -90,12 +102,22 @@ export class PasidCache {
     return this.#words[this.#slot(sid, pasid) + 3];
   }
 
-  fill(sid: number, pasid: number, entry: PackedPasid, top: number): void {
+  /** Of a nested entry: frame of the second-level table under that. */
+  under(sid: number, pasid: number): number {
+    return this.#under?.[this.#slot(sid, pasid) >>> 2] ?? -1;
+  }
+
+  /** `under`: of a nested entry, the frame of its second-level table. */
+  fill(sid: number, pasid: number, entry: PackedPasid, top: number, under = -1): void {
     const words = this.#words, at = this.#slot(sid, pasid);
     words[at] = entry;
     words[at + 1] = sid;
     words[at + 2] = pasid;
     words[at + 3] = top;
+    if (pasidPgtt(entry) === PGTT_NESTED) {
+      this.#under ??= new Int32Array(this.#mask + 1);
+      this.#under[at >>> 2] = under;
+    }
   }
 
   invalidateAll(): void {
@@ -132,6 +154,7 @@ export class PasidCache {
         did: pasidDid(entry),
         pgtt: pasidPgtt(entry),
         top: words[at + 3],
+        ...(pasidPgtt(entry) === PGTT_NESTED ? { under: this.#under?.[at >>> 2] ?? -1 } : {}),
         fpd: pasidFpd(entry),
         reason: pasidReason(entry),
       };

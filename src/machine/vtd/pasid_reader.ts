@@ -14,11 +14,12 @@ import {
   PASID_SLADE,
   PASID_TABLE_BITS,
   PGTT_FIRST_LEVEL,
+  PGTT_NESTED,
   PGTT_PASS_THROUGH,
   PGTT_SECOND_LEVEL,
 } from "../../uapi/vtd_scalable.ts";
 import * as fault from "../../uapi/vtd_sm_faults.ts";
-import type { VtdCapability } from "./capability.ts";
+import { nests, type VtdCapability } from "./capability.ts";
 import { packBadPasid, type PackedPasid, packPasid } from "./pasid_cache.ts";
 import { RamMap } from "../ram_map.ts";
 
@@ -36,6 +37,8 @@ export class PasidReader {
   /** Frames of the table that the last read went to (-1 = to none) and of the top-level table. */
   table = 0;
   top = 0;
+  /** In a nested entry: frame of the second-level top table; `top`, the guest's, is of the first. */
+  under = 0;
   #memory: Memory;
   #ram: RamMap;
   #capability: VtdCapability;
@@ -77,16 +80,24 @@ export class PasidReader {
     if ((w0 & PASID_P) === 0) return packBadPasid(fault.VTD_FR_SM_PASID_NOT_PRESENT, fpd);
     const pgtt = (w0 >>> PASID_PGTT_SHIFT) & PASID_PGTT_MASK;
     const did = w2 & PASID_DID_MASK_WORD2;
-    // The pointer in use: words 4 and 5 for first-level tables, words 0 and 1 for second-level.
-    const at = word + (pgtt === PGTT_FIRST_LEVEL ? 4 : 0);
+    // The pointer in use: words 4 and 5 for first-level tables, words 0 and 1 for second-level,
+    // all four for one over the other.
+    const nested = pgtt === PGTT_NESTED;
+    const at = word + (pgtt === PGTT_FIRST_LEVEL || nested ? 4 : 0);
     const low = memory.load(table, at), high = memory.load(table, at + 1);
-    if (this.#reserved(table, word, w0, pgtt, high) || did >= this.#capability.domains) {
+    const w1 = memory.load(table, word + 1);
+    if (
+      this.#reserved(table, word, w0, pgtt, nested ? high | w1 : high) ||
+      did >= this.#capability.domains
+    ) {
       return packBadPasid(fault.VTD_FR_SM_PASID_RESERVED, fpd);
     }
     const size = this.#size(w0, low, pgtt);
     if (size < 0) return packBadPasid(fault.VTD_FR_SM_PASID_INVALID, fpd);
     this.top = (high << 20) | (low >>> 12);
-    return packPasid(did, pgtt, size, (w0 & PASID_SLADE) !== 0, fpd);
+    this.under = nested ? (w1 << 20) | (w0 >>> 12) : 0;
+    const aw = nested ? (w0 >>> PASID_AW_SHIFT) & PASID_AW_MASK : 0;
+    return packPasid(did, pgtt, size, (w0 & PASID_SLADE) !== 0, fpd, aw);
   }
 
   #reserved(table: number, word: number, w0: number, pgtt: number, high: number): boolean {
@@ -94,7 +105,9 @@ export class PasidReader {
     let bits = w0 & RESERVED;
     if (!this.#capability.slads) bits |= w0 & PASID_SLADE;
     if (pgtt !== PGTT_PASS_THROUGH) bits |= high & this.#reservedHigh;
-    if (pgtt === PGTT_FIRST_LEVEL) bits |= memory.load(table, word + 4) & RESERVED_WORD4;
+    if (pgtt === PGTT_FIRST_LEVEL || pgtt === PGTT_NESTED) {
+      bits |= memory.load(table, word + 4) & RESERVED_WORD4;
+    }
     for (let i = 6; i < ENTRY_WORDS; i++) bits |= memory.load(table, word + i);
     return bits !== 0;
   }
@@ -103,13 +116,12 @@ export class PasidReader {
   #size(w0: number, low: number, pgtt: number): number {
     const c = this.#capability;
     const aw = (w0 >>> PASID_AW_SHIFT) & PASID_AW_MASK;
-    if (pgtt === PGTT_FIRST_LEVEL) {
+    const width = ((c.sagaw >>> aw) & 1) === 1;
+    if (pgtt === PGTT_FIRST_LEVEL || (pgtt === PGTT_NESTED && width && nests(c))) {
       const flpm = (low >>> PASID_FLPM_SHIFT_WORD4) & PASID_FLPM_MASK_WORD4;
       return c.firstLevel && flpm <= (c.fiveLevelFirst ? 1 : 0) ? 4 + flpm : -1;
     }
-    if (pgtt === PGTT_SECOND_LEVEL) {
-      return c.secondLevel && ((c.sagaw >>> aw) & 1) === 1 ? aw : -1;
-    }
+    if (pgtt === PGTT_SECOND_LEVEL) return c.secondLevel && width ? aw : -1;
     return pgtt === PGTT_PASS_THROUGH && c.passThrough ? this.#largestAw : -1;
   }
 }

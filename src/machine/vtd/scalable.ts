@@ -1,10 +1,5 @@
-import {
-  agawToLevels,
-  VTD_FR_INTERRUPT_INPUT,
-  VTD_FR_NEXT_TABLE,
-  VTD_FR_PTE_RESERVED,
-} from "../../uapi/vtd_regs.ts";
-import { PGTT_FIRST_LEVEL, PGTT_PASS_THROUGH } from "../../uapi/vtd_scalable.ts";
+import { agawToLevels, VTD_FR_INTERRUPT_INPUT } from "../../uapi/vtd_regs.ts";
+import { PGTT_FIRST_LEVEL, PGTT_NESTED, PGTT_PASS_THROUGH } from "../../uapi/vtd_scalable.ts";
 import * as fault from "../../uapi/vtd_sm_faults.ts";
 import { Route } from "../dma_port.ts";
 import type { Memory } from "../memory.ts";
@@ -15,6 +10,7 @@ import { FirstLevelWalker, isCanonical } from "./first_level_walker.ts";
 import { isInterruptFrame } from "../interrupt_range.ts";
 import type { Caches } from "./invalidator.ts";
 import { ACCESS_WRITE_WALKS, IOTLB_DENIED, IOTLB_MISS } from "./iotlb.ts";
+import { NestedWalker } from "./nested_walker.ts";
 import {
   type PackedPasid,
   pasidDid,
@@ -23,6 +19,7 @@ import {
   pasidReason,
   pasidSize,
   pasidSlade,
+  pasidUnder,
 } from "./pasid_cache.ts";
 import { PasidReader } from "./pasid_reader.ts";
 import {
@@ -33,6 +30,7 @@ import {
   scalableReason,
 } from "./scalable_context_cache.ts";
 import { ScalableReader } from "./scalable_reader.ts";
+import { denied, secondLevelReason } from "./second_level.ts";
 import { ACCESS_READ, ACCESS_WRITE, Walker } from "./walker.ts";
 
 /** A request without a PASID. */
@@ -40,7 +38,7 @@ export const NO_PASID = -1;
 
 /**
  * Translation by scalable-mode tables: context entry, PASID entry, then first-level tables,
- * second-level tables or nothing. Each of the three steps answers from its cache first.
+ * second-level tables, the one over the other, or nothing. Each of the three steps answers from its cache first.
  */
 export class ScalableTranslator {
   /** Of the last request: FPD of an entry it went through, and how it reached memory. */
@@ -52,6 +50,8 @@ export class ScalableTranslator {
   #pasids: PasidReader;
   #first: FirstLevelWalker;
   #second: Walker;
+  /** Made by the first nested entry. */
+  #nested: NestedWalker | undefined;
   #marker: AccessMarker;
   /** By AW: bits of an address's high word that second-level tables let through. */
   #highBits = new Int32Array(8);
@@ -101,7 +101,7 @@ export class ScalableTranslator {
     if (pgtt === 0) return -pasidReason(entry);
     if (pgtt === PGTT_PASS_THROUGH) return this.#pass(pasid, hi, lo);
     this.route = Route.translated;
-    const pfn = pgtt === PGTT_FIRST_LEVEL
+    const pfn = pgtt === PGTT_FIRST_LEVEL || pgtt === PGTT_NESTED
       ? this.#firstLevel(sid, used, entry, hi, lo, write)
       : this.#secondLevel(sid, used, entry, hi, lo, write);
     return isInterruptFrame(pfn) ? -VTD_FR_INTERRUPT_INPUT : pfn;
@@ -125,7 +125,7 @@ export class ScalableTranslator {
     const reason = pasidReason(entry);
     const unread = reason === fault.VTD_FR_SM_DIRECTORY || reason === fault.VTD_FR_SM_PASID_TABLE;
     if (reason === 0 || (!unread && this.remembersAbsence())) {
-      pasids.fill(sid, pasid, entry, this.#pasids.top);
+      pasids.fill(sid, pasid, entry, this.#pasids.top, this.#pasids.under);
     }
     return entry;
   }
@@ -152,10 +152,11 @@ export class ScalableTranslator {
     const { iotlb, pasids } = this.caches;
     const cached = iotlb.lookupPasid(hi, lo, did, pasid, write ? ACCESS_WRITE : ACCESS_READ);
     if (cached === IOTLB_DENIED) {
-      return iotlb.granted === 0 ? -fault.VTD_FR_FL_NOT_PRESENT : -fault.VTD_FR_SM_WRITE;
+      return iotlb.granted === 0 ? -fault.VTD_FR_FL_NOT_PRESENT : denied(iotlb.granted, write);
     }
     if (cached !== IOTLB_MISS) return cached;
     this.walks++;
+    if (pasidPgtt(entry) === PGTT_NESTED) return this.#walkNested(sid, pasid, entry, hi, lo, write);
     const walker = this.#first, top = pasids.top(sid, pasid);
     const pfn = walker.walk(top, levels, hi, lo, write);
     if (pfn >= 0) {
@@ -165,6 +166,34 @@ export class ScalableTranslator {
     } else if (pfn === -fault.VTD_FR_FL_NOT_PRESENT && this.remembersAbsence()) {
       iotlb.fillPasid(hi, lo, did, pasid, 0, 1, 0);
     }
+    return pfn;
+  }
+
+  /** Both levels at once; cached as one translation, under DID and PASID as a first-level one. */
+  #walkNested(
+    sid: number,
+    pasid: number,
+    entry: PackedPasid,
+    hi: number,
+    lo: number,
+    write: boolean,
+  ): number {
+    const { iotlb, pasids } = this.caches;
+    const walker = this.#nested ??= new NestedWalker(this.#marker.memory, this.capability);
+    const did = pasidDid(entry);
+    const top = pasids.top(sid, pasid), under = pasids.under(sid, pasid);
+    const pfn = walker.walk(top, pasidSize(entry), under, pasidUnder(entry), hi, lo, write);
+    if (pfn < 0) {
+      if (pfn === -fault.VTD_FR_FL_NOT_PRESENT && this.remembersAbsence()) {
+        iotlb.fillPasid(hi, lo, did, pasid, 0, 1, 0);
+      }
+      return pfn;
+    }
+    const refused = walker.refusal(hi, lo, write);
+    if (refused !== 0) return refused;
+    const dirty = walker.mark(hi, lo, write, pasidSlade(entry));
+    const permission = dirty ? walker.permission : undirtied(walker.permission);
+    iotlb.fillPasid(hi, lo, did, pasid, pfn, walker.level, permission);
     return pfn;
   }
 
@@ -206,25 +235,6 @@ export class ScalableTranslator {
 export function pasidLimit(context: PackedScalableContext, capability: VtdCapability): number {
   const directory = scalablePasidBits(context);
   return capability.pasidBits === 0 ? directory : Math.min(directory, capability.pasidBits);
-}
-
-/** Scalable mode's name for what the second-level walker returned (FACTS 3.5). */
-export function secondLevelReason(
-  code: number,
-  walker: Walker,
-  levels: number,
-  write: boolean,
-): number {
-  if (code === -VTD_FR_NEXT_TABLE) {
-    return walker.level === levels ? -fault.VTD_FR_SL_TOP_TABLE : -fault.VTD_FR_SL_NEXT_TABLE;
-  }
-  if (code === -VTD_FR_PTE_RESERVED) return -fault.VTD_FR_SL_RESERVED;
-  return denied(walker.permission, write);
-}
-
-function denied(granted: number, write: boolean): number {
-  if (granted === 0) return -fault.VTD_FR_SL_DENIED;
-  return write ? -fault.VTD_FR_SM_WRITE : -fault.VTD_FR_SM_READ;
 }
 
 /** A right to write, cached before D is set. */

@@ -106,7 +106,7 @@ export function stateOf(kernel: Kernel): State {
     boot: kernel.number,
     time_ns: kernel.queue.now,
     iommufds: byId(kernel.iommufd.persistent).map(iommufdState),
-    domains: byId(kernel.intel?.persistent ?? new Map<number, DmarDomain>()).map(domainState),
+    domains: (kernel.intel?.persistent.all ?? []).map(domainState),
     units: (kernel.iommuDriver?.roots() ?? []).map((unit) => ({
       reg_base: hex64(unit.regBase),
       root: unit.root < 0 ? null : hex64(unit.root * PAGE_SIZE),
@@ -131,10 +131,10 @@ function iommufdState(ctx: IommufdCtx): IommufdState {
     persistent_id: ctx.persistentId,
     ioases: objects.filter((o) => o instanceof Ioas).map(({ id, iopt }) => {
       const areas = iopt.areas.items;
-      const backed = areas.find((area) => area.pages.source.persistent !== undefined);
+      const backed = areas.find((area) => area.pages?.source.persistent !== undefined);
       return {
         id,
-        pinned_file_handle: hex64(backed?.pages.source.persistent?.handle ?? 0),
+        pinned_file_handle: hex64(backed?.pages?.source.persistent?.handle ?? 0),
         areas: areas.map(areaState),
       };
     }),
@@ -155,7 +155,7 @@ function iommufdState(ctx: IommufdCtx): IommufdState {
 }
 
 function areaState({ start, last, prot, pages, first }: Area): AreaState {
-  const file = pages.source.persistent;
+  const file = pages?.source.persistent;
   return {
     iova: hex64(start),
     length: hex64(last - start + 1n),

@@ -6,4 +6,5 @@ export * from "./list.ts";
 export * from "./scrollbar.ts";
 export * from "./sparkline.ts";
 export * from "./table.ts";
+export * from "./text_input.ts";
 export * from "./tree.ts";

@@ -18,6 +18,8 @@ export interface TreeOptions {
   readonly count: number;
   readonly line: (index: number) => TreeLine;
   readonly offset?: number;
+  /** Columns scrolled to the right. */
+  readonly left?: number;
   readonly selected?: number;
   readonly focused?: boolean;
 }

@@ -93,7 +93,12 @@ export class GuestNvmeDriver {
     state.set(Word.maxPages, maxPages);
     state.set(Word.seed, seed);
     state.set(Word.firstLba, firstLba);
-    new NvmeSetup(this.#cpu, state, memory).begin();
+    this.#setup(memory).begin();
+  }
+
+  #setup(memory: NvmeMemory): NvmeSetup {
+    const iova = this.#state.getWide(Word.iovaBase);
+    return new NvmeSetup(this.#cpu, this.#state, memory, (gpa) => gpa + iova);
   }
 
   /** Handles up to `budget` completions and keeps the queue filled; returns how many. */
@@ -103,8 +108,7 @@ export class GuestNvmeDriver {
     const stage = state.get(Word.stage);
     if (stage === Stage.off || stage === Stage.failed) return 0;
     if (stage !== Stage.running) {
-      const setup = new NvmeSetup(this.#cpu, state, memory);
-      if (!setup.poll()) {
+      if (!this.#setup(memory).poll()) {
         if (this.#quiet()) state.set(Word.stage, Stage.failed);
         return 0;
       }

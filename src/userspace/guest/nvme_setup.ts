@@ -19,18 +19,20 @@ export class NvmeSetup {
     readonly cpu: GuestCpu,
     readonly state: StatePage,
     readonly memory: NvmeMemory,
+    /** The address by which the controller reaches a page of the driver's memory. */
+    readonly dma: (address: number) => number,
   ) {}
 
   /** Resets and enables the controller and sends the first command. */
   begin(): void {
-    const { cpu, state, memory } = this;
-    const bar = state.getWide(Word.bar), iova = state.getWide(Word.iovaBase);
+    const { cpu, state, memory, dma } = this;
+    const bar = state.getWide(Word.bar), sq = dma(memory.adminSq), cq = dma(memory.adminCq);
     cpu.store32(bar + N.NVME_REG_CC, 0);
     cpu.store32(bar + N.NVME_REG_AQA, ADMIN_ENTRIES - 1 | (ADMIN_ENTRIES - 1) << 16);
-    cpu.store32(bar + N.NVME_REG_ASQ, lowWord(memory.adminSq + iova));
-    cpu.store32(bar + N.NVME_REG_ASQ + 4, highWord(memory.adminSq + iova));
-    cpu.store32(bar + N.NVME_REG_ACQ, lowWord(memory.adminCq + iova));
-    cpu.store32(bar + N.NVME_REG_ACQ + 4, highWord(memory.adminCq + iova));
+    cpu.store32(bar + N.NVME_REG_ASQ, lowWord(sq));
+    cpu.store32(bar + N.NVME_REG_ASQ + 4, highWord(sq));
+    cpu.store32(bar + N.NVME_REG_ACQ, lowWord(cq));
+    cpu.store32(bar + N.NVME_REG_ACQ + 4, highWord(cq));
     const sizes = 6 << N.NVME_CC_IOSQES_SHIFT | 4 << N.NVME_CC_IOCQES_SHIFT;
     cpu.store32(bar + N.NVME_REG_CC, sizes | N.NVME_CC_EN);
     state.set(Word.adminPhase, 1);
@@ -105,12 +107,12 @@ export class NvmeSetup {
     return shift === 12 && blocks >= state.get(Word.firstLba) + memory.depth * SLOT_BLOCKS;
   }
 
-  /** Sends an admin command whose data, if any, lies at guest-physical `data`. */
+  /** Sends an admin command whose data, if any, lies at `data` in the driver's memory. */
   #send(opcode: number, nsid: number, data: number, cdw10: number, cdw11: number): void {
     const { cpu, state, memory } = this;
     const tail = state.get(Word.adminTail);
     const entry = memory.adminSq + tail * N.NVME_SQE_BYTES;
-    const address = data === 0 ? 0 : data + state.getWide(Word.iovaBase);
+    const address = data === 0 ? 0 : this.dma(data);
     for (let i = 0; i < N.NVME_SQE_BYTES; i += 4) cpu.store32(entry + i, 0);
     cpu.store32(entry + N.SQE_OPCODE_CID * 4, opcode | tail << 16);
     cpu.store32(entry + N.SQE_NSID * 4, nsid);

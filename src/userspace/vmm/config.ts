@@ -19,10 +19,16 @@ export interface VmConfig {
   /** The guest's devices are to go on through a kexec of the host. */
   readonly persistent: boolean;
   readonly devices: readonly VmDevice[];
+  /** Where its RAM is to begin; undefined: the first of {@link RAM_BASES} that does. */
+  readonly ramBase?: number | undefined;
+  /** False: its memory is mapped for devices in pages of 4 KiB. */
+  readonly hugePages?: boolean;
 }
 
 /** Where the guests' memory files are. */
 export const MEMORY_DIR = "/mnt/guestmemfs";
+/** Where a kernel shows what its predecessor handed over of iommufds. */
+export const PERSISTED_DIR = "/sys/kernel/iommufd_persisted";
 /**
  * Where guest RAM begins, which is its IOVA as well: at 0 as in a PC, or, where the IOMMU keeps
  * IOVAs down there for itself (the SMMU's window for interrupts at 128 MiB), at 1 GiB as on QEMU's
@@ -32,6 +38,7 @@ export const RAM_BASES = [0, 0x40000000] as const;
 /** Guest-physical address of the first BAR window; each device gets 1 MiB. */
 export const BAR_WINDOW = 0xc0000000;
 export const BAR_STRIDE = 0x100000;
+export const BAR_WINDOW_END = 0x100000000;
 
 /** How long the guest runs between two looks at the monitor socket, nanoseconds. */
 export const SLICE = 250_000;
@@ -45,6 +52,8 @@ export type VmStatus =
   | "refused"
   | "paused"
   | "restored"
+  /** Its address space is all there again: nothing is left of the previous kernel's. */
+  | "whole"
   | "failed";
 
 /** What a VMM saves for the one that comes after it. */

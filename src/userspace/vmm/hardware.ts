@@ -5,6 +5,7 @@ import { KVM_CREATE_VCPU, KVM_CREATE_VM } from "../../uapi/kvm.ts";
 import { PCI_COMMAND, PCI_COMMAND_MASTER, PCI_COMMAND_MEMORY } from "../../uapi/pci_regs.ts";
 import {
   MAP_SHARED,
+  O_RDONLY,
   O_RDWR,
   PROT_READ,
   PROT_WRITE,
@@ -22,7 +23,14 @@ import {
   vfioBind,
   vfioRegion,
 } from "../calls.ts";
-import { BAR_STRIDE, BAR_WINDOW, RAM_BASES, type VmConfig, type VmDevice } from "./config.ts";
+import {
+  BAR_STRIDE,
+  BAR_WINDOW,
+  BAR_WINDOW_END,
+  RAM_BASES,
+  type VmConfig,
+  type VmDevice,
+} from "./config.ts";
 
 /** A device of the guest that is open and bound. */
 export interface OpenDevice {
@@ -38,7 +46,25 @@ export function openDevice(sys: Sys, device: VmDevice, iommufd: number): OpenDev
   const names = sys.readdir(dir);
   if (typeof names === "number") throw new CallFailed(dir, -names);
   const cdev = must(names[0], sys.open(`/dev/vfio/devices/${names[0]}`, O_RDWR));
+  return bindDevice(sys, device, cdev, iommufd);
+}
+
+export function bindDevice(
+  sys: Sys,
+  device: VmDevice,
+  cdev: number,
+  iommufd: number,
+): OpenDevice {
   return { device, cdev, id: vfioBind(sys, cdev, iommufd) };
+}
+
+/** Reads a handle in sysfs: a descriptor of what stands behind it. */
+export function takeHandle(sys: Sys, path: string): number {
+  const handle = must(path, sys.open(path, O_RDONLY));
+  const text = sys.read(handle, 16);
+  sys.close(handle);
+  if (typeof text === "number") throw new CallFailed(`read ${path}`, -text);
+  return Number(new TextDecoder().decode(text));
 }
 
 /** The HWPTs devices are attached to, without a PASID and with theirs (0: none). */
@@ -49,17 +75,21 @@ export interface Attached {
 
 /**
  * Attaches devices to an IOAS. One with a PASID gets two HWPTs of its own, since with PASIDs every
- * HWPT of a device has to be made for them; the others share automatic ones.
+ * HWPT of a device has to be made for them; the others share automatic ones, unless `flags` asks for
+ * something that only a HWPT of one's own can be.
  */
 export function attachDevices(
   sys: Sys,
   iommufd: number,
   ioas: number,
   devices: readonly OpenDevice[],
+  flags = 0,
 ): Attached {
-  const tagged = (id: number) => hwptAlloc(sys, iommufd, id, ioas, IOMMU_HWPT_ALLOC_PASID);
+  const alloc = (id: number, more: number) => hwptAlloc(sys, iommufd, id, ioas, flags | more);
+  const tagged = (id: number) => alloc(id, IOMMU_HWPT_ALLOC_PASID);
+  const plain = (id: number) => flags === 0 ? ioas : alloc(id, 0);
   const hwpts = devices.map(({ device, cdev, id }) =>
-    vfioAttach(sys, cdev, device.pasid === undefined ? ioas : tagged(id))
+    vfioAttach(sys, cdev, device.pasid === undefined ? plain(id) : tagged(id))
   );
   const pasidHwpts = devices.map(({ device: { pasid }, cdev, id }) =>
     pasid === undefined ? 0 : vfioAttach(sys, cdev, tagged(id), pasid)
@@ -92,13 +122,18 @@ export function barOf(index: number): number {
 }
 
 /**
- * The first of {@link RAM_BASES} from which on the guest's RAM meets no IOVA that is reserved.
+ * The first of the places asked for from which on the guest's RAM meets no IOVA that is reserved.
  * EADDRINUSE where there is none.
  */
-export function placeRam(sys: Sys, iommufd: number, ioas: number, bytes: number): number {
+export function placeRam(
+  sys: Sys,
+  iommufd: number,
+  ioas: number,
+  { memory: bytes, ramBase }: VmConfig,
+): number {
   const ranges = usableIovas(sys, iommufd, ioas);
-  const base = RAM_BASES.find((at) =>
-    at + bytes <= BAR_WINDOW &&
+  const base = (ramBase === undefined ? RAM_BASES : [ramBase]).find((at) =>
+    (at + bytes <= BAR_WINDOW || at >= BAR_WINDOW_END) &&
     ranges.some(({ start, last }) => start <= at && at + bytes - 1 <= last)
   );
   if (base === undefined) throw new CallFailed("find room for guest RAM", EADDRINUSE);

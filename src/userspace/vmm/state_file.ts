@@ -2,7 +2,7 @@ import { MiB } from "../../base/units.ts";
 import { MAP_SHARED, O_CREAT, O_RDWR, PROT_READ, PROT_WRITE, type Sys } from "../../uapi/sys.ts";
 import { ENOENT } from "../../uapi/errno.ts";
 import { must } from "../calls.ts";
-import { MEMORY_DIR, type SavedState } from "./config.ts";
+import { MEMORY_DIR } from "./config.ts";
 
 const SIZE = 2 * MiB;
 const MAGIC = 0x53544154;
@@ -27,7 +27,7 @@ export function createStateFile(sys: Sys, name: string): number {
 }
 
 /** Writes the state into the mapped file: magic, length, JSON. */
-export function saveState(sys: Sys, at: number, state: SavedState): void {
+export function saveState(sys: Sys, at: number, state: object): void {
   const text = new TextEncoder().encode(JSON.stringify(state));
   sys.copyOut(at + 8, text);
   sys.store32(at + 4, text.length);
@@ -36,14 +36,14 @@ export function saveState(sys: Sys, at: number, state: SavedState): void {
 }
 
 /** What the previous VMM of this name left; undefined when there is none. */
-export function loadState(sys: Sys, name: string): SavedState | undefined {
+export function loadState<S extends object>(sys: Sys, name: string): S | undefined {
   const fd = sys.open(statePath(name), O_RDWR);
   if (fd < 0 || sys.fsize(fd) === 0) return undefined;
   const at = map(sys, fd);
   const saved = sys.load32(at) === MAGIC;
   const text = saved ? new TextDecoder().decode(sys.copyIn(at + 8, sys.load32(at + 4))) : "";
   sys.munmap(at, SIZE);
-  return saved ? JSON.parse(text) as SavedState : undefined;
+  return saved ? JSON.parse(text) as S : undefined;
 }
 
 /** Removes the file, if there is one. `at`: where it is mapped, -1 when it is not. */

@@ -1,14 +1,19 @@
 import {
   MAP_SHARED,
   O_CREAT,
-  O_RDONLY,
   O_RDWR,
+  O_WRONLY,
   type Program,
   PROT_READ,
   PROT_WRITE,
   type Sys,
 } from "../../uapi/sys.ts";
-import { EOPNOTSUPP, errnoName } from "../../uapi/errno.ts";
+import { EINVAL, EOPNOTSUPP, errnoName } from "../../uapi/errno.ts";
+import {
+  IOMMU_HWPT_ALLOC_PAGE_2M,
+  IOMMU_HWPT_ALLOC_PAGE_4K,
+  IOMMU_HWPT_ALLOC_REPLACE,
+} from "../../uapi/iommufd.ts";
 import {
   CallFailed,
   ioasAlloc,
@@ -16,22 +21,32 @@ import {
   ioasMapFile,
   ioasUnmapAll,
   must,
+  noHugePages,
   setPersistent,
 } from "../calls.ts";
 import { Guest } from "../guest/guest.ts";
-import { MEMORY_DIR, type SavedState, SLICE, type VmConfig, type VmStatus } from "./config.ts";
+import {
+  MEMORY_DIR,
+  PERSISTED_DIR,
+  type SavedState,
+  type VmConfig,
+  type VmStatus,
+} from "./config.ts";
 import {
   attachAgain,
   attachDevices,
   type Attached,
   barOf,
+  bindDevice,
   enableBusMaster,
   makeVm,
   type OpenDevice,
   openDevice,
   placeRam,
+  takeHandle,
 } from "./hardware.ts";
-import { createStateFile, loadState, removeStateFile, saveState } from "./state_file.ts";
+import { type Manageable, serve } from "./serve.ts";
+import { loadState } from "./state_file.ts";
 
 /** Sees each guest as it runs: what a console attached to it would show. */
 export type GuestWatcher = (name: string, guest: Guest) => void;
@@ -39,7 +54,12 @@ export type GuestWatcher = (name: string, guest: Guest) => void;
 interface RunningVm {
   readonly guest: Guest;
   readonly iommufd: number;
-  readonly state: SavedState;
+  state: SavedState;
+  /** Guest memory: its file, and where it is mapped. */
+  readonly file: number;
+  readonly ram: number;
+  /** What is still to be made of the address space, step by step, while the guest runs already. */
+  rest: Generator<undefined, SavedState, void> | undefined;
 }
 
 /**
@@ -51,17 +71,31 @@ export function vmm(config: VmConfig, watch: GuestWatcher): Program {
     const status = (s: VmStatus) => sys.notify(s);
     try {
       status("starting");
-      const saved = loadState(sys, config.name);
+      const saved = loadState<SavedState>(sys, config.name);
       const vm = saved ? restore(sys, config, saved) : start(sys, config);
       watch(config.name, vm.guest);
       status(saved ? "restored" : "running");
-      return yield* serve(sys, config, vm, saved === undefined);
+      return yield* serve(sys, config.name, manageable(sys, vm), saved === undefined);
     } catch (error) {
       if (!(error instanceof CallFailed)) throw error;
       sys.log(`cannot go on: ${error.message}`);
       status("failed");
       return 1;
     }
+  };
+}
+
+function manageable(sys: Sys, vm: RunningVm): Manageable {
+  return {
+    persistent: vm.state.persistentId > 0,
+    step: () => void vm.guest.step(),
+    advance: () => advance(sys, vm),
+    get whole() {
+      return vm.rest === undefined;
+    },
+    save: () => vm.state,
+    unmap: () => ioasUnmapAll(sys, vm.iommufd, vm.state.ioas),
+    map: () => mapGuest(sys, vm),
   };
 }
 
@@ -81,6 +115,7 @@ function start(sys: Sys, config: VmConfig): RunningVm {
   const devices = config.devices.map((device) => openDevice(sys, device, iommufd));
   const cdevs = devices.map(({ cdev }) => cdev);
   const ioas = ioasAlloc(sys, iommufd);
+  if (config.hugePages === false) noHugePages(sys, iommufd, ioas);
   const attached = persistentId > 0
     ? attachPersistent(sys, iommufd, ioas, devices)
     : attachDevices(sys, iommufd, ioas, devices);
@@ -93,11 +128,10 @@ function start(sys: Sys, config: VmConfig): RunningVm {
     return start(sys, { ...config, persistent: false });
   }
   // Only an address space with the devices on it knows which IOVAs are not for memory.
-  const ramBase = placeRam(sys, iommufd, ioas, config.memory);
-  const rc = persistentId > 0
-    ? ioasMapFile(sys, iommufd, ioas, file, config.memory, ramBase)
-    : ioasMap(sys, iommufd, ioas, ram, config.memory, ramBase);
-  must("map guest memory", rc);
+  const ramBase = placeRam(sys, iommufd, ioas, config);
+  const { name, memory } = config;
+  const state = { version: 1, name, persistentId, ioas, ...attached, memory, ramBase } as const;
+  must("map guest memory", mapGuest(sys, { iommufd, state, file, ram }));
   const cpu = makeVm(sys, config, ram, ramBase, cdevs);
   for (const cdev of cdevs) enableBusMaster(sys, cdev);
   const nics = config.devices.flatMap((d, i) =>
@@ -111,9 +145,18 @@ function start(sys: Sys, config: VmConfig): RunningVm {
     nics,
     nvmes,
   });
-  const { name, memory } = config;
-  const state = { version: 1, name, persistentId, ioas, ...attached, memory, ramBase } as const;
-  return { guest, iommufd, state };
+  return { guest, iommufd, state, file, ram, rest: undefined };
+}
+
+/** What mapping guest memory for the devices takes. */
+type GuestMapping = Pick<RunningVm, "iommufd" | "state" | "file" | "ram">;
+
+/** Maps guest memory for the devices, by its file where it is to persist. 0 or a negative errno. */
+function mapGuest(sys: Sys, { iommufd, state, file, ram }: GuestMapping): number {
+  const { persistentId, ioas, memory, ramBase } = state;
+  return persistentId > 0
+    ? ioasMapFile(sys, iommufd, ioas, file, memory, ramBase)
+    : ioasMap(sys, iommufd, ioas, ram, memory, ramBase);
 }
 
 /**
@@ -140,73 +183,103 @@ function mapRam(sys: Sys, config: VmConfig, file: number): number {
   return must("mmap guest memory", sys.mmap(config.memory, prot, MAP_SHARED, file, 0));
 }
 
-/** After a kexec: the iommufd comes back from sysfs, the devices are bound again, nothing is reset. */
+/**
+ * After a kexec: the iommufd comes back from sysfs, the devices are bound again, nothing is reset.
+ * Where the kernel has made the iommufd's objects again that is all; elsewhere they are left for later,
+ * as the guest can run without (seed lines 2807-2814).
+ */
 function restore(sys: Sys, config: VmConfig, saved: SavedState): RunningVm {
   const file = must(config.name, sys.open(`${MEMORY_DIR}/${config.name}`, O_RDWR));
   const ram = mapRam(sys, config, file);
-  const path = `/sys/kernel/iommufd_persisted/${saved.persistentId}/iommufd`;
-  const handle = must(path, sys.open(path, O_RDONLY));
-  const text = sys.read(handle, 16);
-  if (typeof text === "number") throw new CallFailed(`read ${path}`, -text);
-  const iommufd = Number(new TextDecoder().decode(text));
-  sys.close(handle);
-  const devices = config.devices.map((device) => openDevice(sys, device, iommufd));
-  const attached = attachAgain(sys, devices, saved);
+  const dir = `${PERSISTED_DIR}/${saved.persistentId}`;
+  const handles = sys.readdir(`${dir}/devices`);
+  const iommufd = takeHandle(sys, `${dir}/iommufd`);
+  const empty = typeof handles !== "number";
+  const devices = config.devices.map((device) =>
+    empty
+      ? bindDevice(sys, device, takeHandle(sys, `${dir}/devices/${device.name}`), iommufd)
+      : openDevice(sys, device, iommufd)
+  );
+  const attached = empty ? { hwpts: [], pasidHwpts: [] } : attachAgain(sys, devices, saved);
   const cpu = makeVm(sys, config, ram, saved.ramBase, devices.map(({ cdev }) => cdev));
-  return { guest: Guest.attach(cpu, saved.ramBase), iommufd, state: { ...saved, ...attached } };
+  const state = { ...saved, ...attached };
+  const rest = empty ? remake(sys, config, state, { file, iommufd, devices }) : undefined;
+  return { guest: Guest.attach(cpu, saved.ramBase), iommufd, state, file, ram, rest };
 }
 
-/** The main loop: runs the guest, slice by slice, and does what the monitor socket says. */
-function* serve(
+/** Makes the address space again as it was, then moves each device over to it. */
+function* remake(
   sys: Sys,
   config: VmConfig,
-  vm: RunningVm,
-  running: boolean,
-): Generator<number, number, void> {
-  const persistent = vm.state.persistentId > 0;
-  let stateAt = -1;
-  for (;;) {
-    for (let m = sys.receive(); m !== undefined; m = sys.receive()) {
-      switch (m) {
-        case "prepare":
-          try {
-            if (persistent && stateAt < 0) stateAt = createStateFile(sys, config.name);
-            sys.notify("prepared");
-          } catch (error) {
-            if (!(error instanceof CallFailed)) throw error;
-            // Nothing is lost yet: better no update than an update without this guest.
-            sys.log(`not ready for an update: ${error.message}`);
-            sys.notify("refused");
-          }
-          break;
-        case "pause":
-          running = false;
-          if (stateAt >= 0) saveState(sys, stateAt, vm.state);
-          sys.notify("paused");
-          break;
-        case "resume":
-          running = true;
-          sys.notify("running");
-          break;
-        case "forget":
-          // The update is over, one way or the other: nobody will need the state file.
-          if (persistent) removeStateFile(sys, config.name, stateAt);
-          stateAt = -1;
-          running = true;
-          sys.notify("running");
-          break;
-        case "unmap":
-          if (ioasUnmapAll(sys, vm.iommufd, vm.state.ioas) < 0) sys.notify("refused");
-          else {
-            running = false;
-            sys.notify("unmapped");
-          }
-          break;
-        case "quit":
-          return 0;
-      }
-    }
-    if (running) vm.guest.step();
-    yield SLICE;
+  saved: SavedState,
+  has: { file: number; iommufd: number; devices: readonly OpenDevice[] },
+): Generator<undefined, SavedState, void> {
+  const { file, iommufd, devices } = has;
+  const ioas = ioasAlloc(sys, iommufd);
+  yield;
+  const rc = ioasMapFile(sys, iommufd, ioas, file, config.memory, saved.ramBase);
+  must("map guest memory", rc);
+  yield;
+  const hwpts: number[] = [], pasidHwpts: number[] = [];
+  for (const device of devices) {
+    const one = attachOrReplace(sys, iommufd, ioas, device);
+    hwpts.push(...one.hwpts);
+    pasidHwpts.push(...one.pasidHwpts);
+    yield;
   }
+  finishHandover(sys, saved.persistentId);
+  return { ...saved, ioas, hwpts, pasidHwpts };
+}
+
+/** What is asked of a kernel that does not take a device over as it is, one after the other. */
+const FALLBACKS = [
+  IOMMU_HWPT_ALLOC_REPLACE,
+  IOMMU_HWPT_ALLOC_REPLACE | IOMMU_HWPT_ALLOC_PAGE_2M,
+  IOMMU_HWPT_ALLOC_REPLACE | IOMMU_HWPT_ALLOC_PAGE_4K,
+];
+
+/**
+ * The kernel may be one that compares: it refuses to go on with tables that do not say what they
+ * should. Then they are replaced; where pages may not change their size under way, by tables made as
+ * a kernel would have made them that coalesced less.
+ */
+function attachOrReplace(sys: Sys, iommufd: number, ioas: number, device: OpenDevice): Attached {
+  let flags = 0;
+  for (const next of FALLBACKS) {
+    try {
+      return attachDevices(sys, iommufd, ioas, [device], flags);
+    } catch (error) {
+      if (!(error instanceof CallFailed) || error.errno !== EINVAL) throw error;
+      sys.log(`${device.device.name}: not as it was (${error.message}): other tables instead`);
+      flags = next;
+    }
+  }
+  return attachDevices(sys, iommufd, ioas, [device], flags);
+}
+
+/** Says that nothing of the previous kernel's is needed any more. */
+function finishHandover(sys: Sys, id: number): void {
+  const path = `${PERSISTED_DIR}/${id}/finish`;
+  const fd = must(path, sys.open(path, O_WRONLY));
+  must(path, sys.write(fd, new TextEncoder().encode("1")));
+  sys.close(fd);
+}
+
+/**
+ * The next step of what is left; true when there is nothing more to do. A step that fails leaves the
+ * devices on the previous kernel's tables: the guest runs, and nothing of its address space changes.
+ */
+function advance(sys: Sys, vm: RunningVm): boolean {
+  if (vm.rest === undefined) return true;
+  try {
+    const step = vm.rest.next();
+    if (step.done !== true) return false;
+    vm.state = step.value;
+    sys.notify("whole");
+  } catch (error) {
+    if (!(error instanceof CallFailed)) throw error;
+    sys.log(`staying on the tables of before: ${error.message}`);
+  }
+  vm.rest = undefined;
+  return true;
 }

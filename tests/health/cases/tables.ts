@@ -5,10 +5,55 @@ import { World } from "../world.ts";
 /** Some page of the guest's that neither a device nor a driver uses. */
 const QUIET_GPA = 0x7f8000;
 
+const TRANSLATION_OFF = {
+  what: "a kexec before which translation is turned off",
+  run: () => new World({ vms: ["vm2"], kernel: "mainline" }).liveUpdate("mainline"),
+};
+
 /** Tables and caches. */
 export const TABLES_CASES: Cases<
-  "tables-owned" | "domain-in-hardware" | "did-one-root" | "iotlb-fresh"
+  | "tables-owned"
+  | "tables-kept"
+  | "closed-at-jump"
+  | "domain-in-hardware"
+  | "did-one-root"
+  | "iotlb-fresh"
 > = {
+  "closed-at-jump": {
+    broken: [
+      {
+        how: "a context entry is put back after the shutdown",
+        run() {
+          const world = new World();
+          const at = world.contextEntry("nic2"), words = world.contextWords("nic2");
+          world.updateTo("kexec").run(40 * ms);
+          world.memory.write(at, words);
+          return world.finish();
+        },
+        subject: "nic2",
+        detail: /is not handed over, and hardware walks 0x[\da-f]+, DID \d+$/,
+      },
+    ],
+    unexercised: TRANSLATION_OFF,
+  },
+
+  "tables-kept": {
+    broken: [
+      {
+        how: "a table is made after the dump",
+        run() {
+          const world = new World().updateTo("kexec");
+          const top = world.context("nic0").root * 4096;
+          world.memory.write64(top + 511 * 8, world.freeFrame() * 4096 + 3);
+          return world.finish();
+        },
+        subject: "dmar0",
+        detail: /table page 0x[\da-f]+ is in use and not kept, one of 1$/,
+      },
+    ],
+    unexercised: TRANSLATION_OFF,
+  },
+
   "tables-owned": {
     broken: [
       {
@@ -148,6 +193,21 @@ export const TABLES_CASES: Cases<
 
   "iotlb-fresh": {
     broken: [
+      {
+        how: "a device's translations are still cached at a jump that takes it off",
+        run() {
+          const world = new World().updateTo("kexec");
+          const { unit } = world,
+            flush = unit.iotlb.invalidateAll,
+            one = unit.iotlb.invalidateDomain;
+          unit.iotlb.invalidateAll = unit.iotlb.invalidateDomain = () => {};
+          world.run(40 * ms);
+          Object.assign(unit.iotlb, { invalidateAll: flush, invalidateDomain: one });
+          return world.finish();
+        },
+        subject: "dmar0",
+        detail: /IOTLB has DID \d+ IOVA 0x[\da-f]+ at the jump, which no device is on/,
+      },
       {
         how: "an entry of a page table is changed and nobody flushes",
         run() {

@@ -35,7 +35,7 @@ Deno.test("directories list their names in order", () => {
     "scratch_len",
     "scratch_phys",
   ]);
-  assert.deepEqual(sys.readdir("/"), ["dev", "mnt", "sys"]);
+  assert.deepEqual(sys.readdir("/"), ["dev", "mnt", "proc", "sys"]);
 });
 
 Deno.test("nobody makes or removes files in sysfs or /dev", () => {

@@ -1,114 +1,122 @@
 import assert from "node:assert/strict";
-import fc from "fast-check";
 import { SeededChooser } from "../../../src/base/choice.ts";
-import { MiB, PAGE_SIZE } from "../../../src/base/units.ts";
-import { differingPages } from "../../../src/kernel/iommu/intel/compare.ts";
+import { GiB, MiB } from "../../../src/base/units.ts";
+import { compareRadix } from "../../../src/kernel/iommu/compare.ts";
 import { DmarPageTable } from "../../../src/kernel/iommu/intel/pgtable.ts";
+import { Stage2Table } from "../../../src/kernel/iommu/arm/pgtable.ts";
 import { FrameUse } from "../../../src/kernel/mm/frames.ts";
 import { PageAllocator } from "../../../src/kernel/mm/page_alloc.ts";
 import { Memory } from "../../../src/machine/memory.ts";
 
-const LEVELS = 3, SPAN = 2 ** 18, RW = 3;
+const RAM = 64 * MiB;
 
-/** Two empty trees beside each other; `superpages` as the second one may use them. */
-class Trees {
-  readonly memory = new Memory([{ start: 0, size: 16 * MiB }]);
-  readonly #pages = new PageAllocator(this.memory, new SeededChooser(1));
-  readonly a: DmarPageTable;
-  readonly b: DmarPageTable;
-
-  constructor(superpages = 3) {
-    this.#pages.donate({ start: 256 * PAGE_SIZE, end: 16 * MiB });
-    this.a = this.#tree(0);
-    this.b = this.#tree(superpages);
-  }
-
-  #tree(superpages: number): DmarPageTable {
-    const pgd = this.#pages.allocPage(FrameUse.iommuTable);
-    return new DmarPageTable(this.memory, this.#pages, LEVELS, superpages, pgd);
-  }
-
-  /** What the comparison says, the same in both directions. */
-  get differing(): number {
-    const { memory, a, b } = this;
-    const count = differingPages(memory, a.pgd, b.pgd, LEVELS);
-    assert.equal(differingPages(memory, b.pgd, a.pgd, LEVELS), count);
-    return count;
-  }
-
-  /** The word of a page's entry in the tree of single pages. */
-  entry(page: number): { table: number; word: number } {
-    const directory = this.memory.load(this.a.pgd, 0) >>> 12;
-    const table = this.memory.load(directory, (page >>> 9) * 2) >>> 12;
-    return { table, word: (page & 511) * 2 };
-  }
+function world(ram = RAM) {
+  const memory = new Memory([{ start: 0, size: ram }]);
+  const pages = new PageAllocator(memory, new SeededChooser(1));
+  pages.donate({ start: 0, end: ram });
+  const owned = (pfn: number) => pages.useOf(pfn) === FrameUse.iommuTable;
+  return { memory, pages, owned };
 }
 
-Deno.test("trees that translate alike do not differ, whatever their pages", () => {
-  for (const superpages of [0, 1, 3]) {
-    const trees = new Trees(superpages);
-    assert.equal(trees.differing, 0, "both empty");
-    trees.a.map(0, SPAN, SPAN, RW);
-    trees.b.map(0, SPAN, SPAN, RW);
-    assert.equal(trees.differing, 0, `superpages ${superpages}`);
-    assert.equal(differingPages(trees.memory, trees.a.pgd, trees.a.pgd, LEVELS), 0);
-  }
-});
+/** Both kinds of tables: how one is made, and the levels of 4 KiB leaves from the top. */
+const KINDS = {
+  "VT-d second level": ({ memory, pages }: ReturnType<typeof world>) =>
+    new DmarPageTable(memory, pages, 4, 3, pages.allocPage(FrameUse.iommuTable)),
+  "SMMUv3 stage 2": ({ memory, pages }: ReturnType<typeof world>) => {
+    const root = pages.allocRange(8, 8, FrameUse.iommuTable);
+    return new Stage2Table(memory, pages, root, 8, () => {}, false);
+  },
+};
 
-Deno.test("what is mapped on one side only differs page by page", () => {
-  for (const superpages of [0, 1, 3]) {
-    const trees = new Trees(superpages);
-    trees.b.map(0, SPAN, SPAN, RW);
-    assert.equal(trees.differing, SPAN, `superpages ${superpages}`);
-  }
-});
-
-Deno.test("single pages elsewhere, missing or with other rights are counted, ignored bits are not", () => {
-  const trees = new Trees();
-  trees.a.map(0, SPAN, SPAN, RW);
-  trees.b.map(0, SPAN, SPAN, RW);
-  const set = (page: number, low: (old: number) => number, high = 0) => {
-    const { table, word } = trees.entry(page);
-    trees.memory.store(table, word, low(trees.memory.load(table, word)));
-    if (high !== 0) trees.memory.store(table, word + 1, high);
-  };
-  set(3, (low) => low + PAGE_SIZE);
-  set(511, (low) => low & ~2);
-  set(512, () => 0);
-  set(SPAN - 1, (low) => low, 1);
-  assert.equal(trees.differing, 4);
-  // SNP, A and D, and bits above the address; a NaN, were it read as a number.
-  set(1000, (low) => low | 0x800);
-  set(1001, (low) => low | 0x300, 0x7ff00000);
-  assert.equal(trees.differing, 4);
-});
-
-Deno.test("over any mappings the comparison finds what a look at every page finds", () => {
-  const piece = fc.record({
-    page: fc.integer({ min: 0, max: 2047 }),
-    count: fc.constantFrom(1, 7, 512, 600),
-    shift: fc.constantFrom(0, 0, 0, 512),
-    prot: fc.constantFrom(1, 2, 3),
+for (const [kind, make] of Object.entries(KINDS)) {
+  Deno.test(`${kind}: equal trees compare equal wherever their tables lie, and every leaf was seen`, () => {
+    const w = world();
+    const old = make(w);
+    old.map(0x10, 0x4000, 1000, 3);
+    old.map(1 << 18, 1 << 18, 512 * 3, 1);
+    w.pages.allocPage(FrameUse.kernel);
+    const fresh = make(w);
+    fresh.map(1 << 18, 1 << 18, 512 * 3, 1);
+    // Made and unmade on the way: an empty table is no difference.
+    fresh.map(512 * 7, 0x9000, 5, 3);
+    fresh.unmap(512 * 7, 5, []);
+    fresh.map(0x10, 0x4000, 1000, 3);
+    const { difference, page, leaves } = compareRadix(
+      w.memory,
+      old.radix,
+      fresh.radix,
+      w.owned,
+    );
+    assert.deepEqual([difference, page, leaves], [undefined, -1, 1000 + 3]);
   });
-  const side = fc.array(piece, { maxLength: 5 });
-  fc.assert(
-    fc.property(side, side, fc.constantFrom(0, 1), (one, two, superpages) => {
-      const trees = new Trees(superpages);
-      const rights = [new Map<number, number>(), new Map<number, number>()];
-      [trees.a, trees.b].forEach((tree, i) => {
-        for (const { page, count, shift, prot } of i === 0 ? one : two) {
-          tree.map(page, page + shift + 4096, count, prot);
-          for (let p = 0; p < tree.mapped; p++) rights[i].set(page + p, prot);
-        }
-      });
-      let expected = 0;
-      for (let page = 0; page < 4096; page++) {
-        const same = trees.a.translate(page) === trees.b.translate(page) &&
-          rights[0].get(page) === rights[1].get(page);
-        if (!same) expected++;
-      }
-      assert.equal(trees.differing, expected);
-    }),
-    { numRuns: 40 },
-  );
+
+  Deno.test(`${kind}: the first page that differs is named, and how`, () => {
+    const at = 512 * 5 + 7;
+    const cases: [string, (t: ReturnType<typeof make>) => void, string | undefined, number][] = [
+      ["address", (t) => t.map(at, 0x801, 1, 3), "address", at],
+      ["permission", (t) => t.map(at, 0x800, 1, 1), "permission", at],
+      ["gone", () => {}, "not mapped any more", at],
+      [
+        "more",
+        (t) => (t.map(at, 0x800, 1, 3), t.map(at + 90, 0x1, 1, 3)),
+        "not mapped before",
+        at + 90,
+      ],
+      ["same", (t) => t.map(at, 0x800, 1, 3), undefined, -1],
+    ];
+    for (const [name, change, want, where] of cases) {
+      const w = world();
+      const old = make(w), fresh = make(w);
+      for (const t of [old, fresh]) t.map(0, 0x1000, 600, 3);
+      old.map(at, 0x800, 1, 3);
+      change(fresh);
+      // A neighbour, so that the tables are there on both sides.
+      for (const t of [old, fresh]) t.map(at + 100, 0x900, 1, 3);
+      const { difference, page } = compareRadix(w.memory, old.radix, fresh.radix, w.owned);
+      assert.deepEqual([difference, page], [want, where], name);
+    }
+  });
+
+  Deno.test(`${kind}: the same translation in another page size is another tree`, () => {
+    const w = world();
+    const old = make(w), fresh = make(w);
+    old.map(512 * 4, 512 * 4, 512, 3);
+    for (let i = 0; i < 512; i++) fresh.map(512 * 4 + i, 512 * 4 + i, 1, 3);
+    const { difference, page } = compareRadix(w.memory, old.radix, fresh.radix, w.owned);
+    assert.deepEqual([difference, page], ["page size", 512 * 4]);
+  });
+
+  Deno.test(`${kind}: a pointer to what was not handed over is not followed`, () => {
+    const w = world();
+    const old = make(w), fresh = make(w);
+    for (const t of [old, fresh]) t.map(512 * 4, 0x800, 3, 3);
+    const stolen = old.tables().at(-1) as number;
+    w.pages.mark(stolen, 1, FrameUse.kernel);
+    const { difference, page } = compareRadix(w.memory, old.radix, fresh.radix, w.owned);
+    assert.deepEqual([difference, page], ["table pointer", 512 * 4]);
+  });
+}
+
+Deno.test("accessed and dirty bits, and snooping, are no difference", () => {
+  const w = world();
+  const old = KINDS["VT-d second level"](w), fresh = KINDS["VT-d second level"](w);
+  old.map(0, 0x800, 20, 3);
+  fresh.map(0, 0x800, 20, 3);
+  const leaf = old.tables().at(-1) as number;
+  for (let i = 0; i < 20; i++) w.memory.store(leaf, i * 2, w.memory.load(leaf, i * 2) | 0xb00);
+  assert.equal(compareRadix(w.memory, old.radix, fresh.radix, w.owned).difference, undefined);
+});
+
+Deno.test("a million leaves compare in a moment", () => {
+  const w = world(256 * MiB);
+  const old = KINDS["VT-d second level"](w), fresh = KINDS["VT-d second level"](w);
+  const pages = 4 * GiB / 4096;
+  for (const t of [old, fresh]) {
+    // Frames that descend make no superpages.
+    for (let page = 0; page < pages; page += 512) {
+      for (let i = 0; i < 512; i += 2) t.map(page + i, page + 510 - i, 2, 3);
+    }
+  }
+  const { difference, leaves } = compareRadix(w.memory, old.radix, fresh.radix, w.owned);
+  assert.deepEqual([difference, leaves], [undefined, pages]);
 });

@@ -2,11 +2,13 @@ import assert from "node:assert/strict";
 import { PAGE_SIZE } from "../../../src/base/units.ts";
 import { HELD } from "../../../src/kernel/iommu/core.ts";
 import type { IntelDriver } from "../../../src/kernel/iommu/intel/driver.ts";
-import { INTEL_COMPATIBLE, memOfPages } from "../../../src/kernel/iommu/intel/serialise.ts";
+import { memOfPages } from "../../../src/kernel/iommu/keyed.ts";
+import { INTEL_COMPATIBLE } from "../../../src/kernel/iommu/intel/serialise.ts";
 import { readBootParams } from "../../../src/kernel/kho/boot_params.ts";
 import { FrameUse } from "../../../src/kernel/mm/frames.ts";
 import { contextDid } from "../../../src/machine/vtd/context_cache.ts";
 import * as E from "../../../src/uapi/errno.ts";
+import { PCI_COMMAND_MASTER } from "../../../src/uapi/pci_regs.ts";
 import { DMAR_GCMD_REG } from "../../../src/uapi/vtd_regs.ts";
 import { KernelRig, NIC, NIC_SID, NVME, NVME_SID } from "../rig.ts";
 
@@ -448,9 +450,22 @@ Deno.test("a page table other than the one hardware walks is not adopted", () =>
   assert.ok(rig.translate(NIC_SID, 16) < 0);
 });
 
-Deno.test("mainline clears translation, and in that window an IOVA is taken for an address", () => {
-  // FACTS 3.3, 3.7: the open window.
+Deno.test("to a kernel without KHO nothing is handed over: devices are silenced", () => {
   const rig = new KernelRig();
+  rig.persistentDevice(NIC);
+  rig.dev().setCommand(PCI_COMMAND_MASTER, 0);
+  rig.activate();
+  rig.load("mainline");
+  assert.ok(rig.log.includes("kexec_file: mainline takes no KHO data: nothing is handed over"));
+  rig.jump(() => {
+    assert.equal(rig.unit.translationEnabled, false);
+    assert.equal(rig.dev().busMaster, false);
+  });
+});
+
+Deno.test("mainline clears translation, and in that window an IOVA is taken for an address", () => {
+  // FACTS 3.3, 3.7: the open window. Only a kernel that hands over to anybody lets it come to that.
+  const rig = new KernelRig({ image: "rfc-v1+G11" });
   rig.persistentDevice(NIC);
   rig.activate();
   rig.load("mainline");

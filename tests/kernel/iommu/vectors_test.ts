@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
 import type { IntelDriver } from "../../../src/kernel/iommu/intel/driver.ts";
 import { iommu_option, IOMMU_OPTION_PERSISTENT } from "../../../src/uapi/iommufd.ts";
-import { agawToLevels, agawToWidth, widthToAgaw } from "../../../src/uapi/vtd_regs.ts";
+import {
+  agawToLevels,
+  agawToWidth,
+  DMAR_CAP_REG,
+  widthToAgaw,
+} from "../../../src/uapi/vtd_regs.ts";
 import { KernelRig, NIC_SID } from "../rig.ts";
 
 /** The computed vectors of FACTS 10.4, on the bytes the kernel leaves in memory and registers. */
@@ -37,6 +42,16 @@ Deno.test("a root entry is the context table's address and the present bit", () 
   assert.equal(entry(rig, unit.root, 0x3a * 4 + 2), "0x0000000000000000");
 });
 
+Deno.test("a pass-through entry, DID 1, AW 2: hardware takes any IOVA for the address itself", () => {
+  const rig = new KernelRig();
+  assert.ok(rig.translate(NIC_SID, 0x123) < 0);
+  const table = rig.contextTableOf(NIC_SID >> 8), { memory } = rig.machine;
+  [0x9, 0, 0x102, 0].forEach((word, i) => memory.store(table, (NIC_SID & 0xff) * 4 + i, word));
+  unitOf(rig).invalidation.contextGlobal();
+  unitOf(rig).invalidation.iotlbGlobal();
+  for (const page of [0, 0x123, 0x3fff]) assert.equal(rig.translate(NIC_SID, page, true), page);
+});
+
 Deno.test("leaves and table pointers have the bits they should, SNP once coherency is enforced", () => {
   const rig = new KernelRig();
   const domain = rig.domain();
@@ -65,6 +80,31 @@ Deno.test("IOVAs find their entries by nine bits a level", () => {
   };
   assert.deepEqual(at(0x7f12345678), [0, 508, 145, 325]);
   assert.deepEqual(at(0x8000000000), [1, 0, 0, 0]);
+});
+
+Deno.test("the first address behind a whole table below the top is in the top's second entry", () => {
+  for (const [sagaw, iova] of [[0b0010, 2 ** 30], [0b0100, 2 ** 39], [0b1000, 2 ** 48]]) {
+    const rig = new KernelRig({ profile: "intel-scalable", vtd: { sagaw } });
+    const domain = rig.domain();
+    assert.equal(domain.map(iova / 4096, 0x1234, 1, 3), 0);
+    const { memory } = rig.machine;
+    const present = [0, 1, 2].map((i) => memory.load(domain.table.tables()[0], i * 2) & 3);
+    assert.deepEqual(present, [0, 3, 0], `SAGAW ${sagaw}`);
+  }
+});
+
+Deno.test("CAP.ND 0 to 6: a unit has 16 to 65536 domain ids, and hands out no more", () => {
+  const counts = [16, 64, 256, 1024, 4096, 16384, 65536];
+  for (const [nd, domains] of counts.entries()) {
+    const rig = new KernelRig({ vtd: { domains } });
+    assert.equal(rig.unit.read32(DMAR_CAP_REG) & 7, nd);
+    const unit = unitOf(rig);
+    assert.equal(unit.cap.domains, domains);
+    if (domains > 256) continue;
+    let last = 0;
+    for (let did = unit.allocDid(); did >= 0; did = unit.allocDid()) last = did;
+    assert.equal(last, domains - 1);
+  }
 });
 
 Deno.test("widths, agaws and levels", () => {

@@ -134,7 +134,9 @@ const ENVELOPE: { name: string; command: number; bytes: Uint8Array; want: string
     bytes: words(12, 0, 0),
     want: "ENOTTY",
   },
-  { name: "type1 container call", command: 0x3b64, bytes: words(0), want: "ENOTTY" },
+  { name: "a container's call there is", command: 0x3b64, bytes: words(0), want: "ok" },
+  { name: "a container's call there is not", command: 0x3b73, bytes: words(0), want: "ENOTTY" },
+  { name: "a call of a VFIO device", command: 0x3b6b, bytes: words(0), want: "ENOTTY" },
   {
     name: "HWPT_ALLOC below its first size",
     command: U.IOMMU_HWPT_ALLOC,

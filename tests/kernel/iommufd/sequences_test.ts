@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { PAGE_SIZE } from "../../../src/base/units.ts";
+import type { HwptPaging } from "../../../src/kernel/iommufd/hwpt.ts";
 import { FrameUse } from "../../../src/kernel/mm/frames.ts";
 import type { Syscalls } from "../../../src/kernel/syscalls.ts";
 import * as U from "../../../src/uapi/iommufd.ts";
@@ -19,6 +20,7 @@ type Step =
     from: number;
     count: number;
     at: number;
+    behind: boolean;
     rw: boolean;
   }
   | { op: "unmap"; ioas: number; nth: number; at: number; count: number }
@@ -48,6 +50,7 @@ const map = fc.record({
   from: fc.nat(BUFFER - 1),
   count,
   at: page,
+  behind: fc.boolean(),
   rw: fc.boolean(),
 });
 const copy = fc.record({
@@ -77,14 +80,15 @@ const rest = fc.oneof(
   fc.record({ op: of("hwpt"), device: one, ioas: one }),
   fc.record({ op: of("detach"), device: one }),
   fc.record({ op: of("destroy"), ioas: one, nth: fc.nat(3) }),
-  fc.record({ op: of("renew"), buffer: fc.nat(2) }),
 );
+const renew = fc.record({ op: of("renew"), buffer: one });
 const destroyIoas = fc.record({ op: of("destroyIoas"), ioas: one });
 const step = fc.oneof(
   { weight: 1, arbitrary: destroyIoas },
   { weight: 8, arbitrary: map },
   { weight: 6, arbitrary: copy },
   { weight: 3, arbitrary: unmap },
+  { weight: 2, arbitrary: renew },
   { weight: 5, arbitrary: attach },
   { weight: 4, arbitrary: rest },
 ) as fc.Arbitrary<Step>;
@@ -105,9 +109,9 @@ class Play {
   constructor(readonly bench: Bench) {
     this.sys = bench.shell() as Syscalls;
     bench.sys = this.sys;
-    this.sys.setuid(1000);
     this.fd = bench.iommufd();
     this.devices = [bench.bound(this.fd, 0), bench.bound(this.fd, 1)];
+    this.sys.setuid(1000);
     for (const ioas of this.model.ioases) ioas.id = bench.ioas(this.fd);
     this.buffers = [
       this.#anon(PROT_READ | PROT_WRITE),
@@ -180,29 +184,44 @@ class Play {
     return ioas.hwpts[nth % Math.max(1, ioas.hwpts.length)];
   }
 
-  /** Mostly one of the areas, or the end of it; sometimes whatever lies there. */
+  /** Mostly one of the areas, or the end of it; with those behind it; or whatever lies there. */
   #range(ioas: Ioas, s: { nth: number; at: number; count: number }) {
     if (s.nth === 6 || ioas.areas.length === 0) return s;
+    if (s.nth === 5) {
+      const { start } = ioas.areas[s.at % ioas.areas.length];
+      return { at: start, count: this.#runFrom(ioas, start) };
+    }
     const area = ioas.areas[s.nth % ioas.areas.length];
     const skip = s.count > BUFFER ? s.at % area.count : 0;
     return { at: area.start + skip, count: area.count - skip };
   }
 
+  /** Pages from `start` to the first that is not mapped. */
+  #runFrom(ioas: Ioas, start: number): number {
+    let end = start;
+    for (let area = this.model.areaAt(ioas, end); area; area = this.model.areaAt(ioas, end)) {
+      end = area.start + area.count;
+    }
+    return end - start;
+  }
+
   #map(ioas: Ioas, s: Step & { op: "map" }) {
     const memory = this.buffers[s.buffer];
     const count = Math.min(s.count, BUFFER - s.from);
+    const run = s.behind ? this.#runFrom(ioas, s.at) : 0;
+    const at = s.at + run < WINDOW ? s.at + run : s.at;
     const request = {
       flags: FIXED | (s.rw ? RW : READ),
       ioas_id: ioas.id,
       length: BigInt(count * PAGE_SIZE),
-      iova: BigInt(s.at * PAGE_SIZE),
+      iova: BigInt(at * PAGE_SIZE),
     };
     const offset = s.from * PAGE_SIZE;
     const got = memory.kind === "file"
       ? this.bench.mapFile(this.fd, { ...request, fd: memory.fd, start: BigInt(offset) }).rc
       : this.bench.map(this.fd, { ...request, user_va: BigInt(memory.va + offset) }).rc;
     const pages = { memory, from: s.from, writable: s.rw, pinned: new Map<number, number>() };
-    const area: Area = { start: s.at, count, write: s.rw, pages, first: 0 };
+    const area: Area = { start: at, count, write: s.rw, pages, first: 0 };
     return { got, want: this.model.map(ioas, area) };
   }
 
@@ -255,6 +274,7 @@ class Play {
         if (want >= 0) assert.equal(kernel.pages.frames.use(want), FrameUse.user, where);
       }
     });
+    this.#checkIdle();
     const pins = new Map<number, number>();
     let total = 0;
     for (const { pinned } of this.model.allPages) {
@@ -266,6 +286,21 @@ class Play {
     for (const [pfn, n] of pins) assert.equal(kernel.userPages.pinsOf(pfn), n, `pins of ${pfn}`);
     assert.equal(kernel.userPages.pinned, pins.size);
     assert.equal(this.sys.task.cred.user.lockedVm, total);
+  }
+
+  /** The tables no device is on, as the kernel reads them. */
+  #checkIdle(): void {
+    const [ctx] = this.bench.platform.kernel.iommufd.contexts;
+    for (const ioas of this.model.ioases) {
+      for (const { id } of ioas.hwpts.filter((h) => h.users.size === 0)) {
+        const { domain } = ctx.objects.get(id) as HwptPaging;
+        for (let page = 0; page < WINDOW + BUFFER; page++) {
+          const area = this.model.areaAt(ioas, page);
+          const want = area?.pages.pinned.get(area.first + page - area.start) ?? -1;
+          assert.equal(domain.translate(page), want, `HWPT ${id}, page ${page}`);
+        }
+      }
+    }
   }
 }
 
@@ -291,6 +326,7 @@ Deno.test("any sequence of calls leaves the tables equal to the areas, pins bala
       assert.equal(bench.freePages, free, "pages are lost");
       assert.equal(play.sys.task.cred.user.lockedVm, 0);
     }),
-    { numRuns: 10_000 },
+    // The same ones every time: what fails here must fail for everybody.
+    { numRuns: 10_000, seed: 20_240_916 },
   );
 });

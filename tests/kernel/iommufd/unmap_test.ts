@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { MiB } from "../../../src/base/units.ts";
+import type { DmarDomain } from "../../../src/kernel/iommu/intel/domain.ts";
 import * as U from "../../../src/uapi/iommufd.ts";
-import { Bench, checkOrder, fixed, type Rule } from "../bench.ts";
+import { Bench, checkOrder, FIXED, fixed, type Rule, RW } from "../bench.ts";
 
 interface Request {
   ioas_id: number;
@@ -157,4 +159,20 @@ Deno.test("what is unmapped faults at once, what is next to it does not", () => 
   assert.equal(bench.unmap(ctx, ioas, page(1), page(1)).rc, "ok");
   assert.equal(bench.frame(0, 0x1000), -1);
   assert.equal(bench.frame(0, 0x2000), before);
+});
+
+Deno.test("pages that somebody took out of the tables are missed, and the log says so (FACTS 1.4)", () => {
+  const bench = new Bench();
+  const fd = bench.persistent(), ioas = bench.ioas(fd);
+  const file = bench.file("ram", 2 * MiB);
+  const request = { flags: FIXED | RW, ioas_id: ioas, fd: file, length: 0x4000n, iova: 0x10000n };
+  assert.equal(bench.mapFile(fd, request).rc, "ok");
+  bench.attached(fd, ioas);
+  const { kernel, machine } = bench.platform;
+  const leaves = (kernel.vfio.devices[0].dev.group?.domain as DmarDomain).table.tables()[3];
+  machine.memory.store(leaves, 0x12 * 2, 0);
+  const { rc, out } = bench.unmap(fd, ioas, 0x10000, 0x4000);
+  assert.deepEqual([rc, out.length], ["ok", 0x4000n], "the area is gone all the same");
+  const line = "WARNING: iommufd: 1 pages of the area at 0x10000 were not in the tables";
+  assert.ok(bench.platform.events.some((e) => e.level === "warn" && e.text === line));
 });

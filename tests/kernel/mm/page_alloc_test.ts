@@ -154,10 +154,12 @@ Deno.test("a frame map knows frames on both sides of a gigabyte's border", () =>
   assert.equal(map.use(-1), none);
 });
 
+const OWNER = { moved() {} };
+
 Deno.test("a user page lives as long as a mapping or a pin holds it", () => {
   const { pages } = makeAllocator([[0, 8]]);
   const user = new UserPages(pages);
-  const pfn = user.alloc();
+  const pfn = user.alloc(OWNER, 0);
   user.pin(pfn);
   user.pin(pfn);
   user.get(pfn);
@@ -175,7 +177,7 @@ Deno.test("a user page lives as long as a mapping or a pin holds it", () => {
 Deno.test("references and pins that were never taken cannot be given back", () => {
   const { pages } = makeAllocator([[0, 8]]);
   const user = new UserPages(pages);
-  const pfn = user.alloc();
+  const pfn = user.alloc(OWNER, 0);
   assert.throws(() => user.unpin(pfn), EmulatorBug);
   assert.throws(() => user.get(pfn + 1), EmulatorBug);
   user.put(pfn);
@@ -187,6 +189,6 @@ Deno.test("a user page that cannot be had costs nothing", () => {
   const { pages, chooser } = makeAllocator([[0, 8]]);
   const user = new UserPages(pages);
   chooser.arm("fault:alloc_page");
-  assert.equal(user.alloc(), -1);
+  assert.equal(user.alloc(OWNER, 0), -1);
   assert.equal(pages.freePages, 8);
 });

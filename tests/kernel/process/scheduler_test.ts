@@ -5,6 +5,7 @@ import type { Task } from "../../../src/kernel/process/task.ts";
 import {
   LINUX_REBOOT_CMD_KEXEC,
   MAP_ANONYMOUS,
+  MAP_FIXED,
   MAP_PRIVATE,
   PROT_READ,
   PROT_WRITE,
@@ -244,6 +245,38 @@ Deno.test("a mapping keeps its file open after the descriptor is closed", () => 
   assert.deepEqual(log, []);
   assert.equal(task.mm.unmap(address, PAGE_SIZE), 1);
   assert.deepEqual(log, ["file closed"]);
+});
+
+Deno.test("a part of a mapping can go, or give way to another mapping", () => {
+  const { rig, log } = start();
+  const { sys } = rig;
+  const at = sys.mmap(4 * PAGE_SIZE, RW, ANON, -1, 0);
+  for (let i = 0; i < 4; i++) sys.store32(at + i * PAGE_SIZE, 10 + i);
+  const free = rig.kernel.pages.freePages;
+  assert.equal(sys.munmap(at + PAGE_SIZE, PAGE_SIZE), 0);
+  assert.equal(rig.kernel.pages.freePages, free + 1);
+  assert.throws(() => sys.load32(at + PAGE_SIZE), /segmentation fault/);
+  assert.deepEqual([0, 2, 3].map((i) => sys.load32(at + i * PAGE_SIZE)), [10, 12, 13]);
+  const file: OpenFile = new Witness("file", log);
+  file.mmap = () => ({ kind: "shmem", file, pageAt: () => 9 });
+  const fd = sys.task.installFd(file);
+  assert.equal(sys.mmap(3 * PAGE_SIZE, RW, MAP_FIXED, fd, 0, at), at);
+  assert.deepEqual(
+    sys.task.mm.vmas.map((v) => [v.start - at, v.end - at].map((n) => n / PAGE_SIZE)),
+    [
+      [3, 4],
+      [0, 3],
+    ],
+  );
+  assert.equal(sys.load32(at + 3 * PAGE_SIZE), 13);
+  sys.close(fd);
+  sys.munmap(at + PAGE_SIZE, PAGE_SIZE);
+  sys.munmap(at, PAGE_SIZE);
+  assert.deepEqual(log, []);
+  sys.munmap(at, 4 * PAGE_SIZE);
+  assert.deepEqual(log, ["file closed"]);
+  assert.equal(sys.mmap(PAGE_SIZE, RW, ANON | MAP_FIXED, -1, 0, at + 1), -E.EINVAL);
+  assert.equal(sys.mmap(PAGE_SIZE, RW, ANON | MAP_FIXED, -1, 0, 0), -E.EINVAL);
 });
 
 Deno.test("mappings do not touch each other; what lies between them is not mapped", () => {

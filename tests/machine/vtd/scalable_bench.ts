@@ -18,6 +18,8 @@ export interface PasidFields {
   slade?: boolean;
   fpd?: boolean;
   top?: number;
+  /** Nested: guest frame of the first-level table; `top` is that of the second level. */
+  guestTop?: number;
 }
 
 /** A unit in scalable mode, and the stores that fill its tables and its queue. */
@@ -81,7 +83,8 @@ export class ScalableBench extends Bench {
     const low = BigInt(pgtt) << 6n | (slade ? 0x200n : 0n) | BigInt(aw) << 2n | (fpd ? 2n : 0n) |
       1n;
     const second = pgtt === 1 ? low : low | pointer;
-    const first = pgtt === 1 ? pointer | BigInt(flpm) << 2n : 0n;
+    const first = (pgtt === 1 ? pointer : BigInt(fields.guestTop ?? 0) << 12n) |
+      (pgtt === 1 || pgtt === 3 ? BigInt(flpm) << 2n : 0n);
     this.storePasid(directory, pasid, second, BigInt(did), first);
     return top;
   }

@@ -28,7 +28,7 @@ Deno.test("CAP and ECAP say what the unit was configured with", () => {
     firstLevel: true,
     secondLevel: true,
     slads: true,
-    nested: false,
+    nested: true,
     ridPasid: true,
     firstLevel1GiB: true,
     queue: true,

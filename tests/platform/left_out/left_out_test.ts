@@ -69,14 +69,15 @@ const OWED: Owed[] = [
     run(scene, leaveOut) {
       const first = scene.ioas(), second = scene.ioas();
       const nic1 = scene.bench.bound(scene.fd, 1, scene.vm0.sys).cdev;
-      scene.attach(scene.nic0, first);
-      scene.attach(nic1, first);
+      const tables = scene.tables(first);
+      scene.attach(scene.nic0, tables);
       scene.receive();
       leaveOut(() => scene.attach(scene.nic0, second));
       // The first page table goes on, with another device and for another guest.
       const va = scene.memoryOfVm1();
       scene.unmap(first, 0, PAGES);
       scene.map(first, va, PAGES * PAGE_SIZE);
+      scene.attach(nic1, tables);
       scene.run(4 * ms);
     },
     page: 0,
@@ -136,10 +137,23 @@ const OWED: Owed[] = [
 function pasidDomain(scene: Scene, buffer = BUFFER): DmarDomain {
   const domain = scene.kernel.intel!.allocPaging(scene.dev(0), {}) as DmarDomain;
   for (let page = 0; page < PAGES; page++) {
-    const pfn = scene.vm0.frame(scene.va[page === BUFFER ? buffer : page]);
-    assert.equal(domain.map(IOVA / PAGE_SIZE + page, pfn, 1, 3), 0);
+    mapPinned(scene, domain, page, scene.va[page === BUFFER ? buffer : page]);
   }
   return domain;
+}
+
+/** Maps a page of vm0's VMM as iommufd does it: pinned. */
+function mapPinned(scene: Scene, domain: DmarDomain, page: number, va: number): void {
+  const pfn = scene.vm0.frame(va);
+  scene.kernel.userPages.pin(pfn);
+  assert.equal(domain.map(IOVA / PAGE_SIZE + page, pfn, 1, 3), 0);
+}
+
+function unmapPinned(scene: Scene, domain: DmarDomain, page: number, pages: number): void {
+  const first = IOVA / PAGE_SIZE + page;
+  const frames = Array.from({ length: pages }, (_, i) => domain.translate(first + i));
+  domain.unmap(first, pages);
+  for (const pfn of frames) scene.kernel.userPages.unpin(pfn);
 }
 
 const OWED_FOR_PASIDS: Owed[] = [
@@ -151,7 +165,7 @@ const OWED_FOR_PASIDS: Owed[] = [
       assert.equal(scene.dev(0).group!.attachPasid(PASID, domain), 0);
       scene.tagged();
       scene.receive();
-      leaveOut(() => domain.unmap(IOVA / PAGE_SIZE + BUFFER, 1));
+      leaveOut(() => unmapPinned(scene, domain, BUFFER, 1));
       scene.give();
       scene.run(4 * ms);
     },
@@ -171,10 +185,8 @@ const OWED_FOR_PASIDS: Owed[] = [
         else group.detachPasid(PASID);
       });
       const va = scene.memoryOfVm1();
-      first.unmap(IOVA / PAGE_SIZE, PAGES);
-      for (let i = 0; i < PAGES; i++) {
-        first.map(IOVA / PAGE_SIZE + i, scene.vm0.frame(va + i * PAGE_SIZE), 1, 3);
-      }
+      unmapPinned(scene, first, 0, PAGES);
+      for (let i = 0; i < PAGES; i++) mapPinned(scene, first, i, va + i * PAGE_SIZE);
       scene.run(4 * ms);
     },
     page: 0,
@@ -188,10 +200,12 @@ const OWED_FOR_PASIDS: Owed[] = [
       assert.equal(group.attachPasid(PASID, first), 0);
       scene.tagged();
       scene.receive();
+      const frames = scene.va.map((va) => scene.vm0.frame(va));
       leaveOut(() => {
         group.detachPasid(PASID);
         first.free();
       });
+      for (const pfn of frames) scene.kernel.userPages.unpin(pfn);
       const second = pasidDomain(scene, BUFFER + 1);
       assert.equal(second.did, first.did);
       assert.equal(group.attachPasid(PASID, second), 0);

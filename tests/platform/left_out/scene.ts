@@ -84,6 +84,8 @@ export class Scene {
   fd = -1;
   lastIoas = -1;
   nic0 = -1;
+  /** Its object id in the iommufd. */
+  dev0 = -1;
   /** vm0's memory by page, a mapping each, and the slot of the page that is given away. */
   va: number[] = [];
   slot = -1;
@@ -126,7 +128,9 @@ export class Scene {
     const slots = this.va.map((va, page) => this.vm0.own(va, PAGE_SIZE, page * PAGE_SIZE));
     this.slot = slots[BUFFER];
     this.fd = bench.iommufd(sys);
-    this.nic0 = bench.bound(this.fd, 0, sys).cdev;
+    const nic0 = bench.bound(this.fd, 0, sys);
+    this.nic0 = nic0.cdev;
+    this.dev0 = nic0.dev;
   }
 
   /** A kexec without a handover, into a kernel that makes tables of its own; then all over again. */
@@ -173,8 +177,17 @@ export class Scene {
     assert.equal(rc, "ok");
   }
 
-  attach(cdev: number, ioas: number): void {
-    assert.equal(this.bench.attach(cdev, ioas, this.vm0.sys).rc, "ok");
+  /** A HWPT of nic0's for the IOAS, which stays when the card leaves it. */
+  tables(pt_id: number): number {
+    const command = U.IOMMU_HWPT_ALLOC, struct = U.iommu_hwpt_alloc;
+    const { bench, fd, vm0 } = this;
+    const { rc, out } = bench.ioctl(fd, command, struct, { dev_id: this.dev0, pt_id }, vm0.sys);
+    assert.equal(rc, "ok");
+    return out.out_hwpt_id;
+  }
+
+  attach(cdev: number, pt: number): void {
+    assert.equal(this.bench.attach(cdev, pt, this.vm0.sys).rc, "ok");
   }
 
   detach(cdev: number): void {

@@ -14,8 +14,12 @@ import * as L from "./layout.ts";
  */
 export class Guestmemfs implements FsDir {
   readonly kind = "dir";
+  /** Neither it nor its files have permission bits: they are for who is above those. */
+  readonly mode = 0;
   /** Set while a KHO dump stands: the carried structures must not change any more. */
   serialised = false;
+  /** Memory of the dump that stands, beside the carried structures. */
+  #table: { readonly pfn: number; readonly pages: number } | undefined;
   /** Open files of each inode; a mapping holds its file open. */
   readonly #opens = new Map<number, number>();
   readonly blocks: number;
@@ -78,7 +82,7 @@ export class Guestmemfs implements FsDir {
   lookup(name: string): FsFile | undefined {
     const inode = this.inodes().find((i) => i.name === name);
     if (inode === undefined) return undefined;
-    return { kind: "file", open: () => new GuestmemfsFile(this, inode) };
+    return { kind: "file", mode: 0, open: () => new GuestmemfsFile(this, inode) };
   }
 
   /** The files, newest first: the list hangs off the root's child pointer. */
@@ -122,12 +126,12 @@ export class Guestmemfs implements FsDir {
     inode.name = name;
     inode.mappings = 0;
     inode.numMappings = 0;
-    inode.pins = 0;
+    if (!this.kernel.has("D87")) inode.pins = 0;
     inode.child = 0;
     const root = this.sb.inode(L.ROOT_INO);
     inode.sibling = root.child;
     root.child = ino;
-    return { kind: "file", open: () => new GuestmemfsFile(this, inode) };
+    return { kind: "file", mode: 0, open: () => new GuestmemfsFile(this, inode) };
   }
 
   /**
@@ -161,9 +165,25 @@ export class Guestmemfs implements FsDir {
     this.settle();
   }
 
+  /**
+   * Writes inode numbers side by side, 32 bits each, into memory that stays until {@link thaw}: its
+   * physical address, or ENOMEM.
+   */
+  tabulate(inos: readonly number[]): number {
+    const { pages, machine } = this.kernel;
+    const count = Math.max(1, Math.ceil(4 * inos.length / PAGE_SIZE));
+    const pfn = pages.allocRange(count, 1, FrameUse.kernel);
+    if (pfn < 0) return -E.ENOMEM;
+    this.#table = { pfn, pages: count };
+    machine.memory.write(pfn * PAGE_SIZE, new Uint8Array(Int32Array.from(inos).buffer));
+    return pfn * PAGE_SIZE;
+  }
+
   /** The dump does not stand any more. */
   thaw(): void {
     this.serialised = false;
+    if (this.#table !== undefined) this.kernel.pages.freeRange(this.#table.pfn, this.#table.pages);
+    this.#table = undefined;
     this.settle();
   }
 
@@ -190,7 +210,8 @@ export class Guestmemfs implements FsDir {
    * ENOMEM when blocks run out (and then nothing has changed).
    */
   truncate(inode: L.PersistedInode, size: number): number {
-    if (this.serialised || inode.pins !== 0) return -E.EBUSY;
+    const pinned = inode.pins !== 0 && !this.kernel.has("D84");
+    if (this.serialised || pinned) return -E.EBUSY;
     return this.resize(inode, Math.ceil(size / L.BLOCK_SIZE));
   }
 
@@ -221,7 +242,7 @@ export class Guestmemfs implements FsDir {
   }
 
   private allocBlock(): number {
-    for (let block = 0; block < this.blocks; block++) {
+    for (let block = this.sb.lowestFree; block < this.blocks; block++) {
       if (this.sb.blockUsed(block)) continue;
       this.sb.setBlockUsed(block, true);
       this.clearBlock(block);
@@ -243,6 +264,23 @@ export class Guestmemfs implements FsDir {
     return this.base / PAGE_SIZE + block * L.BLOCK_FRAMES;
   }
 
+  /** Frames of a file's pages from `page` on, as many of `count` as lie side by side; 0 beyond its end. */
+  runOfPages(
+    inode: L.PersistedInode,
+    page: number,
+    count: number,
+  ): { pfn: number; count: number } {
+    const inside = page % L.BLOCK_FRAMES;
+    const first = Math.floor(page / L.BLOCK_FRAMES), blocks = inode.numMappings;
+    if (first >= blocks) return { pfn: -1, count: 0 };
+    const block = inode.block(first);
+    let n = L.BLOCK_FRAMES - inside;
+    for (let i = 1; n < count && first + i < blocks; i++, n += L.BLOCK_FRAMES) {
+      if (inode.block(first + i) !== block + i) break;
+    }
+    return { pfn: this.frameOfBlock(block) + inside, count: Math.min(n, count) };
+  }
+
   /** Frame of a file's page, -1 beyond its end. */
   frameOfPage(inode: L.PersistedInode, page: number): number {
     const index = Math.floor(page / L.BLOCK_FRAMES);
@@ -259,7 +297,7 @@ export class Guestmemfs implements FsDir {
   unpin(handle: number): void {
     const inode = this.sb.inode(handle);
     inode.pins--;
-    if (inode.pins < 0) this.kernel.dmesg.warn(`WARNING: guestmemfs: negative pins on ${handle}`);
+    if (inode.pins < 0) this.kernel.dmesg.splat(`WARNING: guestmemfs: negative pins on ${handle}`);
     this.settle();
   }
 }

@@ -9,6 +9,7 @@ import {
   NOTIFY_BAD,
   NOTIFY_DONE,
   readMem,
+  readNumber,
 } from "../../kho/abi.ts";
 import { Guestmemfs } from "./guestmemfs.ts";
 import * as L from "./layout.ts";
@@ -22,7 +23,9 @@ export function guestmemfsNotify(fs: Guestmemfs, command: KhoCommand, fdt: FdtWr
     fs.thaw();
     return NOTIFY_DONE;
   }
-  const files = fs.allInodes();
+  const mapped = fs.allInodes().filter((i) => i.mappings !== 0);
+  const table = fs.tabulate(mapped.map((i) => i.ino));
+  if (table < 0) return NOTIFY_BAD;
   let err = 0;
   err |= fdt.beginNode("guestmemfs");
   err |= fdt.propString("compatible", "guestmemfs-v1");
@@ -37,10 +40,10 @@ export function guestmemfsNotify(fs: Guestmemfs, command: KhoCommand, fdt: FdtWr
   ]);
   err |= fdt.endNode();
   err |= fdt.beginNode("mappings_blocks");
-  const mapped = files.filter((i) => i.mappings !== 0);
   err |= memProperty(fdt, mapped.map((i) => ({ address: i.mappings, length: PAGE_SIZE })));
   err |= fdt.endNode();
   err |= fdt.beginNode("mappings_to_inode");
+  err |= memProperty(fdt, [{ address: table, length: tableBytes(mapped.length) }]);
   err |= fdt.propU32("num_inodes", mapped.length);
   err |= fdt.endNode();
   err |= fdt.endNode();
@@ -76,17 +79,30 @@ export function restoreGuestmemfs(kernel: Kernel): Guestmemfs | undefined {
   }
   const structures = readMem(fdt, fdt.path("/guestmemfs/superblock"));
   const mappings = readMem(fdt, fdt.path("/guestmemfs/mappings_blocks"));
+  const toInode = fdt.path("/guestmemfs/mappings_to_inode");
+  const table = readMem(fdt, toInode);
   if (structures.length !== 3) {
     kernel.dmesg.err("guestmemfs: handed-over file system has no super block");
     return undefined;
   }
-  if (!kernel.kho.claim([...structures, ...mappings], FrameUse.kernel, "guestmemfs")) {
+  const count = readNumber(fdt, toInode, "num_inodes");
+  if (table.length !== 1 || count !== mappings.length || table[0].length < tableBytes(count)) {
+    kernel.dmesg.err("guestmemfs: handed-over blocks belong to no files");
     return undefined;
   }
+  const all = [...structures, ...mappings, ...table];
+  if (!kernel.kho.claim(all, FrameUse.kernel, "guestmemfs")) return undefined;
   const sb = new L.SuperBlock(kernel.machine.memory, structures[0].address);
   const fs = new Guestmemfs(kernel, range.base, range.size, sb);
   dropLost(fs, new Set(mappings.map((m) => m.address)));
+  // Whose the blocks are the inodes say themselves, and they outlive an older dump.
+  kernel.pages.freeRange(table[0].address / PAGE_SIZE, table[0].length / PAGE_SIZE);
   return fs;
+}
+
+/** Bytes of the table of so many inode numbers: whole pages, one at least. */
+function tableBytes(count: number): number {
+  return Math.max(1, Math.ceil(4 * count / PAGE_SIZE)) * PAGE_SIZE;
 }
 
 /**

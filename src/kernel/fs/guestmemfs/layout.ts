@@ -39,6 +39,9 @@ export const INODES = Math.floor(INODES_BYTES / INODE_SIZE) - 1;
 
 /** The persisted super block at a physical address. */
 export class SuperBlock {
+  /** No data block below this one is free: where looking for one begins. */
+  lowestFree = 0;
+
   constructor(readonly memory: Memory, readonly address: number) {}
 
   get nextFreeIno(): number {
@@ -82,6 +85,8 @@ export class SuperBlock {
     const bit = 1 << (block & 7);
     const byte = this.memory.read(at, 1)[0];
     this.memory.write(at, Uint8Array.of(used ? byte | bit : byte & ~bit));
+    if (!used) this.lowestFree = Math.min(this.lowestFree, block);
+    else if (block === this.lowestFree) this.lowestFree++;
   }
 }
 

@@ -1,3 +1,4 @@
+import { GiB, MiB, PAGE_SIZE } from "../../../base/units.ts";
 import { EINVAL, ENOMEM, ENOSPC } from "../../../uapi/errno.ts";
 import type { Kernel } from "../../kernel.ts";
 import { FrameUse } from "../../mm/frames.ts";
@@ -17,6 +18,7 @@ export class AmdBlockingDomain extends IommuDomain {
 export class AmdDomain extends PagingDomain {
   readonly table: AmdPageTable;
   readonly lastPage: number;
+  override readonly pageSizes = PAGE_SIZE | 2 * MiB | GiB;
   /** Source ids of attached devices. */
   readonly devices = new Set<number>();
 
@@ -74,6 +76,10 @@ export class AmdDomain extends PagingDomain {
 
   /** An AMD IOMMU snoops whenever a leaf has FC, and all of these do. */
   override enforceCacheCoherency(): boolean {
+    return true;
+  }
+
+  override get coherent(): boolean {
     return true;
   }
 

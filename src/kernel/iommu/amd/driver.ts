@@ -2,8 +2,16 @@ import { EINVAL, EOPNOTSUPP } from "../../../uapi/errno.ts";
 import { IOMMU_HW_INFO_TYPE_NONE } from "../../../uapi/iommufd.ts";
 import type { Kernel } from "../../kernel.ts";
 import type { PciDev } from "../../pci/pci.ts";
-import type { HwInfo, IommuDriver, PagingOptions, ReservedRegion, Restored } from "../core.ts";
+import type {
+  HwInfo,
+  IommuCap,
+  IommuDriver,
+  PagingOptions,
+  ReservedRegion,
+  Restored,
+} from "../core.ts";
 import type { IommuDomain, PagingDomain } from "../domain.ts";
+import { firmwareRegions } from "../reserved.ts";
 import { AmdBlockingDomain, AmdDomain } from "./domain.ts";
 import { AmdIommu, BLOCKED_DTE } from "./iommu.ts";
 
@@ -87,11 +95,17 @@ export class AmdDriver implements IommuDriver {
     return { type: IOMMU_HW_INFO_TYPE_NONE, data, capabilities: 0, maxPasidLog2: 0 };
   }
 
+  /** Interrupts would be isolated by remapping them, which these units do not. */
+  capable(_dev: PciDev, cap: IommuCap): boolean {
+    return cap === "cache-coherency";
+  }
+
   /** The interrupt window, and what HyperTransport keeps for itself (FACTS 1.4). */
-  reservedRegions(_dev: PciDev): ReservedRegion[] {
+  reservedRegions(dev: PciDev): ReservedRegion[] {
     return [
       { start: 0xfee00000n, last: 0xfeefffffn, kind: "msi" },
       { start: 0xfd00000000n, last: 0xffffffffffn, kind: "reserved" },
+      ...firmwareRegions(dev),
     ];
   }
 

@@ -1,3 +1,4 @@
+import { GiB, MiB, PAGE_SIZE } from "../../../base/units.ts";
 import { EINVAL, ENOMEM, ENOSPC } from "../../../uapi/errno.ts";
 import {
   STE_S2_WALK_CACHED_WORD5,
@@ -6,7 +7,9 @@ import {
 } from "../../../uapi/smmuv3_tables.ts";
 import type { Kernel } from "../../kernel.ts";
 import { FrameUse } from "../../mm/frames.ts";
-import { IommuDomain, PagingDomain } from "../domain.ts";
+import type { Radix } from "../compare.ts";
+import { IommuDomain } from "../domain.ts";
+import { HeritableDomain } from "../succession.ts";
 import type { Entry } from "./entry_update.ts";
 import { stage2Ste } from "./entries.ts";
 import { Stage2Table } from "./pgtable.ts";
@@ -15,41 +18,50 @@ import type { SmmuDevice } from "./smmu.ts";
 /** Bits below the first table, which is one page for each 9 bits more and up to 16 side by side. */
 const BELOW_START = 30;
 
+/** Pages of the first table. */
+function rootPagesOf(smmu: SmmuDevice): number {
+  return Math.max(1, 2 ** (smmu.addressBits - BELOW_START - 9));
+}
+
 /** Blocks: an entry that says abort. */
 export class SmmuBlockingDomain extends IommuDomain {
   readonly type = "blocking";
 }
 
 /** An arm_smmu_domain of stage 2: tables of one unit, under one VMID. */
-export class SmmuDomain extends PagingDomain {
-  readonly table: Stage2Table;
+export class SmmuDomain extends HeritableDomain {
+  table: Stage2Table;
   readonly lastPage: number;
+  override readonly pageSizes = PAGE_SIZE | 2 * MiB | GiB;
+  #vmid: number;
 
   private constructor(
     readonly kernel: Kernel,
     readonly smmu: SmmuDevice,
-    /** The VMID. */
-    readonly did: number,
+    vmid: number,
     root: number,
     rootPages: number,
+    largest = Infinity,
   ) {
     super();
+    this.#vmid = vmid;
     this.lastPage = 2 ** (smmu.addressBits - 12) - 1;
     this.table = new Stage2Table(
       kernel.machine.memory,
       kernel.pages,
       root,
       rootPages,
-      (page, count) => smmu.commands.invalidatePages(did, page, count),
+      (page, count) => smmu.commands.invalidatePages(this.did, page, count),
       smmu.bbml < 2,
+      largest,
     );
   }
 
-  /** ENOSPC without a VMID, ENOMEM without a first table. */
-  static make(kernel: Kernel, smmu: SmmuDevice): SmmuDomain | number {
+  /** `largest`: pages of the largest block. ENOSPC without a VMID, ENOMEM without a first table. */
+  static make(kernel: Kernel, smmu: SmmuDevice, largest = Infinity): SmmuDomain | number {
     const vmid = smmu.allocVmid();
     if (vmid < 0) return -ENOSPC;
-    const pages = Math.max(1, 2 ** (smmu.addressBits - BELOW_START - 9));
+    const pages = rootPagesOf(smmu);
     const root = pages === 1
       ? kernel.pages.allocPage(FrameUse.iommuTable)
       : kernel.pages.allocRange(pages, pages, FrameUse.iommuTable);
@@ -57,7 +69,39 @@ export class SmmuDomain extends PagingDomain {
       smmu.freeVmid(vmid);
       return -ENOMEM;
     }
-    return new SmmuDomain(kernel, smmu, vmid, root, pages);
+    return new SmmuDomain(kernel, smmu, vmid, root, pages, largest);
+  }
+
+  /** The previous kernel's, on the tables it left. */
+  static restore(kernel: Kernel, smmu: SmmuDevice, vmid: number, root: number): SmmuDomain {
+    return new SmmuDomain(kernel, smmu, vmid, root, rootPagesOf(smmu));
+  }
+
+  /** The VMID. */
+  get did(): number {
+    return this.#vmid;
+  }
+
+  override takeId(from: SmmuDomain): void {
+    this.smmu.freeVmid(this.#vmid);
+    this.#vmid = from.did;
+    this.smmu.shareVmid(this.#vmid);
+  }
+
+  override adoptTables(from: SmmuDomain): void {
+    this.takeId(from);
+    from.heir = this;
+    for (const pfn of this.table.tables()) this.kernel.pages.freePage(pfn);
+    this.table = from.table;
+    from.handedOver = [];
+  }
+
+  override get pages(): readonly number[] {
+    return this.handedOver ?? this.table.tables();
+  }
+
+  override get radix(): Radix {
+    return this.table.radix;
   }
 
   get pgd(): number {
@@ -77,7 +121,9 @@ export class SmmuDomain extends PagingDomain {
   map(page: number, pfn: number, count: number, prot: number): number {
     if (page + count - 1 > this.lastPage) return -EINVAL;
     if ((prot & 3) === 0) return -EINVAL;
+    const { costs } = this.kernel, before = this.table.written;
     const rc = this.table.map(page, pfn, count, prot);
+    costs.ptesWritten += this.table.written - before;
     // Nothing that is absent is ever cached: only a failure leaves anything to flush.
     if (rc < 0) this.unmap(page, this.table.mapped);
     return rc;
@@ -100,7 +146,8 @@ export class SmmuDomain extends PagingDomain {
 
   free(): void {
     this.smmu.commands.invalidateVmid(this.did);
-    for (const pfn of this.table.tables()) this.kernel.pages.freePage(pfn);
+    for (const pfn of this.pages) this.kernel.pages.freePage(pfn);
     this.smmu.freeVmid(this.did);
+    this.smmu.driver.forget(this);
   }
 }

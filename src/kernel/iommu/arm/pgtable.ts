@@ -2,12 +2,22 @@ import type { Memory } from "../../../machine/memory.ts";
 import { EEXIST, ENOMEM } from "../../../uapi/errno.ts";
 import { PTE_AF, PTE_S2_NORMAL, PTE_TABLE, PTE_VALID } from "../../../uapi/smmuv3_tables.ts";
 import { FrameUse } from "../../mm/frames.ts";
+import type { Radix, RadixFormat } from "../compare.ts";
 import type { PageAllocator } from "../../mm/page_alloc.ts";
 
 /** Level at which tables start, and of 4 KiB pages. Blocks are 1 GiB at level 1, 2 MiB at 2. */
 const START = 1, LAST = 3;
 /** S2AP, from IOMMU_READ and IOMMU_WRITE. */
 const S2AP_SHIFT = 6;
+
+/** Stage-2 entries, for comparing tables. There, levels count from the bottom. */
+const FORMAT: RadixFormat = {
+  present: PTE_VALID,
+  permission: 3 << S2AP_SHIFT,
+  size: PTE_TABLE,
+  high: 0xffff,
+  leadsOn: (low, level) => leadsOn(low, LAST + 1 - level),
+};
 
 /** Pages an entry of a level spans: 1 at level 3. */
 function spanOf(level: number): number {
@@ -27,11 +37,13 @@ function leadsOn(low: number, level: number): boolean {
 export class Stage2Table {
   /** Pages the last {@link map} put in place: all of them, or those before it failed. */
   mapped = 0;
+  /** Entries stored so far. */
+  written = 0;
 
   /**
    * `root`: frame of the first table, `rootPages` long. `invalidate`: makes sure that nothing
    * cached of these pages is left. `breakFirst`: below BBML 2 an entry that changes between block
-   * and table has to be invalid, and flushed, in between (FACTS 4.3).
+   * and table has to be invalid, and flushed, in between (FACTS 4.3). `largest`: pages of the largest block.
    */
   constructor(
     readonly memory: Memory,
@@ -40,6 +52,7 @@ export class Stage2Table {
     readonly rootPages: number,
     readonly invalidate: (page: number, count: number) => void,
     readonly breakFirst: boolean,
+    readonly largest = Infinity,
   ) {}
 
   /** Where the entry for a page is: the table of its level, as frame, and the word in it. */
@@ -59,6 +72,7 @@ export class Stage2Table {
 
   #store(table: number, word: number, pfn: number, flags: number): void {
     const at = word & 1023;
+    this.written++;
     this.memory.store(table + (word >>> 10), at + 1, flags === 0 ? 0 : pfn >>> 20);
     this.memory.store(table + (word >>> 10), at, flags === 0 ? 0 : (pfn << 12) | flags);
   }
@@ -93,7 +107,7 @@ export class Stage2Table {
     let level = LAST;
     while (level > START) {
       const span = spanOf(level - 1);
-      if (count < span || page % span !== 0 || pfn % span !== 0) break;
+      if (span > this.largest || count < span || page % span !== 0 || pfn % span !== 0) break;
       level--;
     }
     return level;
@@ -214,6 +228,11 @@ export class Stage2Table {
       table = pfn;
     }
     return -1;
+  }
+
+  get radix(): Radix {
+    const { root, rootPages } = this;
+    return { format: FORMAT, root, rootPages, levels: LAST + 1 - START };
   }
 
   /** Every table, the pages of the first one first. */

@@ -5,6 +5,7 @@ import { CommandQueue } from "./command_queue.ts";
 import type { Entry, UpdateKind } from "./entry_update.ts";
 import { writeEntry } from "./entry_update.ts";
 import { EventReader } from "./events.ts";
+import type { SmmuDriver } from "./driver.ts";
 import { StreamTable } from "./stream_table.ts";
 
 /** Each queue is one page: 256 commands, 128 events, or fewer where the unit wants fewer. */
@@ -24,16 +25,30 @@ export class SmmuDevice {
   /** Level of break-before-make support (FACTS 4.3). */
   readonly bbml: number;
   readonly twoLevelStreams: boolean;
+  /** Both stages are there: one can be put over the other. */
+  readonly nests: boolean;
+  /** Its accesses see what is in the CPU's caches. */
+  readonly coherent: boolean;
   streams!: StreamTable;
   commands!: CommandQueue;
   events!: EventReader;
   /** Everything it needs is there. */
   ready = false;
-  readonly #vmids = new Set<number>();
+  /** VMIDs in use, and by how many domains: one that is replaced shares its own with its heir. */
+  readonly #vmids = new Map<number, number>();
+  /** The unit was taken over running, with the stream table of the previous kernel. */
+  adopted = false;
 
-  constructor(readonly kernel: Kernel, readonly index: number, readonly regBase: number) {
+  constructor(
+    readonly driver: SmmuDriver,
+    readonly kernel: Kernel,
+    readonly index: number,
+    readonly regBase: number,
+  ) {
     const idr0 = this.read(R.SMMU_IDR0), idr3 = this.read(R.SMMU_IDR3);
     this.streamBits = this.read(R.SMMU_IDR1) & R.IDR1_SIDSIZE_MASK;
+    this.nests = (idr0 & R.IDR0_S1P) !== 0 && (idr0 & R.IDR0_S2P) !== 0;
+    this.coherent = (idr0 & R.IDR0_COHACC) !== 0;
     this.twoLevelStreams = (idr0 & R.IDR0_ST_LEVEL_2) !== 0 && this.streamBits > SPLIT;
     this.addressCode = this.read(R.SMMU_IDR5) & R.IDR5_OAS_MASK;
     this.addressBits = R.SMMU_ADDRESS_BITS[this.addressCode] ?? 32;
@@ -73,11 +88,10 @@ export class SmmuDevice {
     return (this.read(R.SMMU_CR0) & R.CR0_SMMUEN) !== 0;
   }
 
-  /** Stream table and queues; ENOMEM as false. */
-  allocate(): boolean {
+  /** Stream table and queues; ENOMEM as false. `streams`: the previous kernel's. */
+  allocate(streams = StreamTable.make(this)): boolean {
     const { pages } = this.kernel;
     const idr1 = this.read(R.SMMU_IDR1);
-    const streams = StreamTable.make(this);
     const commands = pages.allocPage(FrameUse.kernel), events = pages.allocPage(FrameUse.kernel);
     if (streams === undefined || commands < 0 || events < 0) {
       for (const pfn of [commands, events]) if (pfn >= 0) pages.freePage(pfn);
@@ -125,6 +139,30 @@ export class SmmuDevice {
     this.ready = true;
   }
 
+  /**
+   * Takes over a unit that runs, with the stream table it has. Only the queues change, which lay in
+   * memory of the previous kernel: translation goes on while they are off.
+   */
+  takeOver(): void {
+    this.write(R.SMMU_CR0, R.CR0_SMMUEN);
+    this.write(R.SMMU_GERRORN, this.read(R.SMMU_GERROR));
+    this.commands.start();
+    this.write(R.SMMU_CR0, R.CR0_SMMUEN | R.CR0_CMDQEN);
+    // Whatever is cached was walked under another kernel: from here on it is these tables.
+    this.commands.invalidateAll();
+    this.events.start();
+    this.write(R.SMMU_IRQ_CTRL, R.IRQ_CTRL_EVENTQ | R.IRQ_CTRL_GERROR);
+    this.adopted = true;
+    this.ready = true;
+  }
+
+  /** Before a kexec that it goes on translating through: nobody would read its events. */
+  stopEvents(): void {
+    this.commands.invalidateAll();
+    this.write(R.SMMU_IRQ_CTRL, 0);
+    this.write(R.SMMU_CR0, R.CR0_CMDQEN | R.CR0_SMMUEN);
+  }
+
   /** The last step: requests go through the stream table. */
   enable(): void {
     this.write(R.SMMU_CR0, R.CR0_CMDQEN | R.CR0_EVENTQEN | R.CR0_SMMUEN);
@@ -156,17 +194,38 @@ export class SmmuDevice {
     return slot === undefined ? undefined : writeEntry(slot, target);
   }
 
+  /** Other tables under the VMID the entry has: false where that is not one store (FACTS 4.2). */
+  swapSte(sid: number, target: Entry, vmid: number): boolean {
+    if (this.writeSte(sid, target) === "disruptive") return false;
+    this.commands.invalidateVmid(vmid);
+    return true;
+  }
+
   /** Lowest free VMID; -1 when there is no more. 0 is for streams that bypass. */
   allocVmid(): number {
     for (let vmid = 1; vmid < 65536; vmid++) {
       if (this.#vmids.has(vmid)) continue;
-      this.#vmids.add(vmid);
+      this.#vmids.set(vmid, 1);
       return vmid;
     }
     return -1;
   }
 
+  /** Keeps an id that hardware uses already. False when it is taken. */
+  reserveVmid(vmid: number): boolean {
+    if (this.#vmids.has(vmid)) return false;
+    this.#vmids.set(vmid, 1);
+    return true;
+  }
+
+  /** One more domain goes by an id that is in use. */
+  shareVmid(vmid: number): void {
+    this.#vmids.set(vmid, (this.#vmids.get(vmid) ?? 0) + 1);
+  }
+
   freeVmid(vmid: number): void {
-    this.#vmids.delete(vmid);
+    const users = (this.#vmids.get(vmid) ?? 0) - 1;
+    if (users > 0) this.#vmids.set(vmid, users);
+    else this.#vmids.delete(vmid);
   }
 }

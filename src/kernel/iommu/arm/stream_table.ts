@@ -11,6 +11,14 @@ const STE_BYTES = STE_WORDS * 4;
 /** Pages of a second-level table. */
 const LEAF_PAGES = (2 ** SPLIT * STE_BYTES) / 4096;
 
+/** Pages of the table that the unit is told of. */
+function pagesOf(smmu: SmmuDevice): number {
+  const bytes = smmu.twoLevelStreams
+    ? 2 ** (smmu.streamBits - SPLIT) * 8
+    : 2 ** smmu.streamBits * STE_BYTES;
+  return Math.ceil(bytes / 4096);
+}
+
 /**
  * The stream table: two levels where the unit has them and there is more than one bus, else
  * linear. Entries begin as abort; a StreamID without an entry is C_BAD_STREAMID, which aborts too.
@@ -22,28 +30,34 @@ export class StreamTable {
   private constructor(readonly smmu: SmmuDevice, readonly pfn: number, pages: number) {
     this.#pages = pages;
     this.twoLevel = smmu.twoLevelStreams;
-    if (!this.twoLevel) this.#fill(pfn, 2 ** smmu.streamBits);
+  }
+
+  /** The previous kernel's, entries as they are. */
+  static adopt(smmu: SmmuDevice, pfn: number): StreamTable {
+    return new StreamTable(smmu, pfn, pagesOf(smmu));
   }
 
   /** Undefined without memory for it. */
   static make(smmu: SmmuDevice): StreamTable | undefined {
-    const bytes = smmu.twoLevelStreams
-      ? 2 ** (smmu.streamBits - SPLIT) * 8
-      : 2 ** smmu.streamBits * STE_BYTES;
-    const pages = Math.ceil(bytes / 4096);
+    const pages = pagesOf(smmu);
     const pfn = smmu.kernel.pages.allocRange(pages, pages, FrameUse.iommuTable);
-    return pfn < 0 ? undefined : new StreamTable(smmu, pfn, pages);
+    if (pfn < 0) return undefined;
+    const table = new StreamTable(smmu, pfn, pages);
+    if (!table.twoLevel) table.#fill(pfn, 2 ** smmu.streamBits);
+    return table;
+  }
+
+  /** STRTAB_BASE_CFG of such a table. */
+  get config(): number {
+    const format = this.twoLevel ? R.STRTAB_FMT_2LEVEL : R.STRTAB_FMT_LINEAR;
+    return this.smmu.streamBits | SPLIT << R.STRTAB_SPLIT_SHIFT | format << R.STRTAB_FMT_SHIFT;
   }
 
   /** Tells the unit, which must be disabled. */
   start(): void {
     const { smmu, pfn } = this;
-    const format = this.twoLevel ? R.STRTAB_FMT_2LEVEL : R.STRTAB_FMT_LINEAR;
     smmu.write64(R.SMMU_STRTAB_BASE, pfn << 12, pfn >>> 20);
-    smmu.write(
-      R.SMMU_STRTAB_BASE_CFG,
-      smmu.streamBits | SPLIT << R.STRTAB_SPLIT_SHIFT | format << R.STRTAB_FMT_SHIFT,
-    );
+    smmu.write(R.SMMU_STRTAB_BASE_CFG, this.config);
   }
 
   /** The entry of a stream; undefined when there is none and no memory for one. */
@@ -85,6 +99,14 @@ export class StreamTable {
     for (let at = 0; at < entries * STE_WORDS; at += STE_WORDS) {
       memory.store(pfn + (at >>> 10), at & 1023, first);
     }
+  }
+
+  /** The entry leads exactly there, as far as hardware looks. */
+  has(sid: number, entry: Entry): boolean {
+    const slot = this.slot(sid);
+    if (slot === undefined) return false;
+    const used = usedOfSte(entry);
+    return used.every((mask, i) => ((slot.load(i) ^ entry[i]) & mask) === 0);
   }
 
   /** Every page of it. */

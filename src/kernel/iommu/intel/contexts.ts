@@ -17,6 +17,12 @@ export interface Target {
   readonly dirty: boolean;
 }
 
+/** A place in a table: its frame, and the 32-bit word in it. */
+export interface EntryPlace {
+  readonly table: number;
+  readonly word: number;
+}
+
 /** What the entry writers need of their unit. */
 export interface ContextUnit {
   /** Frame of the root table. */
@@ -32,10 +38,20 @@ export interface Contexts {
    * tables. What was there before is gone, cached copies too. False without memory for a table.
    */
   set(sid: number, pasid: number, target: Target): boolean;
+  /**
+   * Points a present entry at other tables of the same width and DID without ever taking it away:
+   * the half that changes is one 64-bit store, and then what was cached goes (FACTS 4.3). False
+   * where more than that half would change: nothing was done then.
+   */
+  replace(sid: number, pasid: number, target: Target): boolean;
   /** Blocks these requests: entry cleared, then caches flushed by the DID it had. */
   clear(sid: number, pasid: number): void;
+  /** Blocks what the device does with PASIDs, and in scalable mode without. */
+  clearPasids(sid: number): void;
   /** Blocks the device altogether. */
   clearDevice(sid: number): void;
+  /** Where the device's context entry lies; undefined where none is present. */
+  entryOf(sid: number): EntryPlace | undefined;
   /** True when the entry leads exactly there. */
   leadsTo(sid: number, pasid: number, target: Target): boolean;
   /** The root table and every context table. */
@@ -103,6 +119,20 @@ export class LegacyContexts implements Contexts {
     return true;
   }
 
+  replace(sid: number, _pasid: number, { pgd, agaw, did }: Target): boolean {
+    const table = this.#root.table((sid >> 8) * 2, false);
+    if (table < 0) return false;
+    const { memory } = this;
+    const word = (sid & 0xff) * 4;
+    if ((memory.load(table, word) & V.CONTEXT_P) === 0) return false;
+    if (memory.load(table, word + 2) !== (agaw | (did << V.CONTEXT_DID_SHIFT_WORD2))) return false;
+    memory.store(table, word + 1, pgd >>> 20);
+    memory.store(table, word, (pgd << 12) | V.CONTEXT_P);
+    this.unit.invalidation.contextDevice(sid, did);
+    this.unit.invalidation.iotlbDomain(did);
+    return true;
+  }
+
   clear(sid: number, _pasid: number): void {
     const table = this.#root.table((sid >> 8) * 2, false);
     if (table < 0) return;
@@ -115,8 +145,17 @@ export class LegacyContexts implements Contexts {
     this.unit.invalidation.iotlbDomain(oldDid);
   }
 
+  clearPasids(_sid: number): void {}
+
   clearDevice(sid: number): void {
     this.clear(sid, IOMMU_NO_PASID);
+  }
+
+  entryOf(sid: number): EntryPlace | undefined {
+    const table = this.#root.table((sid >> 8) * 2, false);
+    const word = (sid & 0xff) * 4;
+    if (table < 0 || (this.memory.load(table, word) & V.CONTEXT_P) === 0) return undefined;
+    return { table, word };
   }
 
   leadsTo(sid: number, pasid: number, { pgd, agaw, did }: Target): boolean {

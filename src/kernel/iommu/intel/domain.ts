@@ -1,64 +1,90 @@
+import { GiB, MiB, PAGE_SIZE } from "../../../base/units.ts";
 import { EINVAL } from "../../../uapi/errno.ts";
 import { agawToLevels, agawToWidth, DMA_PTE_SNP } from "../../../uapi/vtd_regs.ts";
 import type { Kernel } from "../../kernel.ts";
-import { type DirtyTracking, IommuDomain, PagingDomain } from "../domain.ts";
+import { nullDereference } from "../../oops.ts";
+import type { Radix } from "../compare.ts";
+import { type DirtyTracking, IommuDomain } from "../domain.ts";
+import { HeritableDomain } from "../succession.ts";
 import type { Target } from "./contexts.ts";
 import { DirtyBits } from "./dirty.ts";
 import { DMA_PTE_READ, DMA_PTE_WRITE, DmarPageTable } from "./pgtable.ts";
 import type { IntelUnit } from "./unit.ts";
+
+/** Bytes into struct iommu_domain_ops. */
+const MAP_PAGES = 0x10, UNMAP_PAGES = 0x18, IOVA_TO_PHYS = 0x38, FREE = 0x60;
 
 /** Blocks: no entry that leads anywhere. */
 export class IntelBlockingDomain extends IommuDomain {
   readonly type = "blocking";
 }
 
-/** A requester: a device, and the PASID of its requests (0: without one). */
-export interface Attachment {
-  readonly sid: number;
-  readonly pasid: number;
-}
-
 /** A dmar_domain: second-level tables of one unit, under one DID. */
-export class DmarDomain extends PagingDomain {
-  readonly table: DmarPageTable;
+export class DmarDomain extends HeritableDomain {
+  table: DmarPageTable;
   readonly lastPage: number;
-  readonly #attachments = new Map<number, Attachment>();
+  override readonly pageSizes: number;
+  #did: number;
   /** What every leaf has beside its permissions: SNP once coherency is enforced. */
   #leafBits = 0;
   #noting = false;
+  /** As a sanitizer sees the structure. */
+  readonly name = "dmar_domain";
+  readonly size = 512;
+  freed = false;
+  /** It was put together by hand, without a driver's operations: every call through them is one too many. */
+  bare = false;
 
   constructor(
     readonly kernel: Kernel,
     readonly unit: IntelUnit,
     readonly agaw: number,
-    readonly did: number,
+    did: number,
     pgd: number,
     dirty: boolean,
+    largest = Infinity,
   ) {
     super();
+    this.#did = did;
     const width = Math.min(agawToWidth(agaw), unit.cap.mgaw);
     this.lastPage = 2 ** (width - 12) - 1;
+    const superpages = unit.cap.superpages & (largest < 512 ? 0 : largest < 512 * 512 ? 1 : 3);
+    this.pageSizes = PAGE_SIZE | (superpages & 1 && 2 * MiB) | (superpages & 2 && GiB);
     this.table = new DmarPageTable(
       kernel.machine.memory,
       kernel.pages,
       agawToLevels(agaw),
-      unit.cap.superpages,
+      superpages,
       pgd,
     );
     if (dirty) this.dirty = this.#dirtyTracking();
   }
 
-  /** Who is attached, by source id and PASID. */
-  get attachments(): Attachment[] {
-    return [...this.#attachments.values()].sort((a, b) => a.sid - b.sid || a.pasid - b.pasid);
+  override get radix(): Radix {
+    return this.table.radix;
   }
 
-  attached(to: Attachment): void {
-    this.#attachments.set(keyOf(to), to);
+  get did(): number {
+    return this.#did;
   }
 
-  detached(from: Attachment): void {
-    this.#attachments.delete(keyOf(from));
+  override takeId(from: DmarDomain): void {
+    this.unit.freeDid(this.#did);
+    this.#did = from.did;
+    this.unit.shareDid(this.#did);
+  }
+
+  override adoptTables(from: DmarDomain): void {
+    this.takeId(from);
+    from.heir = this;
+    for (const pfn of this.table.tables()) this.kernel.pages.freePage(pfn);
+    this.table = from.table;
+    from.handedOver = [];
+    if (this.dirty !== undefined) this.dirty = this.#dirtyTracking();
+  }
+
+  override get pages(): readonly number[] {
+    return this.handedOver ?? this.table.tables();
   }
 
   /** What an entry that leads here says. */
@@ -72,9 +98,12 @@ export class DmarDomain extends PagingDomain {
 
   /** EINVAL beyond the width of the tables; a failure leaves everything mapped as it was. */
   map(page: number, pfn: number, count: number, prot: number): number {
+    if (this.bare) nullDereference("__iommu_map", MAP_PAGES);
     if (page + count - 1 > this.lastPage) return -EINVAL;
     const bits = (prot & (DMA_PTE_READ | DMA_PTE_WRITE)) | this.#leafBits;
+    const { costs } = this.kernel, before = this.table.written;
     const rc = this.table.map(page, pfn, count, bits);
+    costs.ptesWritten += this.table.written - before;
     if (rc < 0) this.unmap(page, this.table.mapped);
     // A unit in caching mode may remember that nothing was here.
     else if (this.unit.cachingMode) this.unit.flushIotlbPages(this.did, page, count);
@@ -86,7 +115,12 @@ export class DmarDomain extends PagingDomain {
     return this.unit.snoopControl;
   }
 
+  override get coherent(): boolean {
+    return this.#leafBits !== 0;
+  }
+
   unmap(page: number, count: number): number {
+    if (this.bare) nullDereference("__iommu_unmap", UNMAP_PAGES);
     if (page > this.lastPage) return 0;
     const freed: number[] = [];
     const unmapped = this.table.unmap(page, count, freed);
@@ -97,12 +131,16 @@ export class DmarDomain extends PagingDomain {
   }
 
   translate(page: number): number {
+    if (this.bare) nullDereference("iommu_iova_to_phys", IOVA_TO_PHYS);
     return page > this.lastPage ? -1 : this.table.translate(page);
   }
 
   free(): void {
+    if (this.bare) nullDereference("iommu_domain_free", FREE);
+    if (this.freed) this.kernel.kasan.doubleFree(this, "domain_exit");
+    this.freed = true;
     this.unit.invalidation.iotlbDomain(this.did);
-    for (const pfn of this.table.tables()) this.kernel.pages.freePage(pfn);
+    for (const pfn of this.pages) this.kernel.pages.freePage(pfn);
     this.unit.freeDid(this.did);
     this.kernel.intel?.forget(this);
   }
@@ -136,8 +174,4 @@ export class DmarDomain extends PagingDomain {
       },
     };
   }
-}
-
-function keyOf({ sid, pasid }: Attachment): number {
-  return pasid * 65536 + sid;
 }

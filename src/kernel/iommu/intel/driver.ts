@@ -5,34 +5,51 @@ import {
   iommu_hw_info_vtd,
   IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
   IOMMU_HWPT_ALLOC_NEST_PARENT,
+  IOMMU_HWPT_ALLOC_PAGE_MASK,
   IOMMU_HWPT_ALLOC_PASID,
+  IOMMU_HWPT_ALLOC_REPLACE,
 } from "../../../uapi/iommufd.ts";
 import * as V from "../../../uapi/vtd_regs.ts";
 import type { Kernel } from "../../kernel.ts";
 import { FrameUse } from "../../mm/frames.ts";
 import type { PciDev } from "../../pci/pci.ts";
-import type { HwInfo, IommuDriver, PagingOptions, ReservedRegion, Restored } from "../core.ts";
+import type {
+  HwInfo,
+  IommuCap,
+  IommuDriver,
+  PagingOptions,
+  ReservedRegion,
+  Restored,
+} from "../core.ts";
 import type { IommuDomain, PagingDomain } from "../domain.ts";
+import { firmwareRegions } from "../reserved.ts";
 import { IOMMU_NO_PASID } from "./contexts.ts";
 import { DmarDomain, IntelBlockingDomain } from "./domain.ts";
 import { reportFaults } from "./faults.ts";
+import { largestPage } from "../page_limit.ts";
+import { leave, succeed } from "../succession.ts";
 import { adoptUnit, restoreDomains } from "./restore.ts";
+import { PersistentDomains } from "./persistent.ts";
 import { intelNotify } from "./serialise.ts";
+import { shutdownUnits } from "./shutdown.ts";
 import { IntelUnit } from "./unit.ts";
+import { listDomain } from "./zap.ts";
 
 /** The Intel IOMMU driver of one boot. */
 export class IntelDriver implements IommuDriver {
   readonly name = "intel-iommu";
+  readonly nests = true;
   readonly units: IntelUnit[] = [];
   readonly blocking: IommuDomain = new IntelBlockingDomain();
-  /** Persistent domains by id (seed line 1222). */
-  readonly persistent = new Map<number, DmarDomain>();
+  readonly persistent: PersistentDomains;
   /** The domain that the entry of a requester leads to: by source id, then by PASID. */
   readonly #attached = new Map<number, Map<number, DmarDomain>>();
   /** Handed-over domains that iommufd has not taken yet. */
   readonly #unclaimed = new Map<number, DmarDomain>();
 
-  constructor(readonly kernel: Kernel) {}
+  constructor(readonly kernel: Kernel) {
+    this.persistent = new PersistentDomains(kernel);
+  }
 
   /** intel_iommu_init: KHO subscriber, then the units, then what was handed over. */
   init(): void {
@@ -46,14 +63,14 @@ export class IntelDriver implements IommuDriver {
           `cap ${hex8(unit.read(V.DMAR_CAP_REG + 4))}${hex8(unit.read(V.DMAR_CAP_REG))}`,
       );
     }
-    if (kernel.image.handover !== "none") {
+    if (kernel.design.persists) {
       kernel.kho.register("intel-iommu", (command, fdt) => intelNotify(this, command, fdt));
     }
     for (const unit of this.units) this.#initUnit(unit);
     for (const domain of restoreDomains(this)) {
-      this.persistent.set(domain.persistentId, domain);
+      if (!kernel.has("G6")) this.persistent.insert(domain.persistentId, domain);
       this.#unclaimed.set(domain.persistentId, domain);
-      for (const { sid, pasid } of domain.attachments) this.#domainsOf(sid).set(pasid, domain);
+      for (const { sid, pasid } of domain.attachments) this.domainsOf(sid).set(pasid, domain);
       kernel.iommufd.reserveDomainId(domain.persistentId);
     }
     kernel.iommu.registerDriver(this);
@@ -65,22 +82,23 @@ export class IntelDriver implements IommuDriver {
    * for physical addresses. Where nothing usable came over, an empty root blocks everything first.
    */
   #initUnit(unit: IntelUnit): void {
-    const { dmesg, machine, image } = this.kernel;
+    const { dmesg, machine, design } = this.kernel;
     machine.onFault(unit.index, () => reportFaults(unit));
     if (!unit.startQueue()) {
       dmesg.err(`DMAR: ${unit.name}: no memory for an invalidation queue`);
       if (unit.translationEnabled) unit.blockAll();
       return;
     }
+    const { kernel } = this;
     if (unit.translationEnabled) {
-      if (image.handover !== "none" && adoptUnit(this, unit)) {
+      if (design.persists && !kernel.has("D29") && adoptUnit(this, unit)) {
         // Whatever is cached was walked under another kernel: from here on it is these tables.
         unit.flushAll();
         dmesg.info(`DMAR: ${unit.name}: adopted, translation stays on`);
         unit.write(V.DMAR_FECTL_REG, 0);
         return;
       }
-      if (image.handover === "none") {
+      if (!design.persists || kernel.has("D29")) {
         dmesg.warn(`DMAR: Translation was enabled for ${unit.name} but we are not in kdump mode`);
         unit.disableTranslation();
       } else {
@@ -93,6 +111,11 @@ export class IntelDriver implements IommuDriver {
       if (unit.translationEnabled) unit.blockAll();
       return;
     }
+    if (unit.translationEnabled && kernel.has("G10")) {
+      // In its own good time: until then hardware goes by the previous kernel's.
+      unit.root = root;
+      return;
+    }
     unit.setRoot(root);
     unit.write(V.DMAR_FECTL_REG, 0);
   }
@@ -100,6 +123,10 @@ export class IntelDriver implements IommuDriver {
   /** The last step of bringing units up, before devices are probed: translation on. */
   start(): void {
     for (const unit of this.units) {
+      if (unit.root >= 0 && !unit.isLatched) {
+        unit.setRoot(unit.root);
+        unit.write(V.DMAR_FECTL_REG, 0);
+      }
       if (unit.root < 0 || unit.translationEnabled) continue;
       unit.enableTranslation();
       this.kernel.dmesg.info(`DMAR: ${unit.name}: translation enabled`);
@@ -121,11 +148,17 @@ export class IntelDriver implements IommuDriver {
     return this.unitOf(dev.sid) !== undefined;
   }
 
+  /**
+   * EOPNOTSUPP for flags beside NEST_PARENT, DIRTY_TRACKING and PASID (FACTS 1.3), and for the first
+   * two where the unit lacks NEST or SLADS. A parent of nested tables is second-level tables like
+   * any other; no unit here has the erratum for which they could have no read-only pages.
+   */
   allocPaging(dev: PciDev, options: PagingOptions): PagingDomain | number {
     const { persistentId = 0, flags = 0 } = options;
     const unit = this.unitOf(dev.sid);
     if (unit === undefined) return -EINVAL;
-    const known = IOMMU_HWPT_ALLOC_PASID | IOMMU_HWPT_ALLOC_DIRTY_TRACKING |
+    const known = IOMMU_HWPT_ALLOC_REPLACE | IOMMU_HWPT_ALLOC_PAGE_MASK | IOMMU_HWPT_ALLOC_PASID |
+      IOMMU_HWPT_ALLOC_DIRTY_TRACKING |
       IOMMU_HWPT_ALLOC_NEST_PARENT;
     if ((flags & ~known) !== 0) return -EOPNOTSUPP;
     const dirty = (flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING) !== 0;
@@ -138,11 +171,22 @@ export class IntelDriver implements IommuDriver {
       unit.freeDid(did);
       return -ENOMEM;
     }
-    const domain = new DmarDomain(this.kernel, unit, unit.agaw, did, pgd, dirty);
-    if (persistentId !== 0) {
-      domain.persistentId = persistentId;
-      this.persistent.set(persistentId, domain);
+    const domain = new DmarDomain(
+      this.kernel,
+      unit,
+      unit.agaw,
+      did,
+      pgd,
+      dirty,
+      largestPage(this.kernel, flags),
+    );
+    domain.replaces = !this.kernel.design.validates || (flags & IOMMU_HWPT_ALLOC_REPLACE) !== 0;
+    const rc = persistentId === 0 ? 0 : this.persistent.insert(persistentId, domain);
+    if (rc < 0) {
+      domain.free();
+      return rc;
     }
+    domain.persistentId = persistentId;
     return domain;
   }
 
@@ -172,21 +216,34 @@ export class IntelDriver implements IommuDriver {
   /** Makes the requester's entry lead to the domain, or nowhere. */
   #put(unit: IntelUnit, dev: PciDev, pasid: number, domain: DmarDomain | undefined): number {
     const requester = { sid: dev.sid, pasid };
-    const domains = this.#domainsOf(dev.sid);
-    domains.get(pasid)?.detached(requester);
+    const domains = this.domainsOf(dev.sid);
+    const old = domains.get(pasid);
+    const how = domain !== undefined && old?.inherited === true
+      ? succeed(old, domain, {
+        name: dev.name,
+        swap: () => unit.contexts.replace(dev.sid, pasid, domain.target),
+        // VT-d knows no rules of break-before-make.
+        sizesStay: false,
+      })
+      : undefined;
+    if (typeof how === "number") return how;
+    old?.detached(requester);
     domains.delete(pasid);
-    if (domain === undefined) {
-      unit.contexts.clear(dev.sid, pasid);
-      return 0;
+    if (domain === undefined) unit.contexts.clear(dev.sid, pasid);
+    else {
+      const inPlace = how === "adopted" || how === "swapped";
+      if (!inPlace && !unit.contexts.set(dev.sid, pasid, domain.target)) return -ENOMEM;
+      if (pasid !== IOMMU_NO_PASID) dev.enablePasid();
+      if (this.kernel.has("D20") && domain.attachments.length === 0) listDomain(unit, domain);
+      domain.attached(requester);
+      domains.set(pasid, domain);
     }
-    if (!unit.contexts.set(dev.sid, pasid, domain.target)) return -ENOMEM;
-    if (pasid !== IOMMU_NO_PASID) dev.enablePasid();
-    domain.attached(requester);
-    domains.set(pasid, domain);
+    if (old?.inherited === true) leave(old, dev.name, how);
     return 0;
   }
 
-  #domainsOf(sid: number): Map<number, DmarDomain> {
+  /** By PASID, what the requests of a source id are led to. */
+  domainsOf(sid: number): Map<number, DmarDomain> {
     let domains = this.#attached.get(sid);
     if (domains === undefined) this.#attached.set(sid, domains = new Map());
     return domains;
@@ -206,14 +263,22 @@ export class IntelDriver implements IommuDriver {
     return { type: IOMMU_HW_INFO_TYPE_INTEL_VTD, data, capabilities, maxPasidLog2 };
   }
 
-  /** The window in which a write is an interrupt (FACTS 3.6). */
-  reservedRegions(_dev: PciDev): ReservedRegion[] {
-    return [{ start: 0xfee00000n, last: 0xfeefffffn, kind: "msi" }];
+  /** Interrupts are isolated by remapping them. */
+  capable(dev: PciDev, cap: IommuCap): boolean {
+    return cap === "cache-coherency" || (this.unitOf(dev.sid)?.remapsInterrupts ?? false);
+  }
+
+  /** The window in which a write is an interrupt, and RMRRs (FACTS 3.6). */
+  reservedRegions(dev: PciDev): ReservedRegion[] {
+    const window: ReservedRegion = { start: 0xfee00000n, last: 0xfeefffffn, kind: "msi" };
+    return [window, ...firmwareRegions(dev)];
   }
 
   restored(dev: PciDev): Restored | undefined {
+    // Where it should be done there is a comment that it should (seed lines 1591-1594).
+    if (this.kernel.has("D66")) return undefined;
     const pasids = new Map<number, DmarDomain>();
-    for (const [pasid, domain] of this.#domainsOf(dev.sid)) {
+    for (const [pasid, domain] of this.domainsOf(dev.sid)) {
       if (this.#unclaimed.get(domain.persistentId) === domain) pasids.set(pasid, domain);
     }
     if (pasids.size === 0) return undefined;
@@ -224,43 +289,29 @@ export class IntelDriver implements IommuDriver {
 
   /** A handed-over domain, for the iommufd that is picked up (seed line 1713). */
   restoredDomain(id: number): PagingDomain | undefined {
-    return this.#unclaimed.get(id);
+    const domain = this.#unclaimed.get(id);
+    if (domain === undefined) {
+      this.kernel.dmesg.warn(`DMAR: No such persisted domain id ${id}`);
+    }
+    return domain;
+  }
+
+  /** Domains in use that go over by device, each once. */
+  toHandOver(): DmarDomain[] {
+    const all = [...this.#attached.values()].flatMap((domains) => [...domains.values()]);
+    return [...new Set(all)].filter((domain) => this.kernel.iommu.goesOver(domain));
   }
 
   forget(domain: DmarDomain): void {
     if (domain.persistentId === 0) return;
-    this.persistent.delete(domain.persistentId);
-    this.#unclaimed.delete(domain.persistentId);
+    this.persistent.erase(domain);
+    if (this.#unclaimed.get(domain.persistentId) === domain) {
+      this.#unclaimed.delete(domain.persistentId);
+    }
     this.kernel.iommufd.freeDomainId(domain.persistentId);
   }
 
-  /**
-   * Before a kexec. With a dump that the next kernel will find, devices that are handed over keep
-   * their context entries and all others lose theirs, each flushed by its own old DID, and
-   * translation stays on. Without one, translation goes off, as the next kernel expects (FACTS 3.7).
-   */
   shutdown(): void {
-    for (const unit of this.units) {
-      unit.write(V.DMAR_PMEN_REG, 0);
-      if (!this.kernel.kexec.carriesDump || this.kernel.image.handover === "none") {
-        unit.disableTranslation();
-      }
-    }
-    if (!this.kernel.kexec.carriesDump) return;
-    for (const dev of this.kernel.pci.devices) this.#blockUnlessDumped(dev);
-    for (const unit of this.units) unit.flushAll();
-  }
-
-  /** What the next kernel does not know of must not be translated under its nose. */
-  #blockUnlessDumped(dev: PciDev): void {
-    const unit = this.unitOf(dev.sid);
-    if (unit === undefined) return;
-    if (!this.kernel.iommu.handsOver(dev)) {
-      unit.contexts.clearDevice(dev.sid);
-      return;
-    }
-    for (const [pasid, domain] of this.#domainsOf(dev.sid)) {
-      if (!domain.dumped) unit.contexts.clear(dev.sid, pasid);
-    }
+    shutdownUnits(this);
   }
 }

@@ -2,6 +2,7 @@ import { type Memory, WIDE_UNIT } from "../../../machine/memory.ts";
 import { FrameUse } from "../../mm/frames.ts";
 import type { PageAllocator } from "../../mm/page_alloc.ts";
 import { EEXIST, ENOMEM } from "../../../uapi/errno.ts";
+import type { Radix, RadixFormat } from "../compare.ts";
 
 /** Bits of a second-level entry (FACTS 3.2). */
 export const DMA_PTE_READ = 1;
@@ -13,6 +14,14 @@ const MAPPED = DMA_PTE_READ | DMA_PTE_WRITE;
 
 /** By level: what is between the entries of neighbouring pages. */
 const ENTRY_STEP = [0, 2 ** 12 * WIDE_UNIT, 2 ** 21 * WIDE_UNIT, 2 ** 30 * WIDE_UNIT];
+/** Second-level entries, for comparing tables. */
+const FORMAT: RadixFormat = {
+  present: DMA_PTE_READ | DMA_PTE_WRITE,
+  permission: DMA_PTE_READ | DMA_PTE_WRITE,
+  size: DMA_PTE_LARGE,
+  high: 0xfffff,
+  leadsOn: (low, level) => level > 1 && (low & DMA_PTE_LARGE) === 0,
+};
 
 /** Pages an entry of `level` spans: 1, 512, 512^2, … */
 export function levelPages(level: number): number {
@@ -61,6 +70,8 @@ export class DmarPageTable {
   #leafLow = -1;
   /** The table that {@link #tableFor} found was made just then: nothing is mapped in it. */
   #isFresh = false;
+  /** Entries stored so far. */
+  written = 0;
 
   /** `levels`: agaw + 2. `superpages`: CAP.SLLPS bits, 1 = 2 MiB, 2 = 1 GiB. */
   constructor(
@@ -91,7 +102,9 @@ export class DmarPageTable {
       // As many entries as this table still holds.
       const room = 512 - index;
       const entries = count >= room * span ? room : Math.floor(count / span);
-      const done = span * this.#fill(table, index, entries, pfn, level, prot);
+      const filled = this.#fill(table, index, entries, pfn, level, prot);
+      const done = span * filled;
+      this.written += filled;
       this.mapped += done;
       if (done < entries * span) return -EEXIST;
       page += done;
@@ -112,6 +125,7 @@ export class DmarPageTable {
     words[at | 1] = pfn >>> 20;
     words[at] = (pfn << 12) | prot;
     this.mapped = 1;
+    this.written++;
     return 0;
   }
 
@@ -151,6 +165,7 @@ export class DmarPageTable {
         if (next < 0) return -ENOMEM;
         memory.store(table, word + 1, next >>> 20);
         memory.store(table, word, (next << 12) | DMA_PTE_READ | DMA_PTE_WRITE);
+        this.written++;
         table = next;
         this.#isFresh = true;
       } else {
@@ -284,6 +299,10 @@ export class DmarPageTable {
       table = pfn;
     }
     return -1;
+  }
+
+  get radix(): Radix {
+    return { format: FORMAT, root: this.pgd, rootPages: 1, levels: this.levels };
   }
 
   /** Every table, the top one first. */

@@ -2,18 +2,36 @@ import { hex, PAGE_SIZE } from "../../../base/units.ts";
 import type { Fdt } from "../../../fdt/mod.ts";
 import { readMem, readNumber } from "../../kho/abi.ts";
 import { FrameUse } from "../../mm/frames.ts";
-import { type Attachment, DmarDomain } from "./domain.ts";
+import { nullDereference } from "../../oops.ts";
+import { DmarDomain } from "./domain.ts";
 import type { IntelDriver } from "./driver.ts";
-import { INTEL_COMPATIBLE } from "./serialise.ts";
+import { framesOf, type Walkers, walkersOf } from "../keyed.ts";
+import type { Attachment } from "../succession.ts";
+import { INTEL_COMPATIBLE, KEYED_COMPATIBLE, ONE_LIST_COMPATIBLE } from "./serialise.ts";
 import type { IntelUnit } from "./unit.ts";
 
+interface Incoming {
+  readonly fdt: Fdt;
+  readonly node: number;
+  readonly byDevice: boolean;
+}
+
 /** /intel-iommu of the previous kernel, if this driver can read it. */
-function incoming(driver: IntelDriver): { fdt: Fdt; node: number } | undefined {
+function incoming(driver: IntelDriver): Incoming | undefined {
   const fdt = driver.kernel.kho.incoming;
   const node = fdt?.path("/intel-iommu") ?? -1;
   if (fdt === undefined || node < 0) return undefined;
   const compatible = new TextDecoder().decode(fdt.getprop(node, "compatible"));
-  if (compatible === INTEL_COMPATIBLE + "\0") return { fdt, node };
+  const { kernel } = driver;
+  if (compatible === INTEL_COMPATIBLE + "\0" || kernel.has("D68")) {
+    return { fdt, node, byDevice: false };
+  }
+  if (kernel.image.oneTableList && compatible === ONE_LIST_COMPATIBLE + "\0") {
+    return { fdt, node, byDevice: false };
+  }
+  // Who goes by devices reads what went by ids before: all it needs is in there.
+  const { byDevice } = driver.kernel.design;
+  if (byDevice && compatible === KEYED_COMPATIBLE + "\0") return { fdt, node, byDevice };
   driver.kernel.dmesg.err(`DMAR: handed-over data is not ${INTEL_COMPATIBLE}, ignored`);
   return undefined;
 }
@@ -50,14 +68,22 @@ export function adoptUnit(driver: IntelDriver, unit: IntelUnit): boolean {
 export function restoreDomains(driver: IntelDriver): DmarDomain[] {
   const from = incoming(driver);
   if (from === undefined) return [];
-  const { fdt } = from;
-  const root = fdt.subnode(from.node, "domains");
+  const { fdt, byDevice } = from;
+  const { kernel } = driver;
+  const pages = kernel.image.oneTableList ? fdt.subnode(from.node, "pages") : -1;
+  const all = readMem(fdt, pages);
+  if (all.length > 0 && !kernel.kho.claim(all, FrameUse.iommuTable, driver.name)) return [];
+  const root = fdt.subnode(from.node, byDevice ? "tables" : "domains");
   const restored: DmarDomain[] = [];
   for (const node of root < 0 ? [] : fdt.subnodes(root)) {
-    const domain = restoreDomain(driver, fdt, node);
+    const walkers = byDevice ? walkersOf(fdt, from.node, node) : {
+      owner: readNumber(fdt, node, "owner") ?? 0,
+      listed: attachmentsOf(fdt, node),
+    };
+    const domain = restoreDomain(driver, fdt, node, walkers);
     if (domain === undefined) {
       driver.kernel.dmesg.err(`DMAR: domain ${fdt.name(node)} cannot be restored`);
-      for (const { sid, pasid } of attachmentsOf(fdt, node)) {
+      for (const { sid, pasid } of walkers.listed) {
         driver.unitOf(sid)?.contexts.clear(sid, pasid);
       }
     } else restored.push(domain);
@@ -73,32 +99,54 @@ function attachmentsOf(fdt: Fdt, node: number): Attachment[] {
   }));
 }
 
-function restoreDomain(driver: IntelDriver, fdt: Fdt, node: number): DmarDomain | undefined {
+function restoreDomain(
+  driver: IntelDriver,
+  fdt: Fdt,
+  node: number,
+  { owner, listed }: Walkers,
+): DmarDomain | undefined {
   const value = (name: string) => readNumber(fdt, node, name);
-  const id = value("persistent_id"), pgd = value("pgd"), agaw = value("agaw");
-  const did = value("did"), owner = value("owner");
+  const { inherits } = driver.kernel.design;
+  if (driver.kernel.has("D64")) believe(fdt, node);
+  const pgd = value("pgd"), agaw = value("agaw"), did = value("did");
+  // Where it only has to last until it is replaced, any id will do.
+  const id = inherits ? -1 : value("persistent_id");
   const unit = driver.units[value("unit") ?? -1];
-  if (!id || !pgd || agaw === undefined || did === undefined || !owner) return undefined;
+  if (!id || !pgd || agaw === undefined || did === undefined) return undefined;
+  if (!owner && !inherits) return undefined;
   // A unit that could not be adopted walks an empty root: its domains are not in use any more.
   if (unit === undefined || !unit.adopted) return undefined;
   // After the dump a device may have gone away, and with the last of them the tables.
   const dirty = value("dirty") ?? 0;
   const target = { pgd: pgd / PAGE_SIZE, agaw, did, dirty: dirty === 2 };
-  const listed = attachmentsOf(fdt, node);
   const attached = listed.filter((a) => unit.contexts.leadsTo(a.sid, a.pasid, target));
   if (attached.length === 0 && listed.length > 0) return undefined;
-  if (!unit.reserveDid(did)) return undefined;
-  if (!driver.kernel.kho.claim(readMem(fdt, node), FrameUse.iommuTable, driver.name)) {
-    return undefined;
-  }
+  const { kernel } = driver;
+  if (!kernel.has("D67") && !unit.reserveDid(did)) return undefined;
+  const claimed = kernel.kho.claim(readMem(fdt, node), FrameUse.iommuTable, driver.name);
+  if (!claimed && !kernel.has("D65")) return undefined;
   const domain = new DmarDomain(driver.kernel, unit, agaw, did, pgd / PAGE_SIZE, dirty > 0);
   if (dirty === 2) domain.adoptNoting();
-  domain.persistentId = id;
+  domain.persistentId = inherits ? driver.kernel.iommufd.allocDomainId() : id;
   domain.persistentOwner = owner;
+  domain.bare = kernel.has("D63");
+  domain.inherited = inherits;
+  if (inherits) domain.handedOver = framesOf(readMem(fdt, node));
   domain.enforceCacheCoherency();
   for (const attachment of attached) domain.attached(attachment);
   driver.kernel.dmesg.info(
     `DMAR: ${unit.name}: restored domain ${id}, pgd ${hex(pgd)}, did ${did}`,
   );
   return domain;
+}
+
+/**
+ * The posted code looks at no answer of fdt_getprop. Without "mem" its length is -1, which compared
+ * with a size_t is more than there are entries; without a number there is nothing to read it from.
+ */
+function believe(fdt: Fdt, node: number): void {
+  if (fdt.getprop(node, "mem") === undefined) nullDereference("kho_claim_mem");
+  for (const name of ["pgd", "agaw", "persistent_id"]) {
+    if (fdt.getprop(node, name) === undefined) nullDereference("deserialise_domains");
+  }
 }

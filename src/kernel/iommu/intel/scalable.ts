@@ -3,7 +3,13 @@ import { CONTEXT_P } from "../../../uapi/vtd_regs.ts";
 import * as S from "../../../uapi/vtd_scalable.ts";
 import { FrameUse } from "../../mm/frames.ts";
 import type { PageAllocator } from "../../mm/page_alloc.ts";
-import { type Contexts, type ContextUnit, RootTable, type Target } from "./contexts.ts";
+import {
+  type Contexts,
+  type ContextUnit,
+  type EntryPlace,
+  RootTable,
+  type Target,
+} from "./contexts.ts";
 
 /** Words of a context entry, and of a PASID table entry. */
 const CONTEXT_WORDS = 8;
@@ -56,6 +62,21 @@ export class ScalableContexts implements Contexts {
     return true;
   }
 
+  replace(sid: number, pasid: number, target: Target): boolean {
+    const entry = this.#entry(sid, pasid, false);
+    if (entry === undefined) return false;
+    const { memory } = this;
+    const { table, word } = entry;
+    const low = memory.load(table, word);
+    if ((low & S.PASID_P) === 0 || ((low ^ lowWord(target)) & 0xfff) !== 0) return false;
+    if ((memory.load(table, word + 2) & S.PASID_DID_MASK_WORD2) !== target.did) return false;
+    memory.store(table, word + 1, target.pgd >>> 20);
+    memory.store(table, word, lowWord(target));
+    this.unit.invalidation.pasid(target.did, pasid);
+    this.unit.invalidation.iotlbDomain(target.did);
+    return true;
+  }
+
   clear(sid: number, pasid: number): void {
     const entry = this.#entry(sid, pasid, false);
     if (entry === undefined) return;
@@ -68,15 +89,24 @@ export class ScalableContexts implements Contexts {
     this.unit.invalidation.iotlbDomain(oldDid);
   }
 
+  clearPasids(sid: number): void {
+    for (const pasid of this.#present(sid)) this.clear(sid, pasid);
+  }
+
   /** Every PASID, then the context entry itself. */
   clearDevice(sid: number): void {
-    const place = this.#context(sid, false);
+    const place = this.entryOf(sid);
     if (place === undefined) return;
     const { memory } = this;
-    if ((memory.load(place.table, place.word) & CONTEXT_P) === 0) return;
-    for (const pasid of this.#present(sid)) this.clear(sid, pasid);
+    this.clearPasids(sid);
     for (let i = 0; i < CONTEXT_WORDS; i++) memory.store(place.table, place.word + i, 0);
     this.unit.invalidation.contextDevice(sid, 0);
+  }
+
+  entryOf(sid: number): EntryPlace | undefined {
+    const place = this.#context(sid, false);
+    if (place === undefined) return undefined;
+    return this.memory.load(place.table, place.word) & CONTEXT_P ? place : undefined;
   }
 
   leadsTo(sid: number, pasid: number, target: Target): boolean {
@@ -117,7 +147,7 @@ export class ScalableContexts implements Contexts {
     return found;
   }
 
-  #context(sid: number, make: boolean): { table: number; word: number } | undefined {
+  #context(sid: number, make: boolean): EntryPlace | undefined {
     const table = this.#root.table((sid >> 8) * 2 + ((sid & 0x80) >> 7), make);
     return table < 0 ? undefined : { table, word: (sid & 0x7f) * CONTEXT_WORDS };
   }
@@ -149,7 +179,7 @@ export class ScalableContexts implements Contexts {
   }
 
   /** Where the PASID's entry lies; undefined when there is none, or no memory to make it. */
-  #entry(sid: number, pasid: number, make: boolean): { table: number; word: number } | undefined {
+  #entry(sid: number, pasid: number, make: boolean): EntryPlace | undefined {
     const directory = this.#directory(sid, make);
     if (directory < 0) return undefined;
     const slot = (pasid >>> S.PASID_TABLE_BITS) * 2;

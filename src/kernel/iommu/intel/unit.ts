@@ -4,6 +4,7 @@ import { decodeScalable, DMA_RTADDR_SMT, type ScalableFields } from "../../../ua
 import type { Kernel } from "../../kernel.ts";
 import { FrameUse } from "../../mm/frames.ts";
 import { type Contexts, LegacyContexts } from "./contexts.ts";
+import type { DmarDomain } from "./domain.ts";
 import { type Invalidation, RegisterInvalidation } from "./invalidation.ts";
 import { QueueInvalidation } from "./queue.ts";
 import { ScalableContexts } from "./scalable.ts";
@@ -18,6 +19,7 @@ export class IntelUnit {
   readonly iotlbOffset: number;
   /** ECAP.SC: page-table entries may have SNP. */
   readonly snoopControl: boolean;
+  readonly remapsInterrupts: boolean;
   /** What the unit offers beyond legacy mode. */
   readonly features: ScalableFields;
   readonly contexts: Contexts;
@@ -27,8 +29,11 @@ export class IntelUnit {
   root = -1;
   /** The unit was taken over running, with the tables of the previous kernel. */
   adopted = false;
+  /** Domains in the order of a kernel's list, newest first: only where that list is walked. */
+  readonly listed: DmarDomain[] = [];
   readonly #queued: boolean;
-  readonly #dids = new Set<number>();
+  /** Ids in use, and by how many domains: one that is replaced shares its own with its heir. */
+  readonly #dids = new Map<number, number>();
 
   constructor(readonly kernel: Kernel, readonly index: number, readonly regBase: number) {
     const { bus, memory } = kernel.machine;
@@ -38,6 +43,7 @@ export class IntelUnit {
     const ecap = V.decodeEcap(ecapLow);
     this.iotlbOffset = ecap.iotlbOffset * 16;
     this.snoopControl = ecap.snoopControl;
+    this.remapsInterrupts = ecap.interruptRemapping;
     this.features = decodeScalable(capHigh, ecapLow, ecapHigh);
     this.#queued = ecap.queuedInvalidation;
     this.invalidation = new RegisterInvalidation(this);
@@ -46,8 +52,8 @@ export class IntelUnit {
       : new LegacyContexts(this, memory, kernel.pages);
     // With caching mode, DID 0 tags entries that are not present; in scalable mode DID 1 is that
     // of first-level and pass-through entries without a domain (FACTS 3.7).
-    if (this.cap.cachingMode) this.#dids.add(0);
-    if (this.scalable) this.#dids.add(1);
+    if (this.cap.cachingMode) this.#dids.set(0, 1);
+    if (this.scalable) this.#dids.set(1, 1);
   }
 
   get name(): string {
@@ -91,6 +97,11 @@ export class IntelUnit {
     return { address, scalable: (low & DMA_RTADDR_SMT) !== 0 };
   }
 
+  /** Hardware walks the root table this kernel means it to. */
+  get isLatched(): boolean {
+    return this.latchedRoot.address === this.root * PAGE_SIZE;
+  }
+
   /** The largest table the unit can walk: agaw (FACTS 3.2). */
   get agaw(): number {
     return 31 - Math.clz32(this.cap.sagaw);
@@ -100,7 +111,7 @@ export class IntelUnit {
   allocDid(): number {
     for (let did = 1; did < this.cap.domains; did++) {
       if (!this.#dids.has(did)) {
-        this.#dids.add(did);
+        this.#dids.set(did, 1);
         return did;
       }
     }
@@ -110,12 +121,19 @@ export class IntelUnit {
   /** Keeps an id that hardware uses already. False when it is taken. */
   reserveDid(did: number): boolean {
     if (this.#dids.has(did)) return false;
-    this.#dids.add(did);
+    this.#dids.set(did, 1);
     return true;
   }
 
+  /** One more domain goes by an id that is in use. */
+  shareDid(did: number): void {
+    this.#dids.set(did, (this.#dids.get(did) ?? 0) + 1);
+  }
+
   freeDid(did: number): void {
-    this.#dids.delete(did);
+    const users = (this.#dids.get(did) ?? 0) - 1;
+    if (users > 0) this.#dids.set(did, users);
+    else this.#dids.delete(did);
   }
 
   /** GCMD with the state as GSTS shows it, `set` added and `clear` left out. */

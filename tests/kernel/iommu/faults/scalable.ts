@@ -178,6 +178,7 @@ export const SCALABLE: FaultCase[] = [
     prepare: (at) => at.change(...at.entry(0), (v) => v & ~0x1c0n | 3n << 6n),
     write,
     iova,
+    vtd: { nested: false },
     text: "SM: Invalid Scalable-Mode PASID Table Entry",
   },
   {
@@ -217,6 +218,52 @@ export const SCALABLE: FaultCase[] = [
     write: false,
     iova,
     text: "SM: Error attempting to access FL-PML4 entry",
+  },
+  {
+    reason: 0x74,
+    name: "a guest's top table beyond the width of the second level",
+    prepare(at) {
+      at.nested(MAPPED_N, LEAF, [], 1);
+      at.store(at.entry(0)[0], at.entry(0)[1] + 2, 1n << 39n);
+    },
+    write,
+    iova,
+    text: "SM: First-level entry address beyond MGAW in Nested translation",
+  },
+  {
+    reason: 0x75,
+    name: "a guest's top table that may not be read",
+    prepare: (at) => at.nested(MAPPED_N, LEAF, [2]),
+    write,
+    iova,
+    text: "SM: Read permission error in FL-PML4 entry in Nested translation",
+  },
+  {
+    reason: 0x76,
+    name: "a guest's last table that may not be read",
+    prepare: (at) => at.nested(MAPPED_N, LEAF, [3, 3, 3, 2]),
+    write: false,
+    iova,
+    text: "SM: Read permission error in first-level paging entry in Nested translation",
+  },
+  {
+    reason: 0x77,
+    name: "a guest's table in which no access can be noted",
+    prepare(at) {
+      assert.equal(at.domain.map(0x500, 0x500, 1, 3), 0);
+      at.nested(MAPPED_N, LEAF, [3, 3, 3, 1]);
+    },
+    write: false,
+    iova,
+    text: "SM: Write permission error in first-level paging entry in Nested translation",
+  },
+  {
+    reason: 0x79,
+    name: "a guest's page that the host does not map",
+    prepare: (at) => at.nested(MAPPED_N, LEAF),
+    write,
+    iova,
+    text: "SM: Read/Write permission error in second-level paging entry",
   },
   {
     reason: 0x78,

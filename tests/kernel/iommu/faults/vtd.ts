@@ -111,6 +111,18 @@ export class Tables {
     return tables;
   }
 
+  /**
+   * The same tables as a guest's: over the domain's, where each is mapped to itself with `prot`,
+   * top table first. `width`: AW of the second level, the domain's unless said.
+   */
+  nested(iova: bigint, leaf: bigint, prot: number[] = [], width = this.domain.agaw): void {
+    const tables = this.firstLevel(iova, leaf);
+    tables.forEach((pfn, i) => assert.equal(this.domain.map(pfn, pfn, 1, prot[i] ?? 3), 0));
+    const [pfn, at] = this.entry(0);
+    const low = 3n << 6n | BigInt(width) << 2n | 1n;
+    this.store(pfn, at, BigInt(this.domain.pgd) << 12n | low);
+  }
+
   /** Latches another root table, or another table mode. */
   setRoot(low: number): void {
     this.unit.write64(DMAR_RTADDR_REG, low >>> 0, 0);

@@ -1,0 +1,129 @@
+import { formatSize, hex } from "../../base/units.ts";
+import {
+  MEMORY_KINDS,
+  MEMORY_WORDS,
+  type MemoryKind,
+  type MemoryMap,
+} from "../../platform/look/memory_map.ts";
+import { type Line, list, type Region, type StyleLike } from "../../tui/mod.ts";
+import type { Scene } from "../model.ts";
+import { type Pane, wholly } from "./pane.ts";
+
+/** How each kind is drawn: a letter, so that it can be told without colour, and a style. */
+const LOOK: Readonly<Record<MemoryKind, readonly [letter: string, style: StyleLike]>> = {
+  hole: [" ", "dim"],
+  unknown: ["?", "dim"],
+  free: [".", "dim"],
+  user: ["u", "info"],
+  guestmemfs: ["m", "dim"],
+  kernel: ["k", "accent"],
+  preserved: ["p", "warn"],
+  guest: ["1", "good"],
+  scratch: ["s", "s4"],
+  tables: ["t", "title"],
+  taken: ["!", "bad"],
+};
+
+/** Guests by their order, and kernels by their boot, alternate: a change of hands is seen. */
+const GUESTS: readonly StyleLike[] = ["s6", "s1", "s3", "s2"];
+const KERNELS: readonly StyleLike[] = ["accent", "s4", "s5"];
+
+/** A cell of the map stands for several pieces: what comes last in the list of kinds is shown. */
+function drawMap(region: Region, map: MemoryMap, s: Scene): void {
+  const cells = region.w * region.h;
+  const perCell = Math.max(1, Math.ceil(map.pieces.length / cells));
+  for (let cell = 0; cell * perCell < map.pieces.length; cell++) {
+    let best = cell * perCell;
+    for (let i = best; i < Math.min(map.pieces.length, (cell + 1) * perCell); i++) {
+      if (map.pieces[i]! > map.pieces[best]!) best = i;
+    }
+    const [letter, style] = lookOf(MEMORY_KINDS[map.pieces[best]!]!, map.owners[best]!, s);
+    region.put(cell % region.w, Math.floor(cell / region.w), letter, style);
+  }
+}
+
+function lookOf(kind: MemoryKind, owner: number, s: Scene): readonly [string, StyleLike] {
+  if (kind === "guest") {
+    return [owner < 10 ? String(owner) : "+", GUESTS[(owner - 1) % GUESTS.length] ?? "good"];
+  }
+  const [letter, style] = LOOK[kind];
+  return kind === "kernel"
+    ? [letter, KERNELS[(s.boot - 1) % KERNELS.length] ?? style]
+    : [letter, style];
+}
+
+/** What each letter stands for and how much of it there is, the rarest kinds first. */
+function legend(map: MemoryMap, s: Scene): Line[] {
+  const entries = MEMORY_KINDS.toReversed().flatMap((kind): Line[] => {
+    const frames = map.frames[kind];
+    if (frames === 0 || kind === "hole") return [];
+    const about = map.stride > 1 ? "about " : "";
+    const size = about + formatSize(frames * 4096);
+    if (kind !== "guest") {
+      const [letter, style] = lookOf(kind, 0, s);
+      const words = kind === "kernel" ? `of boot ${s.boot}` : MEMORY_WORDS[kind];
+      return [[{ text: ` ${letter} `, style }, { text: `${size} ${words}`, style: "text" }]];
+    }
+    const names = map.guests.map((guest, i) => `${Math.min(9, i + 1)} ${guest}`).join(", ");
+    return [[
+      { text: " 1 ", style: "good" },
+      { text: `${size} of guests: ${names}`, style: "text" },
+    ]];
+  });
+  return entries;
+}
+
+export const memoryPane: Pane = {
+  id: "memory",
+  title: "Memory",
+  count: ({ memory: map }) => map === undefined ? "" : formatSize(total(map)),
+  note({ memory: map }, region) {
+    if (map === undefined) return "";
+    const { w, h } = mapArea(region.w - 2, region.h - 2, 4);
+    const perCell = Math.max(1, Math.ceil(map.pieces.length / (w * h)));
+    return `a cell is ${formatSize(perCell * map.bytes)}`;
+  },
+  draw(region, s) {
+    const map = s.memory;
+    if (map === undefined) return wholly(region);
+    const lines = legend(map, s);
+    const { w, h } = mapArea(region.w, region.h, lines.length);
+    drawMap(region.sub({ x: 0, y: 0, w, h }), map, s);
+    list(region.sub({ x: 0, y: h, w: region.w, h: region.h - h }), {
+      count: lines.length,
+      line: (i) => lines[i]!,
+    });
+    return wholly(region);
+  },
+};
+
+/** The map gets what the legend leaves, and at least half. */
+function mapArea(w: number, h: number, lines: number): { w: number; h: number } {
+  return { w: Math.max(1, w), h: Math.max(1, h - Math.min(lines, Math.floor(h / 2))) };
+}
+
+function total(map: MemoryMap): number {
+  return MEMORY_KINDS.reduce((sum, kind) => sum + map.frames[kind], 0) * 4096;
+}
+
+/** Memory as text, for the line mode: ranges of one owner. */
+export function memoryText({ memory: map, ...s }: Scene): string[] {
+  if (map === undefined) return [];
+  const out: string[] = [];
+  let from = 0;
+  for (let i = 1; i <= map.pieces.length; i++) {
+    const same = map.pieces[i] === map.pieces[from] && map.owners[i] === map.owners[from];
+    if (i < map.pieces.length && same) continue;
+    const kind = MEMORY_KINDS[map.pieces[from]!]!;
+    const whose = kind === "guest"
+      ? `of ${map.guests[map.owners[from]! - 1]}`
+      : kind === "kernel"
+      ? `of the kernel, boot ${s.boot}`
+      : MEMORY_WORDS[kind];
+    if (kind !== "hole") {
+      out.push(`${hex(from * map.bytes)}-${hex(i * map.bytes - 1)} ${whose}`);
+    }
+    from = i;
+  }
+  return out;
+}

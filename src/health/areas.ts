@@ -1,0 +1,95 @@
+import { hex, PAGE_SIZE } from "../base/units.ts";
+import { BLOCK_FRAMES } from "../kernel/fs/guestmemfs/layout.ts";
+import type { Area } from "../kernel/iommufd/area.ts";
+import { HwptPaging } from "../kernel/iommufd/hwpt.ts";
+import type { Kernel } from "../kernel/kernel.ts";
+import { IOMMU_READ, IOMMU_WRITE } from "../uapi/iommufd.ts";
+import type { Look } from "./checks.ts";
+import type { Context, UnitReader } from "./translation.ts";
+
+/** The tables that devices on an address space go by, against its areas: frame by frame, both ways. */
+export function areasMapped(kernel: Kernel, units: readonly UnitReader[], look: Look): void {
+  for (const ctx of kernel.iommufd.contexts) {
+    for (const hwpt of ctx.objects.all) {
+      if (!(hwpt instanceof HwptPaging)) continue;
+      for (const unit of units) {
+        const context = unit.live.contexts.find((c) => c.root === hwpt.domain.pgd);
+        if (context !== undefined) compare(kernel, unit, context, hwpt, look);
+      }
+    }
+  }
+}
+
+function compare(
+  kernel: Kernel,
+  unit: UnitReader,
+  context: Context,
+  { ioas: { iopt } }: HwptPaging,
+  look: Look,
+): void {
+  const areas = iopt.areas.items;
+  if (areas.length > 0) look.premises.add("areas-attached");
+  for (const area of areas) {
+    const wrong = missing(kernel, unit, context, area);
+    if (wrong !== undefined) return report(look, context, wrong.page, wrong.detail);
+  }
+  let extra = -1;
+  unit.eachLeaf(context, (page, _, span) => {
+    const ends = [page, page + span - 1].map((p) => BigInt(p) * BigInt(PAGE_SIZE));
+    const covered = ends.every((iova) => iopt.areas.first(iova, iova) !== undefined);
+    if (!covered && extra < 0 && unit.lookUp(context, page) !== undefined) extra = page;
+  });
+  if (extra >= 0) report(look, context, extra, "is in the tables, and no area has it");
+}
+
+/** The first page of an area that the tables have otherwise. */
+function missing(
+  kernel: Kernel,
+  unit: UnitReader,
+  context: Context,
+  area: Area,
+): { page: number; detail: string } | undefined {
+  for (let i = 0; i < area.count;) {
+    const page = area.page + i;
+    const found = unit.lookUp(context, page);
+    if (found === undefined) return { page, detail: "is in an area, and not in the tables" };
+    const may = (bit: number) => (area.prot & bit) !== 0;
+    if (found.read !== may(IOMMU_READ) || found.write !== may(IOMMU_WRITE)) {
+      return { page, detail: "has other permissions in the tables than in its area" };
+    }
+    const frame = frameOf(kernel, area, i);
+    if (frame !== undefined && frame !== found.pfn) {
+      const is = hex(found.pfn * PAGE_SIZE);
+      const file = frame < 0 ? "the file ends before" : `the file has ${hex(frame * PAGE_SIZE)}`;
+      return { page, detail: `leads to ${is}, where ${file}` };
+    }
+    // Within one entry, and one block of a file, one page tells of all.
+    const inEntry = found.span - page % found.span;
+    i += frame === undefined
+      ? inEntry
+      : Math.min(inEntry, BLOCK_FRAMES - pageOf(area, i) % BLOCK_FRAMES);
+  }
+  return undefined;
+}
+
+/** Frame of an area's page by the file it shows, -1 beyond its end; undefined for other memory. */
+function frameOf(kernel: Kernel, area: Area, index: number): number | undefined {
+  const file = area.pages?.source.persistent, fs = kernel.guestmemfs;
+  if (file === undefined || fs === undefined) return undefined;
+  return fs.frameOfPage(fs.sb.inode(file.handle), pageOf(area, index));
+}
+
+/** Page of the file that an area's page shows. */
+function pageOf(area: Area, index: number): number {
+  const offset = area.pages?.source.persistent?.offset ?? 0;
+  return Math.floor(offset / PAGE_SIZE) + area.first + index;
+}
+
+function report(look: Look, { sid }: Context, page: number, detail: string): void {
+  look.findings.push({
+    invariant: "areas-mapped",
+    subject: look.nameOf(sid),
+    address: page * PAGE_SIZE,
+    detail: `IOVA ${hex(page * PAGE_SIZE)} ${detail}`,
+  });
+}

@@ -1,0 +1,29 @@
+import type { Defect } from "./types.ts";
+
+/** Faults of patch 8, the driver's place in the KHO chain (FACTS 8.8). */
+export const BOILERPLATE_DEFECTS = [
+  {
+    id: "D51",
+    patch: 8,
+    seedLine: 1247,
+    title: "a domain that is freed stays among the persistent ones",
+    posted: "domains are put into an xarray when they are made, and nothing ever takes them out.",
+    seen: "the next dump reads a structure that was freed, and lists whatever its page tables' " +
+      "pages are by then.",
+    invariants: ["no-splat", "guest-intact"],
+    scenario: "one-gone",
+  },
+  {
+    id: "D52",
+    patch: 8,
+    seedLine: 1249,
+    title: "a second domain with the same id is not tracked, with a warning only",
+    posted:
+      "where the id is taken, as it is by D33, the domain is given to its user all the same: " +
+      "it says that it is persistent and is in no dump.",
+    seen: "what the card does with its PASID has nowhere to go from the shutdown on.",
+    invariants: ["no-dma-fault", "guest-intact"],
+    scenario: "persisted-iommufd-pasid",
+    needs: ["D33"],
+  },
+] as const satisfies readonly Defect[];

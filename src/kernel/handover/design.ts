@@ -1,0 +1,94 @@
+import { INTEL_IOMMU_KHO, IOMMUFD_KHO, SMMU_KHO } from "../../uapi/kho_abi.ts";
+import type { Handover } from "../image.ts";
+
+/**
+ * What one way of handing DMA over means to the parts of a kernel (FACTS 10.5). They ask for what
+ * they need to know, never for a design's name.
+ */
+export interface Design {
+  /** Something is handed over at all. */
+  readonly persists: boolean;
+  /** Formats it reads, by their compatible. */
+  readonly reads: readonly string[];
+  /**
+   * What is said of an iommufd: all its objects, the calls that made them, or only which devices
+   * it has, and which files they write to.
+   */
+  readonly iommufd: "nothing" | "objects" | "calls" | "devices";
+  /** Tables are told by the device that walks them, segment:bdf[:pasid], not by a domain's id. */
+  readonly byDevice: boolean;
+  /**
+   * A handed-over device goes on with tables that nobody of this kernel writes, until its heir has
+   * an HWPT to put in their place.
+   */
+  readonly inherits: boolean;
+  /**
+   * The previous kernel's tables are compared with the heir's, and gone on with where they are
+   * equal; else the heir's take their place.
+   */
+  readonly validates: boolean;
+  /** What can be persistent comes in by IOAS_MAP_FILE and no other way (seed lines 2295-2302). */
+  readonly mapsFiles: boolean;
+  /** Nobody but the heir opens a handed-over device; there is a way to give one up. */
+  readonly fences: boolean;
+  /** What is done to devices at a kexec is up to the core, not to drivers (seed lines 2182-2193). */
+  readonly coreBlocks: boolean;
+  /** A kernel that cannot read what is handed over is refused when it is loaded. */
+  readonly asksNext: boolean;
+  /** Devices that no IOMMU covers are handed over as well, and their contexts' pinned memory. */
+  readonly keepsUncovered: boolean;
+}
+
+const NOTHING: Design = {
+  persists: false,
+  reads: [],
+  iommufd: "nothing",
+  byDevice: false,
+  inherits: false,
+  validates: false,
+  mapsFiles: false,
+  fences: false,
+  coreBlocks: false,
+  asksNext: false,
+  keepsUncovered: false,
+};
+
+/** What the series writes; who needs less reads it as well. */
+const SERIES = [IOMMUFD_KHO.compatible, INTEL_IOMMU_KHO.compatible];
+const BY_DEVICE = [
+  IOMMUFD_KHO.redriveCompatible,
+  INTEL_IOMMU_KHO.keyedCompatible,
+  SMMU_KHO.compatible,
+];
+
+const REDRIVE: Design = {
+  persists: true,
+  reads: [...SERIES, ...BY_DEVICE],
+  iommufd: "devices",
+  byDevice: true,
+  inherits: true,
+  validates: false,
+  mapsFiles: true,
+  fences: true,
+  coreBlocks: true,
+  asksNext: true,
+  keepsUncovered: false,
+};
+
+const DESIGNS: Readonly<Record<Handover, Design>> = {
+  "none": NOTHING,
+  "serialise": {
+    ...NOTHING,
+    persists: true,
+    reads: SERIES,
+    iommufd: "objects",
+    keepsUncovered: true,
+  },
+  "replay": { ...REDRIVE, iommufd: "calls" },
+  "redrive": { ...REDRIVE, validates: true },
+  "redrive-replace": REDRIVE,
+};
+
+export function designOf(handover: Handover): Design {
+  return DESIGNS[handover];
+}

@@ -1,0 +1,39 @@
+import { type Fdt, openFdt } from "../../fdt/mod.ts";
+import type { KernelImage } from "../image.ts";
+import type { Kernel } from "../kernel.ts";
+import { designOf } from "./design.ts";
+
+/** Nodes of the tree without which the devices of a guest are lost. */
+const NEEDED = ["iommufd", "intel-iommu", "arm-smmu-v3"];
+
+/**
+ * Why an image must not be loaded while devices are to go on through the jump: it would not know what
+ * they walk, and either clear translation under them or block them (FACTS 8.14 G11). Undefined when it
+ * may. An image tells what it reads in its header, before anything has happened.
+ */
+export function cannotTakeOver(kernel: Kernel, image: KernelImage): string | undefined {
+  const { kho, iommu, pci } = kernel;
+  if (kho.dump === undefined || !kernel.design.asksNext || kernel.has("G11")) return undefined;
+  if (!pci.devices.some((dev) => iommu.isDumped(dev))) return undefined;
+  const fdt = openFdt(kho.dump.dt, { lenient: true });
+  const root = compatible(fdt, fdt.root);
+  if (!image.kho || image.khoCompatible !== root) return `it does not read ${root}`;
+  const { reads } = designOf(image.handover);
+  for (const name of NEEDED) {
+    const node = fdt.subnode(fdt.root, name);
+    const format = node < 0 ? undefined : compatible(fdt, node);
+    if (format !== undefined && !reads.includes(format)) return `it does not read ${format}`;
+  }
+  return keepsSizes(kernel, image) ? undefined : "its largest pages are smaller than ours, and " +
+    "on this IOMMU a page in use cannot change its size";
+}
+
+/** The next kernel can make tables in which every page is as large as now, or needs not. */
+function keepsSizes({ image, iommuDriver }: Kernel, next: KernelImage): boolean {
+  const limit = (of: KernelImage) => of.largestPage ?? Infinity;
+  return iommuDriver?.sizesStay !== true || limit(next) >= limit(image);
+}
+
+function compatible(fdt: Fdt, node: number): string {
+  return new TextDecoder().decode(fdt.getprop(node, "compatible")).replace(/\0$/, "");
+}

@@ -1,0 +1,153 @@
+import { PAGE_SIZE } from "../../base/units.ts";
+import type { Fdt, FdtWriter } from "../../fdt/mod.ts";
+import { EINVAL, ENODEV } from "../../uapi/errno.ts";
+import { MemfdFile } from "../fs/memfd.ts";
+import type { Kernel } from "../kernel.ts";
+import { type KhoMem, memProperty, readMem, readNumber } from "../kho/abi.ts";
+import { FrameUse } from "../mm/frames.ts";
+import type { Area } from "./area.ts";
+import type { IommufdCtx } from "./ctx.ts";
+import { Ioas } from "./ioas.ts";
+import { MemfdSource } from "./sources.ts";
+
+/**
+ * Ordinary memory that a persistent context carries across a kexec: the memfds behind its areas.
+ * What is pinned for DMA when the dump is made goes into "mem", page by page as it lies in the
+ * file; the rest of a file is lost with its kernel.
+ */
+export function carriedFiles(ctx: IommufdCtx): MemfdFile[] {
+  const files = new Set<MemfdFile>();
+  for (const { source } of areasOf(ctx).flatMap((area) => area.pages ?? [])) {
+    if (source instanceof MemfdSource) files.add(source.file);
+  }
+  return [...files];
+}
+
+function areasOf(ctx: IommufdCtx): Area[] {
+  return ctx.objects.all.flatMap((o) => o instanceof Ioas ? o.iopt.areas.items : []);
+}
+
+/**
+ * Takes hold of every page of the context's memfds, whoever else has it pinned: it must not move
+ * between the dump and the jump. The function lets go again; an errno where a page cannot be held.
+ */
+export function holdCarried(ctx: IommufdCtx): (() => void) | number {
+  const held: Area[] = [];
+  const letGo = () => {
+    for (const area of held.splice(0)) area.pages?.unhold(area.first, area.count);
+  };
+  for (const area of areasOf(ctx)) {
+    if (!(area.pages?.source instanceof MemfdSource)) continue;
+    const frames = area.pages.hold(area.first, area.count);
+    if (typeof frames === "number") {
+      letGo();
+      return frames;
+    }
+    held.push(area);
+  }
+  return letGo;
+}
+
+/** A run of a file's pages that lie in one piece of physical memory. */
+interface Extent {
+  readonly index: number;
+  readonly mem: KhoMem;
+}
+
+function extentsOf(file: MemfdFile): Extent[] {
+  const extents: { index: number; mem: { address: number; length: number } }[] = [];
+  for (const [index, pfn] of file.pages) {
+    if (file.userPages.pinsOf(pfn) === 0) continue;
+    const last = extents[extents.length - 1];
+    const follows = last !== undefined &&
+      index === last.index + last.mem.length / PAGE_SIZE &&
+      pfn * PAGE_SIZE === last.mem.address + last.mem.length;
+    if (follows) last.mem.length += PAGE_SIZE;
+    else extents.push({ index, mem: { address: pfn * PAGE_SIZE, length: PAGE_SIZE } });
+  }
+  return extents;
+}
+
+/** `memory` of a context: a node for each file, numbered from 1 as its areas name it. */
+export function serialiseCarried(
+  fdt: FdtWriter,
+  kernel: Kernel,
+  files: readonly MemfdFile[],
+): number {
+  if (files.length === 0) return 0;
+  let err = fdt.beginNode("memory");
+  files.forEach((file, i) => {
+    const extents = extentsOf(file);
+    const indexes = new Uint8Array(extents.length * 8);
+    const view = new DataView(indexes.buffer);
+    extents.forEach(({ index }, at) => view.setUint32(at * 8, index, true));
+    err |= fdt.beginNode(String(i + 1));
+    err |= fdt.propString("name", file.name);
+    err |= fdt.propU64("size", file.size());
+    err |= fdt.property("index", indexes);
+    if (!kernel.has("K04")) err |= memProperty(fdt, extents.map((e) => e.mem));
+    err |= fdt.endNode();
+  });
+  return err | fdt.endNode();
+}
+
+/** Memfds that came over with a context. They stay as long as it, or somebody's mapping, does. */
+export class CarriedMemory {
+  /** Number of the file in the tree, and the file. */
+  readonly files = new Map<number, MemfdFile>();
+  #pinned: number[] = [];
+
+  private constructor(readonly kernel: Kernel) {}
+
+  /**
+   * Takes over what was handed over, every page pinned: a device is at work in it. ENODEV: the
+   * memory was not preserved; EINVAL for data that makes no sense.
+   */
+  static claim(kernel: Kernel, fdt: Fdt, context: number): CarriedMemory | number {
+    const memory = new CarriedMemory(kernel);
+    const list = fdt.subnode(context, "memory");
+    for (const node of list < 0 ? [] : fdt.subnodes(list)) {
+      const rc = memory.#claimFile(fdt, node);
+      // What was taken already stays taken: a device may be at work in it.
+      if (rc < 0) return rc;
+    }
+    return memory;
+  }
+
+  #claimFile(fdt: Fdt, node: number): number {
+    const { userPages, kho } = this.kernel;
+    const size = readNumber(fdt, node, "size"), indexes = fdt.getprop(node, "index");
+    const mem = readMem(fdt, node);
+    if (size === undefined || indexes === undefined) return -EINVAL;
+    // Nothing in "mem": whatever there was is not this context's any more.
+    if (mem.length === 0 && indexes.length > 0) return -ENODEV;
+    if (indexes.length !== mem.length * 8) return -EINVAL;
+    if (!kho.claim(mem, FrameUse.user, "iommufd")) return -ENODEV;
+    const name = new TextDecoder().decode(fdt.getprop(node, "name")).replace("\0", "");
+    const file = new MemfdFile(name, userPages);
+    file.truncate(size);
+    const view = new DataView(indexes.buffer, indexes.byteOffset);
+    mem.forEach(({ address, length }, i) => {
+      for (let page = 0; page < length / PAGE_SIZE; page++) {
+        const pfn = address / PAGE_SIZE + page;
+        file.adopt(view.getUint32(i * 8, true) + page, pfn);
+        userPages.pin(pfn);
+        this.#pinned.push(pfn);
+      }
+    });
+    this.files.set(Number(fdt.name(node)), file);
+    return 0;
+  }
+
+  /** The devices have their heir, which pins what it maps. */
+  settle(): void {
+    for (const pfn of this.#pinned.splice(0)) this.kernel.userPages.unpin(pfn);
+  }
+
+  /** Nobody will ask for it any more. */
+  release(): void {
+    this.settle();
+    for (const file of this.files.values()) file.put();
+    this.files.clear();
+  }
+}

@@ -1,0 +1,138 @@
+import { EBUSY } from "../../uapi/errno.ts";
+import { PCI_COMMAND_MASTER } from "../../uapi/pci_regs.ts";
+import type { Guestmemfs } from "../fs/guestmemfs/guestmemfs.ts";
+import type { IommuGroup } from "../iommu/core.ts";
+import type { Kernel } from "../kernel.ts";
+import { IommufdCtx } from "./ctx.ts";
+import { PersistedHandles } from "./persisted.ts";
+import { handedOverFiles } from "./redrive.ts";
+
+/** What waits for the process that had it before the kexec. */
+interface Estate {
+  /** Inodes that stay pinned until everything has been mapped again. */
+  readonly files: readonly number[];
+  /** The heir's iommufd; undefined: nobody has come, or who came is gone. */
+  ctx: IommufdCtx | undefined;
+}
+
+/**
+ * Iommufds of the previous kernel whose processes make their objects again. The ways out (FACTS
+ * 10.6): the heir picks one up, binds its devices, attaches each to tables of its own, and finishes;
+ * it dies before that, and the next one may try; or nobody comes, and an administrator gives it up.
+ */
+export class Heirs {
+  readonly handles: PersistedHandles;
+  readonly #estates = new Map<number, Estate>();
+
+  constructor(readonly kernel: Kernel) {
+    this.handles = new PersistedHandles(kernel);
+  }
+
+  /** At boot. `ids`: what was handed over. */
+  start(ids: readonly number[]): void {
+    const fdt = this.kernel.kho.incoming;
+    if (fdt === undefined) return;
+    for (const id of ids) {
+      this.#estates.set(id, { files: handedOverFiles(fdt, id), ctx: undefined });
+      this.handles.add(`${id}/iommufd`, () => this.#pickUp(id));
+      this.handles.addAction(`${id}/finish`, () => this.#finish(id));
+      this.handles.addAction(`${id}/discard`, () => this.#discard(id));
+    }
+  }
+
+  /** Ids that wait to be picked up, ascending. */
+  get waiting(): number[] {
+    return this.#ids(({ ctx }) => ctx === undefined);
+  }
+
+  /** Ids that are not finished, picked up or not. */
+  get unfinished(): number[] {
+    return this.#ids(() => true);
+  }
+
+  #ids(which: (estate: Estate) => boolean): number[] {
+    const some = [...this.#estates].filter(([, estate]) => which(estate));
+    return some.map(([id]) => id).sort((a, b) => a - b);
+  }
+
+  /** Files that stay pinned for an id. */
+  filesOf(id: number): readonly number[] {
+    return this.#estates.get(id)?.files ?? [];
+  }
+
+  /** Groups that still run on the previous kernel's tables for this id. */
+  groupsOf(id: number): IommuGroup[] {
+    return this.kernel.iommu.groups.filter((group) =>
+      group.inheritedDomains.some((domain) => domain.persistentOwner === id)
+    );
+  }
+
+  /** The file system is there: whoever had pinned a file is gone, but for the devices that wait. */
+  adoptFiles(fs: Guestmemfs): void {
+    const files = new Map(fs.allInodes().map((inode) => [inode.ino, inode]));
+    for (const inode of files.values()) inode.pins = 0;
+    for (const estate of this.#estates.values()) {
+      for (const ino of estate.files) {
+        const inode = files.get(ino);
+        if (inode !== undefined) fs.pin(inode);
+      }
+    }
+  }
+
+  /** An empty iommufd that is the heir of an id. EBUSY: there is one. */
+  #pickUp(id: number): IommufdCtx | number {
+    const estate = this.#estates.get(id);
+    if (estate === undefined || estate.ctx !== undefined) return -EBUSY;
+    const ctx = new IommufdCtx(this.kernel);
+    ctx.persistentId = id;
+    estate.ctx = ctx;
+    this.kernel.iommufd.pickedUp(ctx);
+    this.kernel.dmesg.info(`iommufd: persistent iommufd ${id} picked up, its objects to be made`);
+    return ctx;
+  }
+
+  /** The heir has everything. EBUSY while nobody has come, or a device still waits. */
+  #finish(id: number): number {
+    const estate = this.#estates.get(id);
+    if (estate?.ctx === undefined || this.groupsOf(id).length > 0) return -EBUSY;
+    this.#end(id);
+    this.kernel.dmesg.info(`iommufd: handover of persistent iommufd ${id} finished`);
+    return 0;
+  }
+
+  /**
+   * Nobody will come: the devices are blocked, then reset, then anybody's, and what they walked is
+   * freed. EBUSY while somebody has picked it up.
+   */
+  #discard(id: number): number {
+    const estate = this.#estates.get(id);
+    if (estate === undefined || estate.ctx !== undefined) return -EBUSY;
+    for (const group of this.groupsOf(id)) {
+      const rc = group.discard();
+      if (rc < 0) return rc;
+      group.dev.setCommand(0, PCI_COMMAND_MASTER);
+      group.dev.tryReset();
+      group.toDefault();
+      this.kernel.dmesg.warn(`iommufd: ${group.dev.name}: given up, blocked and reset`);
+    }
+    this.#end(id);
+    return 0;
+  }
+
+  /** An heir was closed. Devices that still run as they were handed over wait for the next one. */
+  closed(ctx: IommufdCtx): void {
+    const estate = this.#estates.get(ctx.persistentId);
+    if (estate?.ctx !== ctx) return;
+    if (this.groupsOf(ctx.persistentId).length > 0) estate.ctx = undefined;
+    else this.#end(ctx.persistentId);
+  }
+
+  #end(id: number): void {
+    const fs = this.kernel.guestmemfs;
+    for (const ino of this.filesOf(id)) {
+      if (fs?.allInodes().some((inode) => inode.ino === ino)) fs.unpin(ino);
+    }
+    this.#estates.delete(id);
+    this.handles.remove(id);
+  }
+}

@@ -1,0 +1,53 @@
+import type { Fdt, FdtWriter } from "../../fdt/mod.ts";
+import { IOMMUFD_KHO } from "../../uapi/kho_abi.ts";
+import { readNumber } from "../kho/abi.ts";
+import type { IommufdCtx } from "./ctx.ts";
+import { Ioas } from "./ioas.ts";
+import { IOMMUFD_COMPATIBLE } from "./serialise.ts";
+
+/**
+ * Where userspace makes its objects again after a kexec, this is all that is said of an iommufd: that
+ * there is one of this id, and which files its devices write to, so that nobody cuts or frees them
+ * before they are mapped again. Devices are in the IOMMU driver's node.
+ */
+export const REDRIVE_COMPATIBLE = IOMMUFD_KHO.redriveCompatible;
+
+/** Files that areas of the context show, each once. */
+export function mappedFiles(ctx: IommufdCtx): number[] {
+  const areas = ctx.objects.all.flatMap((o) => o instanceof Ioas ? o.iopt.areas.items : []);
+  const handles = areas.flatMap((area) => area.pages?.source.persistent?.handle ?? []);
+  return [...new Set(handles)].sort((a, b) => a - b);
+}
+
+/** One iommufd. `files`: inode numbers. */
+export function serialiseFiles(fdt: FdtWriter, id: number, files: readonly number[]): number {
+  let err = fdt.beginNode(String(id));
+  err |= fdt.beginNode("files");
+  files.forEach((file, index) => {
+    err |= fdt.beginNode(String(index));
+    err |= fdt.propU64("file-handle", file);
+    err |= fdt.endNode();
+  });
+  err |= fdt.endNode();
+  return err | fdt.endNode();
+}
+
+/**
+ * Inodes that the devices of an iommufd may write to, as it was handed over: once for each mapping
+ * where those were written down, else once for each file.
+ */
+export function handedOverFiles(fdt: Fdt, id: number): number[] {
+  const root = `/iommufd/iommufds/${id}`;
+  const areas = children(fdt, fdt.path(`${root}/ioases`)).flatMap((n) => children(fdt, n));
+  const files = children(fdt, fdt.path(`${root}/files`));
+  return [...areas, ...files].map((n) => readNumber(fdt, n, "file-handle") ?? 0);
+}
+
+function children(fdt: Fdt, node: number): number[] {
+  return node < 0 ? [] : [...fdt.subnodes(node)];
+}
+
+/** Versions of /iommufd a kernel reads. It needs less than an older one wrote. */
+export function readable(compatible: string, makesAgain: boolean): boolean {
+  return compatible === IOMMUFD_COMPATIBLE || (makesAgain && compatible === REDRIVE_COMPATIBLE);
+}

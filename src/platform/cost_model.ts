@@ -1,0 +1,39 @@
+import type { CostCounts } from "../kernel/costs.ts";
+
+/**
+ * What one of each is taken to cost, nanoseconds. A model: orders of magnitude of a server core with
+ * the tables in its caches or on their way there, for comparing designs with one another. Nothing in
+ * the emulation waits for these times.
+ */
+export const COST_NS = {
+  pteWritten: 4,
+  /** A pair: two loads that miss, mostly. */
+  pteCompared: 6,
+  /** Taken in runs, as pin_user_pages_fast does. */
+  pagePinned: 20,
+  /** One page of the allocator, zeroed. */
+  tableAllocated: 400,
+  byteSerialised: 1,
+  ioctl: 600,
+} as const;
+
+/** Counts since an earlier copy; what is a level, not a count, is the later one's. */
+export function costsSince(now: CostCounts, then: CostCounts): CostCounts {
+  return {
+    ptesWritten: now.ptesWritten - then.ptesWritten,
+    ptesCompared: now.ptesCompared - then.ptesCompared,
+    pagesPinned: now.pagesPinned - then.pagesPinned,
+    tablesAllocated: now.tablesAllocated - then.tablesAllocated,
+    bytesSerialised: now.bytesSerialised - then.bytesSerialised,
+    ioctls: now.ioctls - then.ioctls,
+    tables: now.tables,
+    tablesPeak: now.tablesPeak,
+  };
+}
+
+/** Modelled time of all of it, nanoseconds. */
+export function modelledTime(costs: CostCounts): number {
+  return costs.ptesWritten * COST_NS.pteWritten + costs.ptesCompared * COST_NS.pteCompared +
+    costs.pagesPinned * COST_NS.pagePinned + costs.tablesAllocated * COST_NS.tableAllocated +
+    costs.bytesSerialised * COST_NS.byteSerialised + costs.ioctls * COST_NS.ioctl;
+}
