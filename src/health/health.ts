@@ -124,9 +124,14 @@ export class Health implements IncidentSink {
   }
 
   stray(incident: DmaIncident): void {
-    const where = `landed in ${hex(incident.pfn * PAGE_SIZE)}, ` +
-      `${this.ledger.ownerName(incident.pfn) ?? "nobody"}'s memory`;
+    const where = `landed in ${hex(incident.pfn * PAGE_SIZE)}, ${this.#whose(incident.pfn)}`;
     this.report("no-stray-dma", this.#name(incident.fn), incident.iova, access(incident, where));
+  }
+
+  #whose(pfn: number): string {
+    const owner = this.ledger.ownerName(pfn), former = this.ledger.formerOwner(pfn);
+    if (owner !== undefined) return `${owner}'s memory`;
+    return former === undefined ? "nobody's memory" : `memory that was ${former}'s`;
   }
 
   untranslated(incident: DmaIncident): void {

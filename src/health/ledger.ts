@@ -42,8 +42,8 @@ interface GuestPages {
 export class Ledger implements GuestObserver {
   readonly #guests = new Map<string, GuestPages>();
   readonly #names: string[] = [];
-  /** Owner number by frame; 0 nobody. */
-  readonly #owners: (Uint16Array | undefined)[] = [];
+  /** Owner number by frame; 0 nobody, negative nobody any more. */
+  readonly #owners: (Int16Array | undefined)[] = [];
   /** Frames a device wrote since the seal: what is in them now is the device's business. */
   #dmaWritten = new Set<number>();
   #sealing = false;
@@ -139,11 +139,20 @@ export class Ledger implements GuestObserver {
 
   /** 0: nobody. Comparable with {@link numberOf}. */
   ownerNumber(pfn: number): number {
+    return Math.max(0, this.#entry(pfn));
+  }
+
+  #entry(pfn: number): number {
     return this.#owners[pfn >>> CHUNK_SHIFT]?.[pfn & (CHUNK - 1)] ?? 0;
   }
 
   ownerName(pfn: number): string | undefined {
     return this.#names[this.ownerNumber(pfn) - 1];
+  }
+
+  /** Whose frame it was that is nobody's now. */
+  formerOwner(pfn: number): string | undefined {
+    return this.#names[-this.#entry(pfn) - 1];
   }
 
   numberOf(guest: string): number {
@@ -239,7 +248,8 @@ export class Ledger implements GuestObserver {
   #setOwner(pfn: number, number: number): void {
     const index = pfn >>> CHUNK_SHIFT;
     let chunk = this.#owners[index];
-    if (chunk === undefined) this.#owners[index] = chunk = new Uint16Array(CHUNK);
-    chunk[pfn & (CHUNK - 1)] = number;
+    if (chunk === undefined) this.#owners[index] = chunk = new Int16Array(CHUNK);
+    const at = pfn & (CHUNK - 1);
+    chunk[at] = number > 0 ? number : -Math.abs(chunk[at]);
   }
 }

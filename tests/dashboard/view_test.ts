@@ -15,7 +15,7 @@ import type { Overlay, Scene } from "../../src/dashboard/model.ts";
 import { showText } from "../../src/dashboard/overlays/text.ts";
 import { Grid, inputOf, Region, StyleTable } from "../../src/tui/mod.ts";
 import { pictureOf } from "../tui/helpers.ts";
-import { anySnapshot, booting, record, snapshotOf, violated } from "./snapshots.ts";
+import { anySnapshot, booting, device, record, snapshotOf, violated } from "./snapshots.ts";
 
 const start = initialModel("test", "rfc-v1");
 
@@ -69,6 +69,16 @@ Deno.test("view() tells every state without colour", () => {
   assert.match(gap, /verdict holds/);
   const bad = pictureOf(drawn(80, 24, { ...booting(), ...violated("no-dma-fault") })).join("\n");
   assert.match(bad, /verdict VIOLATED 1/);
+});
+
+Deno.test("what nothing isolates is said to be so on every screen that has room for a table", () => {
+  const devices = [device("nic0"), device("nvme1", { mode: "noiommu", domain: "none", did: -1 })];
+  for (const [cols, rows] of [[120, 40], [80, 24], [40, 12]]) {
+    const lines = pictureOf(drawn(cols, rows, { ...snapshotOf(), devices }));
+    const row = lines.findLast((line) => line.includes("nvme1"));
+    assert.match(row ?? "", /noiommu .*healthy/, `${cols}x${rows}`);
+  }
+  assert.match(pictureOf(drawn(120, 40, { ...snapshotOf(), devices })).join("\n"), /NOT ISOLATED/);
 });
 
 Deno.test("view() says that no kernel runs from reboot to jump", () => {

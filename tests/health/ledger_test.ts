@@ -63,6 +63,7 @@ Deno.test("a released guest owns nothing, and comes back under its number", () =
   ledger.seal("a");
   ledger.release("a");
   for (const pfn of [10, 11, 12]) assert.equal(ledger.ownerNumber(pfn), 0);
+  assert.deepEqual([10, 40].map((pfn) => ledger.formerOwner(pfn)), ["a", undefined]);
   assert.equal(ledger.sealed, false);
   assert.deepEqual(ledger.guests, []);
   ledger.mapped("a", 0, frames(40));

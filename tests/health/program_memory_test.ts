@@ -42,6 +42,11 @@ Deno.test("after a kexec its memory is its own until a processor takes the frame
   assert.deepEqual([100, 101].map((pfn) => ledger.ownerName(pfn)), ["pv0", "pv0"]);
   memory.fillFrames(101, 4, 0);
   assert.deepEqual([100, 101].map((pfn) => ledger.ownerName(pfn)), ["pv0", undefined]);
+  assert.deepEqual([100, 101, 102].map((pfn) => ledger.formerOwner(pfn)), [
+    undefined,
+    "pv0",
+    undefined,
+  ]);
   // It comes back and finds one of its pages.
   programs.set("pv0", 20, 100);
   programs.set("pv0", 20, -1);

@@ -20,7 +20,7 @@ interface DeviceColumn {
 }
 
 /** Narrowest sparkline that says anything. */
-const SPARK = 10;
+const SPARK = 9;
 /** Widest: what is known of the past. */
 const SPARK_MAX = 64;
 
@@ -37,7 +37,8 @@ const COLUMNS: readonly DeviceColumn[] = [
   {
     title: "mode",
     width: 7,
-    priority: 7,
+    // What isolates a device is told on the smallest screen.
+    priority: 0.5,
     cell: (d) => ({ text: d.mode, style: d.mode === "iommu" ? "text" : "warn" }),
     key: (d) => d.mode,
   },
