@@ -41,6 +41,12 @@ export class FrameMap {
     return use === 0 ? this.#default(pfn) : use;
   }
 
+  setOne(pfn: number, use: FrameUse): void {
+    const chunk = this.#chunks[pfn >>> CHUNK_SHIFT];
+    if (chunk === undefined) this.set(pfn, 1, use);
+    else chunk[pfn & (CHUNK - 1)] = use;
+  }
+
   set(pfn: number, count: number, use: FrameUse): void {
     for (let i = 0; i < count;) {
       const at = pfn + i;
