@@ -60,7 +60,8 @@ export function domainInHardware(kernel: Kernel, units: readonly UnitReader[], l
   const off = units.some((u) => !u.translates);
   const report = (sid: number, detail: string) =>
     look.findings.push({ invariant: "domain-in-hardware", subject: look.nameOf(sid), detail });
-  for (const { id, dev: { sid }, domain, pasids } of groups) {
+  const requesters = groups.flatMap((group) => group.dev.requesters.map((sid) => ({ group, sid })));
+  for (const { group: { id, domain, pasids }, sid } of requesters) {
     const compare = (who: string, of: IommuDomain, context: UsedContext | undefined) => {
       if (agrees(of, context)) return;
       const is = domainText(of, units[0]?.idName);
@@ -75,7 +76,7 @@ export function domainInHardware(kernel: Kernel, units: readonly UnitReader[], l
     if (zero !== undefined) compare(`PASID 0 of group ${id}`, domain, zero);
   }
   for (const { sid, pasid, it } of used.rest()) {
-    const who = groups.some((g) => g.dev.sid === sid)
+    const who = requesters.some((r) => r.sid === sid)
       ? `PASID ${pasid} is on no domain`
       : `there is no group${pasid === undefined ? "" : ` for PASID ${pasid}`}`;
     report(sid, `${who}, hardware ${contextText(it, false)}`);

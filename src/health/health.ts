@@ -68,6 +68,7 @@ export class Health implements IncidentSink {
     this.meters.start(machine.queue);
     for (const w of watched) {
       this.meters.get(w.fn);
+      if (w.promised && w.guest === undefined) this.#promises.set(w.fn, true);
     }
     this.refreshOwners();
   }
@@ -92,13 +93,19 @@ export class Health implements IncidentSink {
 
   #strangerOf(sid: number, pfn: number): string | undefined {
     const owner = this.ledger.ownerNumber(pfn);
-    const guest = this.#watched.find((w) => w.sid === sid)?.guest;
+    const guest = this.#requester(sid)?.guest;
     if (owner === 0 || (guest !== undefined && owner === this.ledger.numberOf(guest))) return;
     return `${this.ledger.ownerName(pfn)}'s memory`;
   }
 
+  /** Whose requests carry a source id: a device's own, or another it uses. */
+  #requester(sid: number): Watched | undefined {
+    const { functions } = this.#machine;
+    return this.#watched.find((w) => w.sid === sid || functions[w.fn]?.port.requester === sid);
+  }
+
   nameOf(sid: number): string {
-    return this.#watched.find((w) => w.sid === sid)?.name ?? formatBdf(sid >> 8, sid & 0xff);
+    return this.#requester(sid)?.name ?? formatBdf(sid >> 8, sid & 0xff);
   }
 
   get now(): number {
@@ -123,9 +130,19 @@ export class Health implements IncidentSink {
   }
 
   untranslated(incident: DmaIncident): void {
+    if (this.#isFirmwares(incident)) return;
     const where = `reached ${hex(incident.pfn * PAGE_SIZE)} with translation off`;
     const name = this.#name(incident.fn);
     this.report("no-untranslated-dma", name, incident.iova, access(incident, where));
+  }
+
+  /** Memory that firmware set aside for the device: it is the same with translation and without. */
+  #isFirmwares({ fn, pfn }: DmaIncident): boolean {
+    const sid = this.#watched.find((w) => w.fn === fn)?.sid;
+    const at = pfn * PAGE_SIZE;
+    return this.#machine.firmware.rmrrs.some((r) =>
+      r.sid === sid && at >= r.base && at < r.base + r.size
+    );
   }
 
   /** A reset, or somebody at the device's registers: its DMA has ended, and no fault says so. */
@@ -177,9 +194,13 @@ export class Health implements IncidentSink {
   /** The old kernel has done its last store. */
   atJump(kernel: Kernel): void {
     const look = emptyLook((sid) => this.nameOf(sid));
-    const held = (sid: number) =>
-      this.#watched.some((w) => w.sid === sid && this.#promises.stands(w.fn)) ||
-      kernel.pci.devices.some((dev) => dev.sid === sid && kernel.iommu.handsOver(dev));
+    const held = (sid: number) => {
+      const watched = this.#requester(sid);
+      return (watched !== undefined && this.#promises.stands(watched.fn)) ||
+        kernel.pci.devices.some((dev) =>
+          dev.requesters.includes(sid) && kernel.iommu.handsOver(dev)
+        );
+    };
     lookAtJump(this.#machine, look, held);
     this.#note(look);
   }

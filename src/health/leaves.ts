@@ -12,7 +12,7 @@ export function leavesOwned(kernel: Kernel, unit: UnitReader, look: Look): void 
   const memory = new MemoryUse(kernel);
   for (const context of unit.live.contexts) {
     // A device that no user has is the kernel's own driver's, which works in kernel memory.
-    const own = kernel.iommu.groups.some((g) => g.dev.sid === context.sid && !g.owned);
+    const own = kernel.iommu.groups.some((g) => g.dev.requesters.includes(context.sid) && !g.owned);
     let seen = 0, bad: { page: number; pfn: number; what: string } | undefined;
     unit.eachLeaf(context, (page, _, span) => {
       seen++;

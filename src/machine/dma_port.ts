@@ -70,6 +70,8 @@ export class DmaPort {
   remapper: Remapper | undefined;
   /** PASID of the requests to come; -1: they have none. */
   pasid = -1;
+  /** Source id its requests carry: its own, but for functions with a fault of their own. */
+  requester: number;
 
   constructor(
     readonly fn: number,
@@ -78,7 +80,9 @@ export class DmaPort {
     readonly queue: EventQueue,
     readonly hash: EventHash,
     readonly observer: DmaObserver,
-  ) {}
+  ) {
+    this.requester = sid;
+  }
 
   /**
    * One access of `bytes` inside one page. Returns the frame, or a negative code; the observer
@@ -91,8 +95,9 @@ export class DmaPort {
       pfn = DMA_BUS_MASTER_OFF;
     } else if (this.remapper !== undefined) {
       pfn = this.pasid < 0
-        ? this.remapper.translate(this.sid, hi, lo, write)
-        : this.remapper.translatePasid?.(this.sid, this.pasid, hi, lo, write) ?? DMA_MASTER_ABORT;
+        ? this.remapper.translate(this.requester, hi, lo, write)
+        : this.remapper.translatePasid?.(this.requester, this.pasid, hi, lo, write) ??
+          DMA_MASTER_ABORT;
       route = this.remapper.route;
     } else {
       pfn = hi >= 0 && hi < 0x800 ? (hi << 20) | (lo >>> 12) : DMA_MASTER_ABORT;

@@ -6,6 +6,7 @@ import { GiB, PAGE_SIZE } from "../base/units.ts";
 import { parseBdf, PCI_BASE_ADDRESS_0 } from "../uapi/pci_regs.ts";
 import { AmdviUnit } from "./amdvi/unit.ts";
 import { Bus, type Mmio } from "./bus.ts";
+import { Bmc } from "./devices/bmc.ts";
 import { Nic } from "./devices/nic.ts";
 import { Nvme } from "./devices/nvme.ts";
 import { type DmaObserver, DmaPort, type Remapper } from "./dma_port.ts";
@@ -34,8 +35,12 @@ export type DeviceSpec =
       readonly packetBytes: number;
       /** Bits of PASID the card has; 0 or missing: none. */
       readonly pasidBits?: number;
+      /** Its requests carry the source id of function 1 of its slot. */
+      readonly aliased?: boolean;
     }
     | { readonly model: "nvme"; readonly latency: number }
+    /** Firmware's own: it works in its {@link rmrr}. */
+    | { readonly model: "bmc"; readonly interval: number }
   );
 
 export interface MachineSpec {
@@ -214,9 +219,14 @@ export class Machine {
 
   #makeDevice(spec: DeviceSpec, port: DmaPort, bar: number, seed: number): PciFunction {
     if (spec.model === "nic") {
-      const { interval, packetBytes, pasidBits = 0 } = spec;
-      const options = { interval, packetBytes, seed, pasidBits };
+      const { interval, packetBytes, pasidBits = 0, aliased = false } = spec;
+      const options = { interval, packetBytes, seed, pasidBits, aliased };
       return new Nic(spec.id, port, this.bus, bar, this.chooser, options);
+    }
+    if (spec.model === "bmc") {
+      assert(spec.rmrr !== undefined, `${spec.id}: firmware has set no memory aside for it`);
+      const { interval, rmrr: { base } } = spec;
+      return new Bmc(spec.id, port, this.bus, bar, { interval, base });
     }
     return new Nvme(spec.id, port, this.bus, bar, { latency: spec.latency, seed });
   }

@@ -81,7 +81,9 @@ export class Platform {
         const vm = spec.vms.find((v) => v.devices.includes(d.id));
         const sid = parseBdf(d.bdf) ?? 0;
         const driven = vm?.program === "paravisor" || hasNativeDriver(spec, d);
-        return { fn, name: d.id, sid, guest: vm?.id, promised: vm?.persistent ?? false, driven };
+        // Nobody asked firmware: what it has put to work goes on whoever boots.
+        const promised = vm?.persistent ?? d.model === "bmc";
+        return { fn, name: d.id, sid, guest: vm?.id, promised, driven };
       }),
     );
     this.director = new Director(this.machine.queue);
@@ -235,6 +237,7 @@ export class Platform {
         const sid = parseBdf(device.bdf) ?? 0;
         const name = formatSbdf(0, sid >> 8, sid & 0xff);
         const pasid = this.spec.pasids?.get(id);
+        assert(device.model !== "bmc", `${id} is firmware's own`);
         return { name, model: device.model, ringEntries: vm.ring, pasid };
       }),
     };

@@ -1,5 +1,7 @@
 import abort from "../../scenarios/abort.yaml" with { type: "text" };
+import alias from "../../scenarios/alias.yaml" with { type: "text" };
 import controlMainline from "../../scenarios/control-mainline.yaml" with { type: "text" };
+import firmwareDevice from "../../scenarios/firmware-device.yaml" with { type: "text" };
 import handover from "../../scenarios/handover.yaml" with { type: "text" };
 import highIova from "../../scenarios/high-iova.yaml" with { type: "text" };
 import nativeDriver from "../../scenarios/native-driver.yaml" with { type: "text" };
@@ -109,6 +111,8 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["handover", handover],
   ["high-iova", highIova],
   ["small-pages", smallPages],
+  ["firmware-device", firmwareDevice],
+  ["alias", alias],
   ["older-format", olderFormat],
   ["rfc-v1-posted", rfcV1Posted],
   ["picked-up-twice", pickedUpTwice],

@@ -205,6 +205,13 @@ function checkMachine(scenario: Scenario, document: YamlDocument, file: string):
   if (reserved !== undefined) {
     fail(reserved.message, ["machine", "devices", reserved.device, "rmrr"]);
   }
+  devices.forEach((d, i) => {
+    const at = ["machine", "devices", i];
+    if (d.model === "bmc" && d.rmrr === undefined) fail(`${d.id} works in its rmrr`, at);
+    if (d.model === "nic" && d.aliased && profile?.vtd === undefined) {
+      fail("only the driver of VT-d knows of other source ids", [...at, "aliased"]);
+    }
+  });
   const driven = programComplaint(scenario);
   if (driven !== undefined) fail(driven.message, ["machine", "vms", driven.vm, driven.key]);
   const owners = new Map<string, string>();

@@ -23,7 +23,10 @@ export function platformSpec(scenario: Scenario, seed: number, image?: string): 
             interval: d.interval,
             packetBytes: d.packet,
             pasidBits: d.pasid === undefined ? 0 : NIC_PASID_BITS,
+            aliased: d.aliased,
           }
+          : d.model === "bmc"
+          ? { ...where, model: d.model, interval: d.interval }
           : { ...where, model: d.model, latency: d.latency };
       }),
     },

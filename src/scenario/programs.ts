@@ -18,6 +18,10 @@ export function programComplaint({ machine }: Scenario): ProgramComplaint | unde
     profile?.amdvi === undefined;
   const complaints = machine.vms.map((vm, i): ProgramComplaint | undefined => {
     const devices = machine.devices.filter((d) => vm.devices.includes(d.id));
+    const firmwares = devices.find((d) => d.model === "bmc");
+    if (firmwares !== undefined) {
+      return { message: `${firmwares.id} is firmware's own`, vm: i, key: "devices" };
+    }
     const open = devices.find((d) => none || d.iommu === "none");
     if (vm.program === "vmm") {
       if (vm.dma !== "iommufd") return { message: "dma is a paravisor's", vm: i, key: "dma" };

@@ -47,6 +47,11 @@ const nic = z.strictObject({
   }).describe("length of a packet").prefault("256B"),
   pasid: z.number().int().min(1).max(2 ** NIC_PASID_BITS - 1)
     .describe("the guest has its packets written with this PASID").optional(),
+  aliased: z.boolean()
+    .describe(
+      "its requests carry the source id of function 1 of its slot, as those of some cards do",
+    )
+    .default(false),
 });
 
 const nvme = z.strictObject({
@@ -56,6 +61,15 @@ const nvme = z.strictObject({
   iommu,
   rmrr,
   latency: pace.describe("service time of a command").prefault("2ms"),
+});
+
+const bmc = z.strictObject({
+  id,
+  model: z.literal("bmc"),
+  bdf,
+  rmrr,
+  iommu,
+  interval: pace.describe("time between two heartbeats").prefault("1ms"),
 });
 
 const vm = z.strictObject({
@@ -87,7 +101,7 @@ const machine = z.strictObject({
   kho_scratch: size.refine((n) => n % (2 * MiB) === 0, {
     message: "expected a multiple of 2MiB",
   }).prefault("16MiB"),
-  devices: z.array(z.discriminatedUnion("model", [nic, nvme])).max(512).default([]),
+  devices: z.array(z.discriminatedUnion("model", [nic, nvme, bmc])).max(512).default([]),
   vms: z.array(vm).default([]),
 });
 

@@ -8,6 +8,8 @@ export const NIC_BAR_SIZE = 0x20000;
 export const NIC_VENDOR = 0x8086;
 /** 82576, driver igb. */
 export const NIC_DEVICE = 0x10c9;
+/** A card whose requests carry the source id of function 1 of its slot. */
+export const NIC_DEVICE_ALIASED = 0x10ca;
 
 export const E1000_CTRL = 0x0000;
 /** Resets the card; clears itself. */

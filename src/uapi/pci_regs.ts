@@ -56,6 +56,8 @@ export const PCI_PASID_CTRL_ENABLE = 1;
 /** First byte of the class code: display controllers; first two: USB controllers. */
 export const PCI_BASE_CLASS_DISPLAY = 0x03;
 export const PCI_CLASS_SERIAL_USB = 0x0c03;
+/** With its programming interface: keyboard controller style. */
+export const PCI_CLASS_SERIAL_IPMI = 0x0c0701;
 export const PCI_CLASS_NETWORK_ETHERNET = 0x020000;
 export const PCI_CLASS_STORAGE_NVME = 0x010802;
 

@@ -3,6 +3,30 @@ import type { Defect } from "./types.ts";
 /** Faults of patch 8, the driver's place in the KHO chain (FACTS 8.8). */
 export const BOILERPLATE_DEFECTS = [
   {
+    id: "D49",
+    patch: 8,
+    seedLine: 1226,
+    title: "the subscriber is registered before it is known whether there is an IOMMU",
+    posted: "registration comes before the exit for no_iommu, and no later error takes it back.",
+    seen: "dumps ask a driver that has not come up.",
+    invariants: [],
+    scenario: "handover",
+    notShown: "such a driver has no domains: what it writes is an empty node, with no harm done.",
+  },
+  {
+    id: "D50",
+    patch: 8,
+    seedLine: 1310,
+    title: "the domains are walked without a lock",
+    posted: "nothing keeps a domain from being freed during the walk.",
+    seen: "the dump reads a freed structure.",
+    invariants: [],
+    scenario: "handover",
+    notShown:
+      "one processor is emulated inside the kernel: nothing runs beside a dump. (What a walk " +
+      "over freed domains is like shows D51.)",
+  },
+  {
     id: "D51",
     patch: 8,
     seedLine: 1247,

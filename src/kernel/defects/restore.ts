@@ -77,6 +77,21 @@ export const RESTORE_DEFECTS = [
     scenario: "older-format",
   },
   {
+    id: "D69",
+    patch: 10,
+    seedLine: 1634,
+    title: "claimed pages are freed by another way than they came",
+    posted:
+      "pages of tables are claimed by KHO's rules for reference counts, and given back by the " +
+      "driver's own function.",
+    seen: "nothing as long as each page is listed once.",
+    invariants: [],
+    scenario: "handover",
+    notShown:
+      "claimed pages are ordinary pages here, as they are in KHO of 2024; what is listed twice " +
+      "shows D51, what was not claimed D65.",
+  },
+  {
     id: "D70",
     patch: 11,
     seedLine: 1718,

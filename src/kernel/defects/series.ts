@@ -16,6 +16,19 @@ export const SERIES_GAPS = [
     scenario: "handover",
   },
   {
+    id: "G1",
+    patch: 0,
+    seedLine: 32,
+    title: "interrupts are not handed over",
+    posted: "neither remapping entries nor vectors nor what VFIO has set up of them is kept.",
+    seen: "a device's interrupts in the gap are lost, and its vectors have to be set up again.",
+    invariants: [],
+    scenario: "handover",
+    notShown:
+      "no design here hands interrupts over: guests look at their rings themselves, and what " +
+      "happened in the gap they find there.",
+  },
+  {
     id: "G2",
     patch: 0,
     seedLine: 497,
@@ -50,6 +63,21 @@ export const SERIES_GAPS = [
     scenario: "native-driver",
   },
   {
+    id: "G5",
+    patch: 0,
+    seedLine: 2243,
+    title: "nothing happens when nobody comes for what was handed over",
+    posted:
+      "there is no end to it: no way to give a handed-over iommufd up, none to say that all of " +
+      "it has been taken.",
+    seen: "devices and memory stay as they are until the next boot.",
+    invariants: [],
+    scenario: "handover",
+    notShown:
+      "rfc-v1 has none either: it is the series completed, not another design. In redrive and " +
+      "replay there are `finish` and `discard`.",
+  },
+  {
     id: "G6",
     patch: 0,
     seedLine: 1641,
@@ -60,6 +88,42 @@ export const SERIES_GAPS = [
     seen: "the second live update silences the device.",
     invariants: ["no-dma-fault", "guest-intact"],
     scenario: "twice",
+  },
+  {
+    id: "G7",
+    patch: 0,
+    seedLine: 2641,
+    title: "locked memory is not accounted for again",
+    posted: "a restored address space charges nobody for what it has pinned.",
+    seen: "a user may pin twice what he is allowed to.",
+    invariants: [],
+    scenario: "handover",
+    notShown:
+      "the memory of guests is guestmemfs's, which counts against nobody's limit; D47 says the " +
+      "rest.",
+  },
+  {
+    id: "G8",
+    patch: 0,
+    seedLine: 939,
+    title: "there is no model of who may have what was handed over",
+    posted:
+      "the files are root's, mode 0440: whoever is root may take any iommufd, nobody else his own.",
+    seen: "the VMM that had it must be root to have it again.",
+    invariants: [],
+    scenario: "handover",
+    notShown: "rfc-v1 keeps the posted interface, and VMMs run as root here.",
+  },
+  {
+    id: "G9",
+    patch: 0,
+    seedLine: 2243,
+    title: "no way from a failed restore to a cold start",
+    posted: "what a program does whose iommufd cannot be restored is not said.",
+    seen: "the guest is gone though its memory is there.",
+    invariants: [],
+    scenario: "handover",
+    notShown: "that is the VMM's to decide, not the kernel's: the one here gives up.",
   },
   {
     id: "G10",
@@ -84,5 +148,56 @@ export const SERIES_GAPS = [
       "their IOVAs are used as physical addresses, in a kernel that takes that memory for its own.",
     invariants: ["no-untranslated-dma", "no-stray-dma"],
     scenario: "rollback-mainline",
+  },
+  {
+    id: "G12",
+    patch: 0,
+    seedLine: 512,
+    title: "an ordinary reboot is not told from a live update",
+    posted: "the shutdown does the same whatever comes after it.",
+    seen: "firmware finds units that translate.",
+    invariants: [],
+    scenario: "plain-kexec",
+    notShown: "kexec is the only reboot here; D27 shows it with nothing handed over.",
+  },
+  {
+    id: "G13",
+    patch: 0,
+    seedLine: 32,
+    title: "a crash kernel during a live update",
+    posted:
+      "what a kernel for kdump finds when the dump stands, or devices wait for their heirs, is " +
+      "not thought of.",
+    seen: "undefined.",
+    invariants: [],
+    scenario: "handover",
+    notShown: "there is no crash kernel here: one that panics stops.",
+  },
+  {
+    id: "G14",
+    patch: 0,
+    seedLine: 2150,
+    title: "vIOMMUs, ATS, PRI and SVA are not handled",
+    posted:
+      "tables of a guest's own, translations that devices keep, and pages that are asked for are " +
+      "left out.",
+    seen: "devices that use them cannot be handed over whole.",
+    invariants: [],
+    scenario: "handover",
+    notShown:
+      "the devices here have neither ATS nor PRI, and nested domains are refused; PASIDs, which " +
+      "the series leaves out too, shows D52.",
+  },
+  {
+    id: "G15",
+    patch: 0,
+    seedLine: 1797,
+    title: "mappings of other devices' registers cannot be expressed",
+    posted: "what may be mapped for persistent DMA is guestmemfs: a device's BAR is not.",
+    seen: "peer-to-peer DMA is refused in a persistent iommufd.",
+    invariants: [],
+    scenario: "only-guestmemfs",
+    notShown:
+      "rfc-v1 refuses the same, on purpose: a BAR's address need not be the same after a kexec.",
   },
 ] as const satisfies readonly Defect[];

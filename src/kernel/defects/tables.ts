@@ -93,4 +93,42 @@ export const TABLE_DEFECTS = [
     invariants: ["tables-kept", "no-dma-fault", "guest-intact"],
     scenario: "handover",
   },
+  {
+    id: "D60",
+    patch: 9,
+    seedLine: 1499,
+    title: "mappings may change during the walk",
+    posted: "nothing is frozen: tables that are made meanwhile are missing, freed ones are listed.",
+    seen: "the tree does not fit the tables.",
+    invariants: [],
+    scenario: "handover",
+    notShown:
+      "one processor is emulated inside the kernel: nothing runs beside a dump. (That nothing " +
+      "is frozen after it shows D36.)",
+  },
+  {
+    id: "D61",
+    patch: 9,
+    seedLine: 1514,
+    title: "the list of devices is read without its lock",
+    posted: "devices may be attached or leave during the walk over them.",
+    seen: "an entry too many, or a list that is followed into nowhere.",
+    invariants: [],
+    scenario: "handover",
+    notShown: "one processor is emulated inside the kernel: nothing runs beside a dump.",
+  },
+  {
+    id: "D62",
+    patch: 9,
+    seedLine: 1454,
+    title: "tables of the first level's format are not told apart",
+    posted:
+      "the walk looks at entries as second-level ones have them, whatever format they are in.",
+    seen: "bits that mean something else are taken for an address.",
+    invariants: [],
+    scenario: "handover",
+    notShown:
+      "the driver makes second-level tables for every domain a program can have, in scalable " +
+      "mode too.",
+  },
 ] as const satisfies readonly Defect[];

@@ -38,6 +38,20 @@ export const ZAP_DEFECTS = [
     scenario: "handover",
   },
   {
+    id: "D19",
+    patch: 3,
+    seedLine: 475,
+    title: "one list node for as many lists as there are units",
+    posted:
+      "a domain is put into the list of every unit it is attached to, by one and the same node: " +
+      "the second time both lists are broken.",
+    seen: "walks that never end, or end too soon.",
+    invariants: [],
+    scenario: "handover",
+    notShown:
+      "the machines here have one remapping unit, and a domain of this driver belongs to one.",
+  },
+  {
     id: "D20",
     patch: 3,
     seedLine: 475,
@@ -49,6 +63,82 @@ export const ZAP_DEFECTS = [
       "goes over it.",
     invariants: ["no-splat"],
     scenario: "one-gone",
+  },
+  {
+    id: "D21",
+    patch: 3,
+    seedLine: 491,
+    title: "neither the unit's lock nor the domain's is held",
+    posted: "the walk at shutdown races with devices that are unplugged or attached meanwhile.",
+    seen: "list entries that change under the walk.",
+    invariants: [],
+    scenario: "handover",
+    notShown: "one processor is emulated inside the kernel: nothing runs beside the shutdown.",
+  },
+  {
+    id: "D22",
+    patch: 3,
+    seedLine: 494,
+    title: "devices of other units are looked up in this unit's tables",
+    posted:
+      "the inner loop takes every device of the domain, and uses its bus and devfn in the unit " +
+      "that is being shut down.",
+    seen: "a device of another segment with the same numbers loses its context entry.",
+    invariants: [],
+    scenario: "handover",
+    notShown: "the machines here have one remapping unit and one PCI segment.",
+  },
+  {
+    id: "D23",
+    patch: 3,
+    seedLine: 496,
+    title: "other ids a device's requests may carry are not cleared",
+    posted:
+      "one context entry is looked up for a device, by its own bus and devfn. Entries that were " +
+      "made for its aliases, behind a bridge or for a card with a quirk, stay, as do devices that no " +
+      "domain's list knows.",
+    seen:
+      "a card whose requests come from another function is led to its old domain still, whose " +
+      "tables are the next kernel's to use.",
+    invariants: ["closed-at-jump", "tables-kept", "tables-owned"],
+    scenario: "alias",
+  },
+  {
+    id: "D24",
+    patch: 3,
+    seedLine: 497,
+    title: "devices that firmware counts on are zapped",
+    posted:
+      "a device with an RMRR has a domain like any other, and its context entry is cleared like " +
+      "any other. (In the review: one cannot always apply a blocking domain.)",
+    seen: "the management controller's heartbeat ends in faults, or finds bus mastering off.",
+    invariants: ["no-dma-fault"],
+    scenario: "firmware-device",
+  },
+  {
+    id: "D25",
+    patch: 3,
+    seedLine: 519,
+    title: "protected memory regions are not disabled any more",
+    posted: "the loop that switched them off has got the zapping into its place.",
+    seen: "where firmware has set them up DMA into them would go on being refused.",
+    invariants: [],
+    scenario: "handover",
+    notShown: "init_dmars switches them off when it turns translation on, at every boot: at the " +
+      "shutdown of a kernel with its IOMMU on there is nothing left to switch off.",
+  },
+  {
+    id: "D26",
+    patch: 3,
+    seedLine: 524,
+    title: "a return without a semicolon",
+    posted:
+      "the statement after it becomes its operand; GNU C takes that for returning what a void " +
+      "function returns, and the lock is released all the same.",
+    seen: "nothing; a warning of the compiler.",
+    invariants: [],
+    scenario: "handover",
+    notShown: "by luck it does what it was to do; a fault of the build at worst.",
   },
   {
     id: "D27",

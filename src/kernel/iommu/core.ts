@@ -48,12 +48,16 @@ export class IommuGroup {
     const restored = ops.restored(dev);
     // What firmware counts on is nobody's: a default domain takes its place at once.
     const nobodys = restored?.domain?.inherited === true && restored.domain.persistentOwner === 0;
-    if (restored !== undefined && !nobodys) {
+    if (restored !== undefined && !nobodys && restored.domain?.persistentOwner !== 0) {
       const group = new IommuGroup(id, dev, ops, undefined, restored.domain ?? ops.blocking);
       for (const [pasid, domain] of restored.pasids) group.#pasids.set(pasid, domain);
       group.#owner = HELD;
       group.#ownerCount = 1;
       return group;
+    }
+    const firmwares = restored?.domain;
+    if (restored !== undefined && firmwares?.persistentOwner === 0 && !firmwares.inherited) {
+      return new IommuGroup(id, dev, ops, firmwares, firmwares);
     }
     const domain = makeDefault(dev, ops);
     if (typeof domain === "number") return domain;
@@ -262,7 +266,7 @@ export class IommuGroup {
  * ENOMEM and the like.
  */
 function makeDefault(dev: PciDev, ops: IommuOps): PagingDomain | number {
-  const domain = ops.allocPaging(dev, {});
+  const domain = allocDefault(dev, ops);
   if (typeof domain === "number") return domain;
   for (const { start, last } of ops.reservedRegions(dev).filter(isDirect)) {
     const page = Number(start) / PAGE_SIZE, count = Number(last - start + 1n) / PAGE_SIZE;
@@ -272,6 +276,22 @@ function makeDefault(dev: PciDev, ops: IommuOps): PagingDomain | number {
     return rc;
   }
   return domain;
+}
+
+/**
+ * Where domains are handed over by id, the mapping firmware counts on has one: it goes on through a
+ * kexec, nobody's, if the driver can do that.
+ */
+function allocDefault(dev: PciDev, ops: IommuOps): PagingDomain | number {
+  const { kernel } = dev.pci;
+  const direct = ops.reservedRegions(dev).some(({ kind }) => kind === "direct");
+  const { persists, byDevice } = kernel.design;
+  if (!direct || !persists || byDevice || kernel.has("D24")) return ops.allocPaging(dev, {});
+  const persistentId = kernel.iommufd.allocDomainId();
+  const domain = ops.allocPaging(dev, { persistentId });
+  if (typeof domain !== "number") return domain;
+  kernel.iommufd.freeDomainId(persistentId);
+  return domain === -E.EOPNOTSUPP ? ops.allocPaging(dev, {}) : domain;
 }
 
 /** The IOMMU core of one boot: drivers and groups. */

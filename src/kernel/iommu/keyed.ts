@@ -70,7 +70,8 @@ export function framesOf(mem: readonly KhoMem[]): number[] {
 
 /** Who walks some tables, and the iommufd they belong to. */
 export interface Walkers {
-  readonly owner: number;
+  /** 0: firmware counts on it, and nobody has it; undefined: it is not said. */
+  readonly owner: number | undefined;
   readonly listed: readonly Attachment[];
 }
 

@@ -111,6 +111,8 @@ function serialiseIommufd(fdt: FdtWriter, ctx: IommufdCtx): number {
   err |= fdt.beginNode("hwpts");
   for (const hwpt of ctx.objects.all) {
     if (!(hwpt instanceof HwptPaging)) continue;
+    // What the plain way of making a domain gives has no id, and is persistent for nobody.
+    if (hwpt.domain.persistentId === 0 && ctx.kernel.has("D31")) continue;
     err |= fdt.beginNode(String(hwpt.id));
     err |= fdt.propU32("ioas-id", hwpt.ioas.id);
     err |= fdt.propU64("domain", hwpt.domain.persistentId);

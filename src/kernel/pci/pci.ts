@@ -5,6 +5,7 @@ import { fails } from "../fault_points.ts";
 import type { Kernel } from "../kernel.ts";
 import { makeDeviceFiles, makeDriverFiles } from "./driver_files.ts";
 import { markIncoming, pciNotify } from "./keep_alive.ts";
+import { dmaAliases } from "./quirks.ts";
 import { restoreState, saveState } from "./saved_state.ts";
 
 /** A PCI function as the kernel knows it: only what configuration space says. */
@@ -36,6 +37,11 @@ export class PciDev {
   /** It runs on for somebody the previous kernel had, who has not taken it yet. */
   get held(): boolean {
     return this.group?.held ?? this.incoming;
+  }
+
+  /** Source ids its requests may carry, its own first. */
+  get requesters(): number[] {
+    return [this.sid, ...dmaAliases(this)];
   }
 
   get segment(): number {

@@ -16,6 +16,8 @@ export interface NicOptions {
   readonly seed: number;
   /** Bits of its PASIDs; none unless told. */
   readonly pasidBits?: number;
+  /** Its requests carry the source id of function 1 of its slot. */
+  readonly aliased?: boolean;
 }
 
 /**
@@ -66,7 +68,7 @@ export class Nic extends PciFunction {
   ) {
     const identity = {
       vendor: N.NIC_VENDOR,
-      device: N.NIC_DEVICE,
+      device: options.aliased ? N.NIC_DEVICE_ALIASED : N.NIC_DEVICE,
       classCode: PCI_CLASS_NETWORK_ETHERNET,
       bar0Size: N.NIC_BAR_SIZE,
       interruptPin: 1,
@@ -74,6 +76,7 @@ export class Nic extends PciFunction {
       pasidBits: options.pasidBits ?? 0,
     };
     super(name, identity, port, systemBus, bar0);
+    if (options.aliased) port.requester |= 1;
     const { interval, packetBytes, seed } = options;
     assert(Number.isInteger(interval) && interval >= 1, `${name}: interval ${interval} ns`);
     assert(

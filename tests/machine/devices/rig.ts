@@ -3,6 +3,7 @@ import { EventHash } from "../../../src/base/event_log.ts";
 import { EventQueue } from "../../../src/base/event_queue.ts";
 import { MiB, PAGE_SIZE } from "../../../src/base/units.ts";
 import { Bus } from "../../../src/machine/bus.ts";
+import { Bmc, type BmcOptions } from "../../../src/machine/devices/bmc.ts";
 import { Nic, type NicOptions } from "../../../src/machine/devices/nic.ts";
 import { Nvme, type NvmeOptions } from "../../../src/machine/devices/nvme.ts";
 import { type DmaObserver, DmaPort, type Remapper, Route } from "../../../src/machine/dma_port.ts";
@@ -110,6 +111,12 @@ export class Rig implements GuestCpu {
     const nvme = new Nvme(`nvme${port.fn}`, port, this.bus, bar, all);
     setCommand(nvme, true);
     return { nvme, bar };
+  }
+
+  /** As firmware leaves it: at work in its memory. */
+  bmc(options: BmcOptions): Bmc {
+    const { port, bar } = this.#slot();
+    return new Bmc(`bmc${port.fn}`, port, this.bus, bar, options);
   }
 
   /** Lets `ns` nanoseconds go by. */

@@ -116,7 +116,7 @@ function restoreDomain(
   const mem = readMem(fdt, node);
   if (!kernel.kho.claim(mem, FrameUse.iommuTable, driver.name)) return undefined;
   domain.persistentId = kernel.iommufd.allocDomainId();
-  domain.persistentOwner = owner;
+  domain.persistentOwner = owner ?? 0;
   domain.inherited = true;
   domain.handedOver = framesOf(mem);
   for (const attachment of attached) domain.attached(attachment);

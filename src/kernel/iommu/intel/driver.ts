@@ -27,7 +27,7 @@ import { IOMMU_NO_PASID } from "./contexts.ts";
 import { DmarDomain, IntelBlockingDomain } from "./domain.ts";
 import { reportFaults } from "./faults.ts";
 import { largestPage } from "../page_limit.ts";
-import { leave, succeed } from "../succession.ts";
+import { type Attachment, leave, succeed } from "../succession.ts";
 import { adoptUnit, restoreDomains } from "./restore.ts";
 import { PersistentDomains } from "./persistent.ts";
 import { intelNotify } from "./serialise.ts";
@@ -213,15 +213,29 @@ export class IntelDriver implements IommuDriver {
     return this.#put(unit, dev, pasid, domain);
   }
 
-  /** Makes the requester's entry lead to the domain, or nowhere. */
+  /** Makes the entries of all a device's requests lead to the domain, or nowhere. */
   #put(unit: IntelUnit, dev: PciDev, pasid: number, domain: DmarDomain | undefined): number {
-    const requester = { sid: dev.sid, pasid };
-    const domains = this.domainsOf(dev.sid);
+    for (const sid of dev.requesters) {
+      const rc = this.#putOne(unit, dev, { sid, pasid }, domain);
+      if (rc < 0) return rc;
+    }
+    if (domain !== undefined && pasid !== IOMMU_NO_PASID) dev.enablePasid();
+    return 0;
+  }
+
+  #putOne(
+    unit: IntelUnit,
+    dev: PciDev,
+    requester: Attachment,
+    domain: DmarDomain | undefined,
+  ): number {
+    const { sid, pasid } = requester;
+    const domains = this.domainsOf(sid);
     const old = domains.get(pasid);
     const how = domain !== undefined && old?.inherited === true
       ? succeed(old, domain, {
         name: dev.name,
-        swap: () => unit.contexts.replace(dev.sid, pasid, domain.target),
+        swap: () => unit.contexts.replace(sid, pasid, domain.target),
         // VT-d knows no rules of break-before-make.
         sizesStay: false,
       })
@@ -229,11 +243,10 @@ export class IntelDriver implements IommuDriver {
     if (typeof how === "number") return how;
     old?.detached(requester);
     domains.delete(pasid);
-    if (domain === undefined) unit.contexts.clear(dev.sid, pasid);
+    if (domain === undefined) unit.contexts.clear(sid, pasid);
     else {
       const inPlace = how === "adopted" || how === "swapped";
-      if (!inPlace && !unit.contexts.set(dev.sid, pasid, domain.target)) return -ENOMEM;
-      if (pasid !== IOMMU_NO_PASID) dev.enablePasid();
+      if (!inPlace && !unit.contexts.set(sid, pasid, domain.target)) return -ENOMEM;
       if (this.kernel.has("D20") && domain.attachments.length === 0) listDomain(unit, domain);
       domain.attached(requester);
       domains.set(pasid, domain);

@@ -78,7 +78,7 @@ export function restoreDomains(driver: IntelDriver): DmarDomain[] {
   const restored: DmarDomain[] = [];
   for (const node of root < 0 ? [] : fdt.subnodes(root)) {
     const walkers = byDevice ? walkersOf(fdt, from.node, node) : {
-      owner: readNumber(fdt, node, "owner") ?? 0,
+      owner: readNumber(fdt, node, "owner"),
       listed: attachmentsOf(fdt, node),
     };
     const domain = restoreDomain(driver, fdt, node, walkers);
@@ -114,7 +114,7 @@ function restoreDomain(
   const id = inherits ? -1 : value("persistent_id");
   const unit = driver.units[value("unit") ?? -1];
   if (!id || !pgd || agaw === undefined || did === undefined) return undefined;
-  if (!owner && !inherits) return undefined;
+  if (owner === undefined && !inherits) return undefined;
   // A unit that could not be adopted walks an empty root: its domains are not in use any more.
   if (unit === undefined || !unit.adopted) return undefined;
   // After the dump a device may have gone away, and with the last of them the tables.
@@ -129,7 +129,7 @@ function restoreDomain(
   const domain = new DmarDomain(driver.kernel, unit, agaw, did, pgd / PAGE_SIZE, dirty > 0);
   if (dirty === 2) domain.adoptNoting();
   domain.persistentId = inherits ? driver.kernel.iommufd.allocDomainId() : id;
-  domain.persistentOwner = owner;
+  domain.persistentOwner = owner ?? 0;
   domain.bare = kernel.has("D63");
   domain.inherited = inherits;
   if (inherits) domain.handedOver = framesOf(readMem(fdt, node));

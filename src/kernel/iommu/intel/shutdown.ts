@@ -1,6 +1,7 @@
 import * as V from "../../../uapi/vtd_regs.ts";
 import type { PciDev } from "../../pci/pci.ts";
 import type { IntelDriver } from "./driver.ts";
+import type { IntelUnit } from "./unit.ts";
 import { walkDomainList, zap, zaps } from "./zap.ts";
 
 /**
@@ -29,12 +30,17 @@ function blockUnlessDumped(driver: IntelDriver, dev: PciDev): void {
   const { kernel } = driver;
   const unit = driver.unitOf(dev.sid);
   if (unit === undefined) return;
-  if (!kernel.iommu.handsOver(dev) || kernel.has("D16")) {
-    if (zaps(unit)) zap(unit, dev.sid);
-    else unit.contexts.clearDevice(dev.sid);
-    return;
+  const blocked = !kernel.iommu.handsOver(dev) || kernel.has("D16");
+  for (const sid of kernel.has("D23") ? [dev.sid] : dev.requesters) {
+    if (blocked && zaps(unit)) zap(unit, sid);
+    else if (blocked) unit.contexts.clearDevice(sid);
+    else blockPasids(driver, unit, sid);
   }
-  for (const [pasid, domain] of driver.domainsOf(dev.sid)) {
-    if (!domain.dumped) unit.contexts.clear(dev.sid, pasid);
+}
+
+/** What a device that goes on does with PASIDs, as far as that is not handed over. */
+function blockPasids(driver: IntelDriver, unit: IntelUnit, sid: number): void {
+  for (const [pasid, domain] of driver.domainsOf(sid)) {
+    if (!domain.dumped) unit.contexts.clear(sid, pasid);
   }
 }
