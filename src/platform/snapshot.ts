@@ -5,6 +5,7 @@ import { PagingDomain } from "../kernel/iommu/domain.ts";
 import { formatBdf } from "../uapi/pci_regs.ts";
 import type { UpdateRecord } from "./live_update.ts";
 import type { EventLine, Platform } from "./platform.ts";
+import { isUncovered } from "./spec.ts";
 
 /** One device, for people. Times in nanoseconds. */
 export interface DeviceView {
@@ -13,7 +14,7 @@ export interface DeviceView {
   readonly model: string;
   /** It is in its slot. */
   readonly present: boolean;
-  /** Behind an IOMMU in a driver's hands, without one, or in nobody's. */
+  /** Behind an IOMMU in a driver's hands or in nobody's; "noiommu": without one, whoever has it. */
   readonly mode: "iommu" | "noiommu" | "unbound";
   readonly vm: string;
   readonly persistent: boolean;
@@ -129,7 +130,11 @@ function deviceView(platform: Platform, fn: number): DeviceView {
     bdf: formatBdf(device.bus, device.devfn),
     model: spec.model,
     present: machine.isPlugged(fn),
-    mode: dev?.driver === undefined ? "unbound" : dev.group === undefined ? "noiommu" : "iommu",
+    mode: isUncovered(platform.spec, spec)
+      ? "noiommu"
+      : dev?.driver === undefined
+      ? "unbound"
+      : "iommu",
     vm: vm?.id ?? "",
     persistent: vm?.persistent ?? false,
     owner: dev?.group?.held ? "held" : dev?.driver ?? "none",

@@ -53,6 +53,7 @@ export function textReport(run: FinishedRun): string {
     const head = ["device", "bdf", "vm", "dma", "longest gap", "faults", "stray", "blocked"];
     out.push(...table([[...head, "starved", "health"], ...rows]));
     for (const d of judgement.devices) {
+      if (d.mode === "noiommu") out.push(`  ${d.id}: no IOMMU covers it, nothing isolates it`);
       for (const { reason, count } of d.faultReasons) {
         out.push(`  ${d.id}: ${count} x fault reason ${hex(reason)}, ${iommuFaultText(reason)}`);
       }
@@ -155,6 +156,7 @@ export function jsonReport(run: FinishedRun): string {
       bdf: d.bdf,
       vm: d.vm,
       persistent: d.persistent,
+      mode: d.mode,
       health: d.health,
       operations: d.operations,
       bytes: d.bytes,

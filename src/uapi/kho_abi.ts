@@ -11,10 +11,13 @@ export type KhoMeaning =
   | "bus"
   | "count"
   | "devfn"
+  | "flag"
   | "id"
+  | "index list"
   | "inode"
   | "mem list"
   | "offset"
+  | "pci id"
   | "physical address"
   | "prot"
   | "segment"
@@ -24,7 +27,7 @@ export type KhoMeaning =
 
 export interface KhoProperty {
   readonly name: string;
-  /** Bytes of the value, of one element in a list, 0 for text. */
+  /** Bytes of the value, of one element in a list, 0 for text and for what is there or not. */
   readonly width: number;
   readonly meaning: KhoMeaning;
 }
@@ -47,7 +50,10 @@ export const KHO_MEM_FLAGS = 0xfff;
 export const KHO_COMPATIBLE = property("compatible", 0, "text");
 export const KHO_ROOT_COMPATIBLE = "kho-v1";
 
-/** /iommufd/iommufds/PERSISTENT-ID/{ioases,hwpts,devices}/OBJECT-ID; areas are below an IOAS. */
+/**
+ * /iommufd/iommufds/PERSISTENT-ID/{ioases,hwpts,devices}/OBJECT-ID; areas are below an IOAS. Ordinary
+ * memory for devices that no IOMMU covers lies in `memory`, by file.
+ */
 export const IOMMUFD_KHO = {
   node: "iommufd",
   compatible: "iommufd-v0",
@@ -64,6 +70,8 @@ export const IOMMUFD_KHO = {
     iommuProt: property("iommu-prot", 4, "prot"),
     fileHandle: property("file-handle", 8, "inode"),
     fileOffset: property("file-offset", 8, "offset"),
+    /** The node below `memory` it shows, where it shows no file of guestmemfs. */
+    memory: property("memory", 4, "id"),
     pageOffset: property("page-offset", 4, "offset"),
   },
   hwpt: {
@@ -72,12 +80,25 @@ export const IOMMUFD_KHO = {
     auto: property("auto", 4, "boolean"),
     /** IOMMU_HWPT_ALLOC_*. */
     flags: property("flags", 4, "count"),
+    /** No hardware walks it. */
+    noiommu: property("noiommu", 0, "flag"),
   },
   device: {
     segment: property("segment", 2, "segment"),
     bus: property("bus", 1, "bus"),
     devfn: property("devfn", 1, "devfn"),
     hwptId: property("hwpt-id", 4, "id"),
+    /** Of a device that no IOMMU covers: what pins for it. */
+    accessId: property("access-id", 4, "id"),
+  },
+  memory: "memory",
+  /** `mem`: its pinned pages, as they lie in the file. */
+  carried: {
+    mem: KHO_MEM,
+    name: property("name", 0, "text"),
+    size: property("size", 8, "size"),
+    /** Page of the file that each range of `mem` begins with. */
+    index: property("index", 8, "index list"),
   },
   /** Below a device's `pasids`, by PASID. */
   pasids: "pasids",
@@ -167,6 +188,21 @@ export const SMMU_KHO = {
   },
 } as const;
 
+/** /pci/devices/N: devices that no IOMMU answers for and that are left at work. */
+export const PCI_KHO = {
+  node: "pci",
+  compatible: "pci-v0",
+  devices: "devices",
+  device: {
+    segment: property("segment", 2, "segment"),
+    bus: property("bus", 1, "bus"),
+    devfn: property("devfn", 1, "devfn"),
+    vendor: property("vendor", 2, "pci id"),
+    device: property("device", 2, "pci id"),
+    resetWorks: property("reset-works", 4, "boolean"),
+  },
+} as const;
+
 /** /guestmemfs/{fs_mem,superblock,mappings_blocks,mappings_to_inode}. */
 export const GUESTMEMFS_KHO = {
   node: "guestmemfs",
@@ -192,6 +228,7 @@ export const KHO_NODES: readonly (readonly [path: string, record: KhoRecord])[] 
   ["/iommufd/iommufds/*/hwpts/*", IOMMUFD_KHO.hwpt],
   ["/iommufd/iommufds/*/devices/*", IOMMUFD_KHO.device],
   ["/iommufd/iommufds/*/devices/*/pasids/*", IOMMUFD_KHO.pasid],
+  ["/iommufd/iommufds/*/memory/*", IOMMUFD_KHO.carried],
   ["/iommufd/iommufds/*/files/*", IOMMUFD_KHO.file],
   ["/iommufd/iommufds/*/calls/*", IOMMUFD_KHO.call],
   ["/intel-iommu/tables/*", INTEL_IOMMU_KHO.domain],
@@ -202,5 +239,6 @@ export const KHO_NODES: readonly (readonly [path: string, record: KhoRecord])[] 
   ["/arm-smmu-v3/tables/*", SMMU_KHO.tables],
   ["/arm-smmu-v3/devices/*", INTEL_IOMMU_KHO.walker],
   ["/arm-smmu-v3/units/*", SMMU_KHO.unit],
+  ["/pci/devices/*", PCI_KHO.device],
   ["/guestmemfs/mappings_to_inode", GUESTMEMFS_KHO.mappings],
 ];

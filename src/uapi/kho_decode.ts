@@ -49,7 +49,7 @@ const NODES = KHO_NODES.map(([path, record]) => [path.split("/"), record] as con
 
 function widthFault({ width, meaning }: KhoProperty, length: number): string | undefined {
   if (width === 0) return undefined;
-  const list = meaning === "mem list";
+  const list = meaning === "mem list" || meaning === "index list";
   if (list ? length % width === 0 : length === width) return undefined;
   const expected = list ? `a multiple of ${width}` : `${width}`;
   return `${length} ${length === 1 ? "byte" : "bytes"}: expected ${expected}`;
@@ -61,10 +61,13 @@ const EXPLAIN: Readonly<Record<KhoMeaning, Explain>> = {
   "bus": deviceName,
   "count": (value) => `${nativeU32(value)}`,
   "devfn": deviceName,
+  "flag": () => undefined,
   "id": (value) => `id ${unsigned(value)}`,
+  "index list": (value) => list(value, 8, (at) => `page ${nativeU64Exact(value, at)}`, "pages"),
   "inode": (value) => `inode ${unsigned(value)}`,
   "mem list": (value) => list(value, KHO_MEM_ENTRY_BYTES, (at) => range(value, at), "ranges"),
   "offset": (value) => `offset ${size(unsigned(value))}`,
+  "pci id": (value) => hex(nativeU16(value)),
   "physical address": (value) => hex(unsigned(value)),
   "prot": (value) => flagNames(nativeU32(value)),
   "segment": (value) => `segment ${nativeU16(value).toString(16).padStart(4, "0")}`,

@@ -65,6 +65,8 @@ export class Bench {
       vtd?: Partial<VtdCapability>;
       /** Bits of PASID of the network cards. */
       pasidBits?: number;
+      /** Words for the end of the kernel's command line. */
+      cmdline?: string;
       /** Bytes for guestmemfs, 32 MiB unless said. */
       guestmemfs?: number;
     } = {},
@@ -90,6 +92,7 @@ export class Bench {
       kernel,
       guestmemfs: o.guestmemfs ?? 32 * MiB,
       khoScratch: 16 * MiB,
+      ...(o.cmdline !== undefined && { cmdline: o.cmdline }),
       seed: o.seed ?? 1,
     });
     this.untilReady();

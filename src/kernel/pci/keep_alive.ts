@@ -1,4 +1,5 @@
 import type { Fdt, FdtWriter } from "../../fdt/mod.ts";
+import { type KhoProperty, PCI_KHO } from "../../uapi/kho_abi.ts";
 import * as R from "../../uapi/pci_regs.ts";
 import type { Kernel } from "../kernel.ts";
 import {
@@ -10,8 +11,7 @@ import {
 } from "../kho/abi.ts";
 import type { PciCore, PciDev } from "./pci.ts";
 
-/** Version of what this kernel writes under /pci. */
-const PCI_COMPATIBLE = "pci-v0";
+const D = PCI_KHO.device;
 
 /**
  * The PCI subscriber of the KHO chain: the devices that VFIO was told to keep and that no IOMMU
@@ -24,17 +24,17 @@ export function pciNotify(core: PciCore, command: KhoCommand, fdt: FdtWriter): n
   }
   const kept = core.devices.filter((dev) => dev.dumped);
   if (kept.length === 0) return NOTIFY_DONE;
-  let err = fdt.beginNode("pci");
-  err |= fdt.propString("compatible", PCI_COMPATIBLE);
-  err |= fdt.beginNode("devices");
+  let err = fdt.beginNode(PCI_KHO.node);
+  err |= fdt.propString("compatible", PCI_KHO.compatible);
+  err |= fdt.beginNode(PCI_KHO.devices);
   kept.forEach((dev, index) => {
     err |= fdt.beginNode(String(index));
-    err |= fdt.propU16("segment", dev.segment);
-    err |= fdt.propU8("bus", dev.bus);
-    err |= fdt.propU8("devfn", dev.devfn);
-    err |= fdt.propU16("vendor", dev.vendor);
-    err |= fdt.propU16("device", dev.device);
-    err |= fdt.propU8("reset-works", dev.resetWorks ? 1 : 0);
+    err |= fdt.propU16(D.segment.name, dev.segment);
+    err |= fdt.propU8(D.bus.name, dev.bus);
+    err |= fdt.propU8(D.devfn.name, dev.devfn);
+    err |= fdt.propU16(D.vendor.name, dev.vendor);
+    err |= fdt.propU16(D.device.name, dev.device);
+    err |= fdt.propU32(D.resetWorks.name, dev.resetWorks ? 1 : 0);
     err |= fdt.endNode();
   });
   err |= fdt.endNode();
@@ -48,14 +48,14 @@ export function pciNotify(core: PciCore, command: KhoCommand, fdt: FdtWriter): n
  */
 export function markIncoming(kernel: Kernel, devices: readonly PciDev[]): void {
   const fdt = kernel.kho.incoming;
-  const node = fdt?.path("/pci") ?? -1;
+  const node = fdt?.path(`/${PCI_KHO.node}`) ?? -1;
   if (fdt === undefined || node < 0) return;
   const compatible = new TextDecoder().decode(fdt.getprop(node, "compatible"));
-  if (compatible !== PCI_COMPATIBLE + "\0") {
-    kernel.dmesg.err(`PCI: handed-over data is not ${PCI_COMPATIBLE}, ignored`);
+  if (compatible !== PCI_KHO.compatible + "\0") {
+    kernel.dmesg.err(`PCI: handed-over data is not ${PCI_KHO.compatible}, ignored`);
     return;
   }
-  const list = fdt.subnode(node, "devices");
+  const list = fdt.subnode(node, PCI_KHO.devices);
   for (const entry of list < 0 ? [] : fdt.subnodes(list)) markOne(kernel, devices, fdt, entry);
 }
 
@@ -73,14 +73,14 @@ export function stopStrangers(kernel: Kernel, devices: readonly PciDev[]): void 
 }
 
 function markOne(kernel: Kernel, devices: readonly PciDev[], fdt: Fdt, entry: number): void {
-  const value = (name: string) => readNumber(fdt, entry, name);
-  const sid = (value("bus") ?? 0) << 8 | (value("devfn") ?? 0);
-  const dev = devices.find((d) => d.sid === sid && d.segment === value("segment"));
-  if (dev === undefined || dev.vendor !== value("vendor") || dev.device !== value("device")) {
+  const value = ({ name }: KhoProperty) => readNumber(fdt, entry, name);
+  const sid = (value(D.bus) ?? 0) << 8 | (value(D.devfn) ?? 0);
+  const dev = devices.find((d) => d.sid === sid && d.segment === value(D.segment));
+  if (dev === undefined || dev.vendor !== value(D.vendor) || dev.device !== value(D.device)) {
     kernel.dmesg.err(`PCI: the handed-over device at ${sid.toString(16)} is not there any more`);
     return;
   }
   dev.incoming = true;
-  dev.resetWorks = value("reset-works") === 1;
+  dev.resetWorks = value(D.resetWorks) === 1;
   kernel.dmesg.info(`pci ${dev.name}: at work since the previous kernel, left alone`);
 }

@@ -3,6 +3,7 @@ import type { DmarDomain } from "../../kernel/iommu/intel/domain.ts";
 import type { IommufdCtx } from "../../kernel/iommufd/ctx.ts";
 import { IommufdDevice } from "../../kernel/iommufd/device.ts";
 import { HwptPaging } from "../../kernel/iommufd/hwpt.ts";
+import { NoiommuDomain } from "../../kernel/iommufd/noiommu.ts";
 import { Ioas } from "../../kernel/iommufd/ioas.ts";
 import type { Area } from "../../kernel/iommufd/area.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
@@ -37,20 +38,22 @@ export interface IommufdState {
     readonly pinned_file_handle: Hex;
     readonly areas: readonly AreaState[];
   }[];
-  /** `domain`: persistent id. `auto`: made by an attach. */
+  /** `domain`: persistent id. `auto`: made by an attach. `noiommu`: no hardware walks it. */
   readonly hwpts: readonly {
     readonly id: number;
     readonly ioas_id: number;
     readonly domain: number;
     readonly auto: boolean;
+    readonly noiommu?: true;
   }[];
-  /** `hwpt_id`: 0 when not attached. */
+  /** `hwpt_id`: 0 when not attached. `access_id`: of a device that no IOMMU covers. */
   readonly devices: readonly {
     readonly id: number;
     readonly segment: number;
     readonly bus: number;
     readonly devfn: number;
     readonly hwpt_id: number;
+    readonly access_id?: number;
   }[];
 }
 
@@ -143,14 +146,20 @@ function iommufdState(ctx: IommufdCtx): IommufdState {
       ioas_id: ioas.id,
       domain: domain.persistentId,
       auto,
+      ...(domain instanceof NoiommuDomain && { noiommu: true as const }),
     })),
-    devices: objects.filter((o) => o instanceof IommufdDevice).map(({ id, dev, hwpt }) => ({
-      id,
-      segment: dev.segment,
-      bus: dev.bus,
-      devfn: dev.devfn,
-      hwpt_id: hwpt?.id ?? 0,
-    })),
+    devices: objects.filter((o) => o instanceof IommufdDevice).map(deviceState),
+  };
+}
+
+function deviceState({ id, dev, hwpt, noiommu }: IommufdDevice): IommufdState["devices"][number] {
+  return {
+    id,
+    segment: dev.segment,
+    bus: dev.bus,
+    devfn: dev.devfn,
+    hwpt_id: hwpt?.id ?? 0,
+    ...(noiommu !== undefined && { access_id: noiommu.access.id }),
   };
 }
 

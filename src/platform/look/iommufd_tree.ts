@@ -84,7 +84,8 @@ function detailOf(object: IommufdObject): string {
     const { domain, auto, users } = object;
     const attached = users > 1 ? `, ${users - 1} attached` : "";
     const persistent = domain.persistentId > 0 ? `, persists as ${domain.persistentId}` : "";
-    return `DID ${domain.did}${auto ? " auto" : ""}${attached}${persistent}`;
+    const walked = domain.did < 0 ? "walked by no hardware" : `DID ${domain.did}`;
+    return `${walked}${auto ? " auto" : ""}${attached}${persistent}`;
   }
   return object instanceof IommufdDevice ? attachments(object) : `${object.users - 1} users`;
 }

@@ -1,5 +1,5 @@
 import * as N from "../../../src/uapi/nvme_regs.ts";
-import type { Rig } from "./rig.ts";
+import type { GuestCpu } from "../../../src/userspace/guest/cpu.ts";
 
 const ADMIN_SQ = 0x1000, ADMIN_CQ = 0x2000;
 /** Room for 64 entries each. */
@@ -21,11 +21,16 @@ interface Queue {
   phase: number;
 }
 
+/** Memory and registers, and time that passes. */
+interface Hands extends GuestCpu {
+  run(ns: number): void;
+}
+
 /** Drives a controller by hand, one entry at a time: what a driver does, without a mind. */
 export class NvmeHost {
   #queues = new Map<number, Queue>();
 
-  constructor(readonly rig: Rig, readonly bar: number) {}
+  constructor(readonly rig: Hands, readonly bar: number) {}
 
   /** Enables the controller with admin queues of 8 entries. */
   enable(): void {
