@@ -19,6 +19,7 @@ import { imageWith } from "./kernel/image.ts";
 import { findCauses } from "./scenario/causes.ts";
 import { PROFILES } from "./machine/profile.ts";
 import { BUILTIN } from "./scenario/builtin.ts";
+import { addDefects } from "./scenario/defects.ts";
 import { didYouMean, UsageError } from "./scenario/errors.ts";
 import { EXIT } from "./scenario/judge.ts";
 import { imageComplaint } from "./scenario/image_name.ts";
@@ -63,14 +64,21 @@ function defects(text: string): string[] {
   return ids;
 }
 
-/** The image to run: `--kernel` or the scenario's, with what `--defect` adds. */
-function chosenImage(options: Options, loaded: LoadedScenario): string | undefined {
-  if (options.defect === undefined) return options.kernel;
-  const { kernel } = loaded.scenario;
-  const name = imageWith(options.kernel ?? kernel.image, options.defect);
+/**
+ * The scenario and the image to run it on: `--kernel` for every boot, or the scenario's own kernels,
+ * each with what `--defect` adds.
+ */
+function chosenKernels(
+  { kernel, defect }: Options,
+  loaded: LoadedScenario,
+): { loaded: LoadedScenario; image: string | undefined } {
+  if (defect === undefined) return { loaded, image: kernel };
+  const name = imageWith(kernel ?? loaded.scenario.kernel.image, defect);
   const wrong = imageComplaint(name);
-  if (wrong !== undefined) throw new UsageError(`--defect ${options.defect.join(",")}: ${wrong}`);
-  return name;
+  if (wrong !== undefined) throw new UsageError(`--defect ${defect.join(",")}: ${wrong}`);
+  return kernel === undefined
+    ? { loaded: addDefects(loaded, defect), image: undefined }
+    : { loaded, image: name };
 }
 
 /** The command line of the program. */
@@ -198,11 +206,11 @@ function listScenarios(): string {
 
 /** Dashboard or scripted run; the exit status. */
 async function start(options: Options): Promise<number> {
-  const loaded = openScenario(options.scenario ?? "tour");
+  const named = openScenario(options.scenario ?? "tour");
   const dump = options.dump === undefined ? undefined : prepareDump(options.dump);
   const terminal = Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
   const interactive = wantsDashboard(options) || (options.scenario === undefined && terminal);
-  const chosen = chosenImage(options, loaded);
+  const { loaded, image: chosen } = chosenKernels(options, named);
   const run = interactive
     ? runFor(loaded, options.seed, chosen)
     : prepare(loaded, options.seed, chosen);

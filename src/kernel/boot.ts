@@ -41,6 +41,8 @@ export function* boot(kernel: Kernel): Generator<number, void, void> {
     `Memory: ${formatSize(kernel.pages.freePages * PAGE_SIZE)} available, ` +
       `${formatSize(kept * PAGE_SIZE)} kernel`,
   );
+  const most = memparse(kernel.parameter("iommu.max_tables") ?? "");
+  if (most) kernel.pages.tableLimit = Math.floor(most / PAGE_SIZE);
   if (kernel.kho.enabled) kernel.kho.init();
   if (kernel.guestRange !== undefined) {
     // It has no page structures: what was handed over of it nobody can claim page by page.

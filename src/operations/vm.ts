@@ -43,7 +43,8 @@ export const VM_OPERATIONS = [
     args: z.strictObject({ vm: z.string().optional().describe("id of a VM; all when left out") }),
     refers,
     unavailable: someVmIsOff,
-    *run({ platform }, { vm: id }) {
+    *run(session, { vm: id }) {
+      const { platform } = session;
       yield () => platform.settled;
       if (platform.kernel.panicked !== undefined) return { errno: EIO, detail: "no kernel runs" };
       const vms = platform.spec.vms.filter((v) =>
@@ -51,9 +52,14 @@ export const VM_OPERATIONS = [
       );
       if (vms.length === 0) return { errno: EBUSY, detail: `${id ?? "every VM"} runs already` };
       for (const v of vms) platform.startVm(v);
-      const done = () =>
-        vms.every((v) => ["running", "failed", "exited"].includes(platform.statusOf(v.id)));
-      yield done;
+      const states = ["running", "restored", "failed", "exited"];
+      yield () => vms.every((v) => states.includes(platform.statusOf(v.id)));
+      // One that found what another left behind waits for the word to go on.
+      for (const v of vms) {
+        if (platform.statusOf(v.id) !== "restored") continue;
+        yield* withTask(session, v.id, "resume", ["running"]);
+        yield* withTask(session, v.id, "forget", ["running"]);
+      }
       const failed = vms.find((v) => platform.statusOf(v.id) !== "running");
       return failed ? { errno: ENODEV, detail: `${failed.id} did not start` } : OK;
     },

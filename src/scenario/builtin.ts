@@ -39,6 +39,19 @@ import unmapAfterUpdate from "../../scenarios/unmap-after-update.yaml" with { ty
 import claimFails from "../../scenarios/claim-fails.yaml" with { type: "text" };
 import idsInUse from "../../scenarios/ids-in-use.yaml" with { type: "text" };
 import khoVersion from "../../scenarios/kho-version.yaml" with { type: "text" };
+import spoiltLeaf from "../../scenarios/spoilt-leaf.yaml" with { type: "text" };
+import spoiltLeafAdopted from "../../scenarios/spoilt-leaf-adopted.yaml" with { type: "text" };
+import nobodyComes from "../../scenarios/nobody-comes.yaml" with { type: "text" };
+import heirDies from "../../scenarios/heir-dies.yaml" with { type: "text" };
+import otherMemoryRefused from "../../scenarios/other-memory-refused.yaml" with { type: "text" };
+import firmwareMapping from "../../scenarios/firmware-mapping.yaml" with { type: "text" };
+import othersAreBlocked from "../../scenarios/others-are-blocked.yaml" with { type: "text" };
+import smallPagesToLarge from "../../scenarios/small-pages-to-large.yaml" with { type: "text" };
+import largePagesToSmall from "../../scenarios/large-pages-to-small.yaml" with { type: "text" };
+import tableLimit from "../../scenarios/table-limit.yaml" with { type: "text" };
+import redriveSmmu from "../../scenarios/redrive-smmu.yaml" with { type: "text" };
+import redrivePasid from "../../scenarios/redrive-pasid.yaml" with { type: "text" };
+import tenUpdates from "../../scenarios/ten-updates.yaml" with { type: "text" };
 import tour from "../../scenarios/tour.yaml" with { type: "text" };
 import marking from "../../scenarios/marking.yaml" with { type: "text" };
 import frozen from "../../scenarios/frozen.yaml" with { type: "text" };
@@ -82,6 +95,19 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["redrive", redrive],
   ["rollback", rollback],
   ["redrive-replace", redriveReplace],
+  ["spoilt-leaf", spoiltLeaf],
+  ["spoilt-leaf-adopted", spoiltLeafAdopted],
+  ["nobody-comes", nobodyComes],
+  ["heir-dies", heirDies],
+  ["other-memory-refused", otherMemoryRefused],
+  ["firmware-mapping", firmwareMapping],
+  ["others-are-blocked", othersAreBlocked],
+  ["small-pages-to-large", smallPagesToLarge],
+  ["large-pages-to-small", largePagesToSmall],
+  ["table-limit", tableLimit],
+  ["redrive-smmu", redriveSmmu],
+  ["redrive-pasid", redrivePasid],
+  ["ten-updates", tenUpdates],
   ["handover", handover],
   ["high-iova", highIova],
   ["small-pages", smallPages],

@@ -37,21 +37,31 @@ export function baseScenario(defect: Defect): LoadedScenario {
   return loadScenario(text, `scenarios/${defect.scenario}.yaml`);
 }
 
-function withDefect(loaded: LoadedScenario, defect: Defect, name: string): LoadedScenario {
+/** The scenario on kernels that have these defects besides: every one it names. */
+export function addDefects(loaded: LoadedScenario, ids: readonly string[]): LoadedScenario {
   const { scenario } = loaded;
-  const answers = defect.invariants.length === 0;
   const { image, next } = scenario.kernel;
   // A kernel that has none of the series' code has none of its faults either.
   const add = (name: string) => {
-    const changed = imageWith(name, [defect.id]);
+    const changed = imageWith(name, ids);
     return imageProblem(changed) === undefined ? changed : name;
   };
+  const kernel = { ...scenario.kernel, image: add(image), ...(next && { next: add(next) }) };
+  const args = loaded.args.map((a) =>
+    typeof a.image === "string" ? { ...a, image: add(a.image) } : a
+  );
+  return { ...loaded, args, scenario: { ...scenario, kernel } };
+}
+
+function withDefect(base: LoadedScenario, defect: Defect, name: string): LoadedScenario {
+  const loaded = addDefects(base, [defect.id]);
+  const { scenario } = loaded;
+  const answers = defect.invariants.length === 0;
   const changed: Scenario = {
     ...scenario,
     name: name.toLowerCase(),
     description: `${defect.id}, ${defect.title}. Seen: ${defect.seen} ` +
       `(The steps of ${scenario.name}, which holds without it.)`,
-    kernel: { ...scenario.kernel, image: add(image), ...(next && { next: add(next) }) },
     expect: {
       invariants: [],
       violated: [],

@@ -16,7 +16,7 @@ export const BOILERPLATE_DEFECTS = [
   {
     id: "D50",
     patch: 8,
-    seedLine: 1310,
+    seedLine: 1330,
     title: "the domains are walked without a lock",
     posted: "nothing keeps a domain from being freed during the walk.",
     seen: "the dump reads a freed structure.",

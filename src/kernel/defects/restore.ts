@@ -5,7 +5,7 @@ export const RESTORE_DEFECTS = [
   {
     id: "D63",
     patch: 10,
-    seedLine: 1629,
+    seedLine: 1632,
     title: "a restored domain has no operations",
     posted: "the structure is put together by hand: tables, levels and id, but neither the " +
       "driver's operations nor geometry nor page sizes.",
@@ -17,7 +17,7 @@ export const RESTORE_DEFECTS = [
   {
     id: "D64",
     patch: 10,
-    seedLine: 1632,
+    seedLine: 1635,
     title: "what is not in the tree is read all the same",
     posted: 'no answer of fdt_getprop is looked at. Without "mem" its length is -1, which in the ' +
       "comparison with a size_t is a very large number of entries.",
@@ -42,7 +42,7 @@ export const RESTORE_DEFECTS = [
   {
     id: "D66",
     patch: 10,
-    seedLine: 1593,
+    seedLine: 1592,
     title: "no device is attached to a restored domain",
     posted: "where a device is probed there is a comment that says it should be done about here. " +
       "So the device gets a default domain like any other.",
@@ -54,7 +54,7 @@ export const RESTORE_DEFECTS = [
   {
     id: "D67",
     patch: 10,
-    seedLine: 1601,
+    seedLine: 1583,
     title: "the domain ids that hardware goes by are not reserved",
     posted: "restored domains come without their DID, and init_dmars gives DIDs away from the " +
       "first one on.",
@@ -79,7 +79,7 @@ export const RESTORE_DEFECTS = [
   {
     id: "D69",
     patch: 10,
-    seedLine: 1634,
+    seedLine: 1636,
     title: "claimed pages are freed by another way than they came",
     posted:
       "pages of tables are claimed by KHO's rules for reference counts, and given back by the " +
@@ -94,7 +94,7 @@ export const RESTORE_DEFECTS = [
   {
     id: "D70",
     patch: 11,
-    seedLine: 1718,
+    seedLine: 1717,
     title: "a domain is given to whoever asks for it, as often as he asks",
     posted: "the pointer is looked up and returned: it stays in the xarray, and which device " +
       "asks is not looked at.",
@@ -107,7 +107,7 @@ export const RESTORE_DEFECTS = [
   {
     id: "D71",
     patch: 11,
-    seedLine: 1719,
+    seedLine: 1718,
     title: "a domain that is not there is NULL, not an error",
     posted: "an id nobody knows is answered with a warning in the log and a NULL that callers " +
       "who look for an ERR_PTR take for a domain.",

@@ -5,7 +5,7 @@ export const SERIES_GAPS = [
   {
     id: "D29",
     patch: 0,
-    seedLine: 1644,
+    seedLine: 1583,
     title: "the next kernel turns translation off before it turns it on again",
     posted:
       "init_dmars is left as it is: it finds a unit that translates, is not a kdump kernel, " +
@@ -18,7 +18,7 @@ export const SERIES_GAPS = [
   {
     id: "G1",
     patch: 0,
-    seedLine: 32,
+    seedLine: 61,
     title: "interrupts are not handed over",
     posted: "neither remapping entries nor vectors nor what VFIO has set up of them is kept.",
     seen: "a device's interrupts in the gap are lost, and its vectors have to be set up again.",
@@ -31,7 +31,7 @@ export const SERIES_GAPS = [
   {
     id: "G2",
     patch: 0,
-    seedLine: 497,
+    seedLine: 2190,
     title: "the PCI core takes bus mastering from every device at a kexec",
     posted: "no patch touches the PCI core, whose shutdown clears the bit so that no stray DMA " +
       "meets the next kernel.",
@@ -80,7 +80,7 @@ export const SERIES_GAPS = [
   {
     id: "G6",
     patch: 0,
-    seedLine: 1641,
+    seedLine: 1645,
     title: "what was restored is not handed on at the next kexec",
     posted:
       "a restored domain has too little in it to be written down again, and an iommufd that " +
@@ -128,7 +128,7 @@ export const SERIES_GAPS = [
   {
     id: "G10",
     patch: 0,
-    seedLine: 1655,
+    seedLine: 1654,
     title: "a handover that cannot be read leaves DMA running",
     posted:
       "where KHO's tree is of another version, all that was preserved is free memory at once, " +
@@ -152,7 +152,7 @@ export const SERIES_GAPS = [
   {
     id: "G12",
     patch: 0,
-    seedLine: 512,
+    seedLine: 523,
     title: "an ordinary reboot is not told from a live update",
     posted: "the shutdown does the same whatever comes after it.",
     seen: "firmware finds units that translate.",
@@ -163,7 +163,7 @@ export const SERIES_GAPS = [
   {
     id: "G13",
     patch: 0,
-    seedLine: 32,
+    seedLine: 61,
     title: "a crash kernel during a live update",
     posted:
       "what a kernel for kdump finds when the dump stands, or devices wait for their heirs, is " +
@@ -191,7 +191,7 @@ export const SERIES_GAPS = [
   {
     id: "G15",
     patch: 0,
-    seedLine: 1797,
+    seedLine: 1850,
     title: "mappings of other devices' registers cannot be expressed",
     posted: "what may be mapped for persistent DMA is guestmemfs: a device's BAR is not.",
     seen: "peer-to-peer DMA is refused in a persistent iommufd.",

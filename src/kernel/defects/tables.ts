@@ -18,7 +18,7 @@ export const TABLE_DEFECTS = [
   {
     id: "D54",
     patch: 9,
-    seedLine: 1456,
+    seedLine: 1472,
     title: "the walk is one level off: pages of data are preserved as tables",
     posted:
       "the entry the walk starts with is one of the pgd's, the level it is given is that of " +
@@ -45,7 +45,7 @@ export const TABLE_DEFECTS = [
   {
     id: "D56",
     patch: 9,
-    seedLine: 1455,
+    seedLine: 1460,
     title: "the first entry of the pgd is followed even where it is not present",
     posted: "the address in it is used without a look at its present bits: an empty entry leads " +
       "to physical page 0, whose contents are taken for a table.",
@@ -71,7 +71,7 @@ export const TABLE_DEFECTS = [
   {
     id: "D58",
     patch: 9,
-    seedLine: 1457,
+    seedLine: 1469,
     title: "pages that lie side by side are listed one by one",
     posted:
       "each page gets an entry of 16 bytes of its own. A guest of 1 TiB in 2 MiB pages, data " +
@@ -84,7 +84,7 @@ export const TABLE_DEFECTS = [
   {
     id: "D59",
     patch: 9,
-    seedLine: 1500,
+    seedLine: 1508,
     title: "half of what a domain is made of is not written down",
     posted:
       "no domain id, no unit, no owner, no PASIDs, and nothing of the root and context tables " +
@@ -120,7 +120,7 @@ export const TABLE_DEFECTS = [
   {
     id: "D62",
     patch: 9,
-    seedLine: 1454,
+    seedLine: 1467,
     title: "tables of the first level's format are not told apart",
     posted:
       "the walk looks at entries as second-level ones have them, whatever format they are in.",

@@ -5,7 +5,7 @@ export const ZAP_DEFECTS = [
   {
     id: "D16",
     patch: 3,
-    seedLine: 497,
+    seedLine: 499,
     title: "devices on persistent domains are zapped as well",
     posted: "the walk at shutdown clears the context entry of every device on every domain. That " +
       "persistent domains are to be skipped stands in the commit message only.",
@@ -17,7 +17,7 @@ export const ZAP_DEFECTS = [
   {
     id: "D17",
     patch: 3,
-    seedLine: 495,
+    seedLine: 502,
     title: "the flush goes by a domain id that was never set",
     posted: "the id is read from the context entry and thrown away; the variable the flush goes " +
       "by is not initialised. The unit forgets what it has cached of some other domain.",
@@ -29,7 +29,7 @@ export const ZAP_DEFECTS = [
   {
     id: "D18",
     patch: 3,
-    seedLine: 494,
+    seedLine: 503,
     title: "the context cache is flushed for a source id that was never set",
     posted: "bus and devfn are local variables that nobody initialises; those of the device " +
       "are at hand, in the list entry the loop is at.",
@@ -40,7 +40,7 @@ export const ZAP_DEFECTS = [
   {
     id: "D19",
     patch: 3,
-    seedLine: 475,
+    seedLine: 477,
     title: "one list node for as many lists as there are units",
     posted:
       "a domain is put into the list of every unit it is attached to, by one and the same node: " +
@@ -54,7 +54,7 @@ export const ZAP_DEFECTS = [
   {
     id: "D20",
     patch: 3,
-    seedLine: 475,
+    seedLine: 477,
     title: "a domain is never taken out of its unit's list",
     posted:
       "the first device of a domain puts it into the list of the unit; neither the last one " +
@@ -67,7 +67,7 @@ export const ZAP_DEFECTS = [
   {
     id: "D21",
     patch: 3,
-    seedLine: 491,
+    seedLine: 493,
     title: "neither the unit's lock nor the domain's is held",
     posted: "the walk at shutdown races with devices that are unplugged or attached meanwhile.",
     seen: "list entries that change under the walk.",
@@ -91,7 +91,7 @@ export const ZAP_DEFECTS = [
   {
     id: "D23",
     patch: 3,
-    seedLine: 496,
+    seedLine: 495,
     title: "other ids a device's requests may carry are not cleared",
     posted:
       "one context entry is looked up for a device, by its own bus and devfn. Entries that were " +
@@ -106,7 +106,7 @@ export const ZAP_DEFECTS = [
   {
     id: "D24",
     patch: 3,
-    seedLine: 497,
+    seedLine: 499,
     title: "devices that firmware counts on are zapped",
     posted:
       "a device with an RMRR has a domain like any other, and its context entry is cleared like " +
@@ -143,7 +143,7 @@ export const ZAP_DEFECTS = [
   {
     id: "D27",
     patch: 3,
-    seedLine: 512,
+    seedLine: 523,
     title: "translation stays on for a kernel that was handed nothing",
     posted:
       "the shutdown zaps on every reboot and kexec, live update or not, and no longer turns " +
@@ -155,7 +155,7 @@ export const ZAP_DEFECTS = [
   {
     id: "D28",
     patch: 3,
-    seedLine: 519,
+    seedLine: 522,
     title: "root and context tables are not preserved",
     posted:
       "translation is left on, but the tables it begins at belong to the old kernel, and no " +
@@ -168,7 +168,7 @@ export const ZAP_DEFECTS = [
   {
     id: "D30",
     patch: 3,
-    seedLine: 507,
+    seedLine: 506,
     title: "scalable mode: the flush knows nothing of PASIDs",
     posted:
       "a context entry of scalable mode has no domain id: what is flushed by is other bits of " +

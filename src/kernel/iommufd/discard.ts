@@ -1,5 +1,6 @@
 import type { Fdt } from "../../fdt/mod.ts";
 import { PCI_COMMAND_MASTER } from "../../uapi/pci_regs.ts";
+import type { PagingDomain } from "../iommu/domain.ts";
 import type { Kernel } from "../kernel.ts";
 import { readNumber } from "../kho/abi.ts";
 import type { PciDev } from "../pci/pci.ts";
@@ -11,15 +12,18 @@ import { CarriedMemory } from "./carried.ts";
  * then its memory and tables are freed, and its files unpinned. 0, or what blocking answers.
  */
 export function discardContext(kernel: Kernel, id: number): number {
+  const left = new Set<PagingDomain>();
   for (const group of kernel.iommu.groups) {
     const domains = group.heldDomains;
     if (!domains.some((domain) => domain.persistentOwner === id)) continue;
     const rc = group.discard();
     if (rc < 0) return rc;
     giveUp(group.dev, "blocked and reset");
-    for (const domain of new Set(domains)) domain.free();
     group.toDefault();
+    for (const domain of domains) left.add(domain);
   }
+  // Several devices may have been on one.
+  for (const domain of left) domain.free();
   const fdt = kernel.kho.incoming as Fdt, root = fdt.path(`/iommufd/iommufds/${id}`);
   for (const node of children(fdt, fdt.subnode(root, "devices"))) {
     const sid = (readNumber(fdt, node, "bus") ?? 0) << 8 | (readNumber(fdt, node, "devfn") ?? 0);

@@ -8,7 +8,7 @@ import {
   PROT_WRITE,
   type Sys,
 } from "../../uapi/sys.ts";
-import { EINVAL, EOPNOTSUPP, errnoName } from "../../uapi/errno.ts";
+import { EAGAIN, EINVAL, EOPNOTSUPP, errnoName } from "../../uapi/errno.ts";
 import {
   IOMMU_HWPT_ALLOC_PAGE_2M,
   IOMMU_HWPT_ALLOC_PAGE_4K,
@@ -60,6 +60,8 @@ interface RunningVm {
   readonly ram: number;
   /** What is still to be made of the address space, step by step, while the guest runs already. */
   rest: Generator<undefined, SavedState, void> | undefined;
+  /** Why there is no address space to change: its devices are on the previous kernel's tables. */
+  stuck: string | undefined;
 }
 
 /**
@@ -91,11 +93,11 @@ function manageable(sys: Sys, vm: RunningVm): Manageable {
     step: () => void vm.guest.step(),
     advance: () => advance(sys, vm),
     get whole() {
-      return vm.rest === undefined;
+      return vm.rest === undefined && vm.stuck === undefined;
     },
     save: () => vm.state,
-    unmap: () => ioasUnmapAll(sys, vm.iommufd, vm.state.ioas),
-    map: () => mapGuest(sys, vm),
+    unmap: () => vm.stuck !== undefined ? -EAGAIN : ioasUnmapAll(sys, vm.iommufd, vm.state.ioas),
+    map: () => vm.stuck !== undefined ? -EAGAIN : mapGuest(sys, vm),
   };
 }
 
@@ -145,7 +147,7 @@ function start(sys: Sys, config: VmConfig): RunningVm {
     nics,
     nvmes,
   });
-  return { guest, iommufd, state, file, ram, rest: undefined };
+  return { guest, iommufd, state, file, ram, rest: undefined, stuck: undefined };
 }
 
 /** What mapping guest memory for the devices takes. */
@@ -205,7 +207,8 @@ function restore(sys: Sys, config: VmConfig, saved: SavedState): RunningVm {
   const cpu = makeVm(sys, config, ram, saved.ramBase, devices.map(({ cdev }) => cdev));
   const state = { ...saved, ...attached };
   const rest = empty ? remake(sys, config, state, { file, iommufd, devices }) : undefined;
-  return { guest: Guest.attach(cpu, saved.ramBase), iommufd, state, file, ram, rest };
+  const guest = Guest.attach(cpu, saved.ramBase);
+  return { guest, iommufd, state, file, ram, rest, stuck: undefined };
 }
 
 /** Makes the address space again as it was, then moves each device over to it. */
@@ -279,7 +282,8 @@ function advance(sys: Sys, vm: RunningVm): boolean {
     sys.notify("whole");
   } catch (error) {
     if (!(error instanceof CallFailed)) throw error;
-    sys.log(`staying on the tables of before: ${error.message}`);
+    vm.stuck = error.message;
+    sys.log(`staying on the tables of before: ${vm.stuck}`);
   }
   vm.rest = undefined;
   return true;

@@ -253,3 +253,11 @@ Deno.test("a device that is held can do nothing but wait: calls before BIND are 
   bench.platform.runFor(2 * ms);
   assert.deepEqual(bench.complaints, []);
 });
+
+Deno.test("under rfc-v1 too a domain that two devices are on is given up once", () => {
+  const { bench } = handedOver("rfc-v1");
+  assert.equal(bench.write(`${DIR}/discard`, "1"), "ok");
+  assert.deepEqual(bench.complaints, []);
+  assert.equal(bench.unlink("ram"), "ok");
+  assert.ok(bench.attachedFresh(0).cdev >= 0);
+});

@@ -1,7 +1,7 @@
 /*
  * The tree that the posted series makes, through libfdt itself, on objects it is told of: iommufds
  * (the calls of seed lines 785-855, 874-888, 1997-1998), and VT-d domains with the page tables that
- * lie in memory (the walk of lines 1441-1466, the calls of 1478-1524 and 1305-1317). The code is our
+ * lie in memory (the walk of lines 1455-1476, the calls of 1502-1522 and 1326-1333). The code is our
  * own; what it does is what the seed does, mistakes and all.
  *
  * Build: cc posted_blob.c -lfdt

@@ -11,7 +11,7 @@ const ENTRIES = 512;
 const KHO_MEM_BYTES = 16;
 
 /**
- * What the posted walk (seed lines 1441-1466) lists of a domain's tables, in its order. Where a
+ * What the posted walk (seed lines 1455-1476) lists of a domain's tables, in its order. Where a
  * defect is not there the walk is as it should have been: every table is listed, and no data.
  */
 export function walkTables(domain: DmarDomain): number[] {
@@ -54,7 +54,7 @@ class Growing implements Found {
   }
 }
 
-/** An array of one page, which is never looked at for being full, nor given back (seed line 1493). */
+/** An array of one page, which is never looked at for being full, nor given back (seed line 1497). */
 class OnePage implements Found {
   readonly #array: HeapArray;
   #bytes = 0;

@@ -23,14 +23,15 @@ function incoming(driver: IntelDriver): Incoming | undefined {
   if (fdt === undefined || node < 0) return undefined;
   const compatible = new TextDecoder().decode(fdt.getprop(node, "compatible"));
   const { kernel } = driver;
-  if (compatible === INTEL_COMPATIBLE + "\0" || kernel.has("D68")) {
+  const { byDevice, reads } = kernel.design;
+  const byId = compatible === INTEL_COMPATIBLE + "\0" && reads.includes(INTEL_COMPATIBLE);
+  if (byId || kernel.has("D68")) {
     return { fdt, node, byDevice: false };
   }
   if (kernel.image.oneTableList && compatible === ONE_LIST_COMPATIBLE + "\0") {
     return { fdt, node, byDevice: false };
   }
-  // Who goes by devices reads what went by ids before: all it needs is in there.
-  const { byDevice } = driver.kernel.design;
+  // Who goes by devices may read what went by ids before: all it needs is in there.
   if (byDevice && compatible === KEYED_COMPATIBLE + "\0") return { fdt, node, byDevice };
   driver.kernel.dmesg.err(`DMAR: handed-over data is not ${INTEL_COMPATIBLE}, ignored`);
   return undefined;

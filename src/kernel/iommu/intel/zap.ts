@@ -14,7 +14,7 @@ export function zaps({ kernel }: IntelUnit): boolean {
 }
 
 /**
- * Blocks one device before a kexec as patch 3 does it (seed lines 495-513): the context entry is
+ * Blocks one device before a kexec as patch 3 does it (seed lines 494-508): the context entry is
  * cleared, and what the unit remembers of it is flushed by a domain id and a source id, of which
  * the posted code has neither. It knows of legacy mode only.
  */
@@ -38,7 +38,7 @@ function randomSource({ kernel }: IntelUnit): number {
 }
 
 /**
- * A domain's first device on a unit puts it into the unit's list (seed line 475), from which nothing
+ * A domain's first device on a unit puts it into the unit's list (seed line 477), from which nothing
  * ever takes it: neither when its last device leaves, nor when it is freed.
  */
 export function listDomain(unit: IntelUnit, domain: DmarDomain): void {
