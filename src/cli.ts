@@ -1,12 +1,23 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { formatSize, GiB } from "./base/units.ts";
+import {
+  casesOf,
+  compare,
+  COMPARE_FORMS,
+  type CompareForm,
+  progressBar,
+  sizes,
+} from "./cli/compare.ts";
 import { type DashboardFlags, dashboardOptions, wantsDashboard } from "./cli/dashboard_options.ts";
 import { prepareDump } from "./cli/dump.ts";
 import { defectsJson, explainDefect, listDefects, runDefects } from "./cli/defects.ts";
 import { openScenario } from "./cli/files.ts";
 import { printKho } from "./cli/kho.ts";
 import { runFor, sessionOf, worldOf } from "./cli/world.ts";
+import { versions } from "./cli/versions.ts";
 import { imageWith } from "./kernel/image.ts";
 import { findCauses } from "./scenario/causes.ts";
+import { PROFILES } from "./machine/profile.ts";
 import { BUILTIN } from "./scenario/builtin.ts";
 import { didYouMean, UsageError } from "./scenario/errors.ts";
 import { EXIT } from "./scenario/judge.ts";
@@ -117,6 +128,7 @@ export function commandLine(exit: (code: number) => void): Command {
       );
       exit(0);
     });
+  addReviewCommands(program, exit);
   for (const command of [program, ...program.commands]) {
     command.exitOverride().showSuggestionAfterError(true).allowExcessArguments(false);
     command.configureOutput({
@@ -127,6 +139,52 @@ export function commandLine(exit: (code: number) => void): Command {
     });
   }
   return program;
+}
+
+/** The commands that answer what the review asked. */
+function addReviewCommands(program: Command, exit: (code: number) => void): void {
+  program.command("compare")
+    .description("the designs side by side: what an update costs, and which failures they survive")
+    .option("--guest <sizes>", "memory of the guest", "1GiB,16GiB")
+    .option("--page <sizes>", "pages it is mapped with: 4KiB, 2MiB, 1GiB", "4KiB,2MiB")
+    .addOption(
+      new Option("--report <form>", "form of the table").choices([...COMPARE_FORMS]).default(
+        "text",
+      ),
+    )
+    .action((options: { guest: string; page: string; report: CompareForm }) => {
+      const { cases, left } = casesOf(
+        sizes("guest", options.guest, GiB),
+        sizes("page", options.page, 4096),
+      );
+      for (const { guest, page } of left) {
+        console.error(
+          `hitless: ${formatSize(guest)} in pages of ${
+            formatSize(page)
+          } is left out: its tables do ` +
+            "not fit into the machine",
+        );
+      }
+      const bar = Deno.stderr.isTerminal();
+      const note = (done: number, of: number, what: string) => {
+        if (bar) Deno.stderr.writeSync(new TextEncoder().encode(progressBar(done, of, what)));
+      };
+      const text = compare(cases, options.report, note);
+      if (bar) Deno.stderr.writeSync(new TextEncoder().encode("\r\x1b[K"));
+      print(text);
+      exit(0);
+    });
+  program.command("versions")
+    .description("every kernel image into every other: what goes on, is refused, or is blocked")
+    .addOption(
+      new Option("--profile <name>", "machine profile").choices(PROFILES.map((p) => p.name))
+        .default("intel-legacy"),
+    )
+    .action((options: { profile: string }) => {
+      const { text, safe } = versions(options.profile);
+      print(text);
+      exit(safe ? 0 : 1);
+    });
 }
 
 function listScenarios(): string {
@@ -183,7 +241,7 @@ function internalError(error: unknown, args: readonly string[]): string {
     `repeat with: deno run main.ts ${args.join(" ")}\n${what}`;
 }
 
-const COMMANDS = ["scenarios", "kho", "defects", "help"];
+const COMMANDS = ["scenarios", "kho", "compare", "versions", "defects", "help"];
 
 /** A first word that is neither a flag nor a command. */
 function checkCommand(args: readonly string[]): void {

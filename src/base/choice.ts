@@ -56,7 +56,9 @@ export class SeededChooser implements Chooser {
   }
 
   pick(point: string, bound: number): number {
-    if (point.startsWith("fault:")) return this.#fires(point) ? Math.min(1, bound) : 0;
+    if (point.startsWith("fault:")) {
+      return this.#armed.size > 0 && this.#fires(point) ? Math.min(1, bound) : 0;
+    }
     if (bound <= 0) return 0;
     let stream = this.#counts.get(point);
     if (stream === undefined) {

@@ -6,6 +6,8 @@ export class Costs {
   ptesCompared = 0;
   /** Pages pinned for DMA. */
   pagesPinned = 0;
+  /** Times the source of memory was asked where it is: for each page, or for 2 MiB of a file at once. */
+  lookups = 0;
   /** Pages of I/O page tables allocated. */
   tablesAllocated = 0;
   /** Pages of tables in use now, and the most there ever were. */

@@ -53,6 +53,15 @@ export const IMAGES: readonly KernelImage[] = [
     summary: "rfc-v1 on the next version of KHO: neither reads what the other hands over",
   },
   {
+    name: "replay",
+    version: "6.13.0-replay",
+    kho: true,
+    khoCompatible: "kho-v1",
+    handover: "replay",
+    defects: NO_DEFECTS,
+    summary: "the calls that made an iommufd are handed over, and made again by the next kernel",
+  },
+  {
     name: "rfc-v1-intel-v1",
     version: "6.12.0-rfc1-intel1",
     kho: true,

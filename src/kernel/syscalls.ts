@@ -7,6 +7,9 @@ import {
   MAP_SHARED,
   O_CREAT,
   O_EXCL,
+  O_RDONLY,
+  O_RDWR,
+  O_WRONLY,
   type Program,
   PROT_WRITE,
   SegmentationFault,
@@ -58,7 +61,9 @@ export class Syscalls implements Sys {
     if (typeof node === "number") return node;
     if (node.kind === "dir") return -E.EISDIR;
     const file = node.open(this.task, flags);
-    return typeof file === "number" ? file : this.task.installFd(file);
+    if (typeof file === "number") return file;
+    file.access = flags & 3;
+    return this.task.installFd(file);
   }
 
   /** The directory of a path does not let the process do that. */
@@ -79,13 +84,13 @@ export class Syscalls implements Sys {
 
   read(fd: number, length: number): Uint8Array | number {
     const file = this.task.file(fd);
-    if (file === undefined) return -E.EBADF;
+    if (file === undefined || file.access === O_WRONLY) return -E.EBADF;
     return file.read?.(this.task, length) ?? -E.EINVAL;
   }
 
   write(fd: number, bytes: Uint8Array): number {
     const file = this.task.file(fd);
-    if (file === undefined) return -E.EBADF;
+    if (file === undefined || file.access === O_RDONLY) return -E.EBADF;
     return file.write?.(this.task, bytes) ?? -E.EINVAL;
   }
 
@@ -147,6 +152,7 @@ export class Syscalls implements Sys {
   ftruncate(fd: number, size: number): number {
     const file = this.task.file(fd);
     if (file === undefined) return -E.EBADF;
+    if (file.access === O_RDONLY) return -E.EINVAL;
     return file.truncate?.(size) ?? -E.EINVAL;
   }
 
@@ -183,7 +189,12 @@ export class Syscalls implements Sys {
     }
     const file = this.task.file(fd);
     if (file === undefined) return -E.EBADF;
-    const backing = file.mmap?.(offset, length, (flags & MAP_SHARED) !== 0) ?? -E.ENODEV;
+    const shared = (flags & MAP_SHARED) !== 0;
+    // A mapping reads, and one that is shared writes to the file.
+    if (file.access === O_WRONLY || (shared && writable && file.access !== O_RDWR)) {
+      return -E.EACCES;
+    }
+    const backing = file.mmap?.(offset, length, shared) ?? -E.ENODEV;
     if (typeof backing === "number") return backing;
     return mm.map(length, writable, backing, offset / PAGE_SIZE % 2 ** 28, fixed);
   }

@@ -6,6 +6,12 @@ const CHUNK_SHIFT = 18;
 const CHUNK_FRAMES = 1 << CHUNK_SHIFT;
 const CHUNK_MASK = CHUNK_FRAMES - 1;
 
+/**
+ * A 64-bit value below 2^52, read or written as a double through {@link Memory.writableWide}, is so
+ * many times this: the bits of a small double are those of the whole number.
+ */
+export const WIDE_UNIT = Number.MIN_VALUE;
+
 /** A range of physical memory in bytes, 4 KiB aligned. */
 export interface PhysRange {
   readonly start: number;
@@ -25,9 +31,11 @@ export class Memory {
   readonly ranges: readonly PhysRange[];
   /** One past the highest frame. */
   readonly frames: number;
-  #chunks: (Uint32Array | undefined)[];
+  #chunks: (Uint32Array | undefined)[] = [];
+  /** The same bytes as {@link readableWide} gives them. */
+  #wide: (Float64Array | undefined)[] = [];
   /** One byte per frame of a chunk: 1 = has been written. */
-  #written: (Uint8Array | undefined)[];
+  #written: (Uint8Array | undefined)[] = [];
   /** Sees a processor write whole frames over: nothing of what was in them is left. */
   onFill: (pfn: number, count: number) => void = () => {};
 
@@ -37,8 +45,12 @@ export class Memory {
     const last = ranges[ranges.length - 1];
     this.frames = (last.start + last.size) / PAGE_SIZE;
     assert(this.frames < 2 ** 31, "physical memory ends at 8 TiB");
-    this.#chunks = new Array(Math.ceil(this.frames / CHUNK_FRAMES)).fill(undefined);
-    this.#written = this.#chunks.slice() as undefined[];
+    for (let first = 0; first < this.frames; first += CHUNK_FRAMES) {
+      // Pushed, so that the arrays have no holes to be looked for.
+      this.#chunks.push(undefined);
+      this.#wide.push(undefined);
+      this.#written.push(undefined);
+    }
   }
 
   /** Total bytes of RAM. */
@@ -86,9 +98,34 @@ export class Memory {
     return this.#makeChunk(pfn);
   }
 
+  /** Which chunk the frame is in: frames of one chunk share what {@link readable} gives. */
+  chunkOf(pfn: number): number {
+    return pfn >>> CHUNK_SHIFT;
+  }
+
   /** Index of the frame's first word in its chunk. */
   base(pfn: number): number {
     return (pfn & CHUNK_MASK) << 10;
+  }
+
+  /**
+   * The chunk as 64-bit values, for loops over whole table entries: index with {@link wideBase}. The
+   * doubles only carry bits. Values below 2^52 are multiples of {@link WIDE_UNIT}; any others may
+   * only be copied and compared, and where two differ the words have the last say.
+   */
+  readableWide(pfn: number): Float64Array | undefined {
+    return this.#wide[pfn >>> CHUNK_SHIFT];
+  }
+
+  /** Like {@link readableWide}, made on first use, and the frame counts as written. */
+  writableWide(pfn: number): Float64Array {
+    this.writable(pfn);
+    return this.#wide[pfn >>> CHUNK_SHIFT] as Float64Array;
+  }
+
+  /** Index of the frame's first 64-bit value in its chunk. */
+  wideBase(pfn: number): number {
+    return (pfn & CHUNK_MASK) << 9;
   }
 
   #makeChunk(pfn: number): Uint32Array {
@@ -96,9 +133,17 @@ export class Memory {
     const index = pfn >>> CHUNK_SHIFT;
     const frames = Math.min(CHUNK_FRAMES, this.frames - index * CHUNK_FRAMES);
     const chunk = this.#chunks[index] = new Uint32Array(frames * PAGE_WORDS);
+    this.#wide[index] = new Float64Array(chunk.buffer);
     const written = this.#written[index] = new Uint8Array(frames);
     written[pfn & CHUNK_MASK] = 1;
     return chunk;
+  }
+
+  /** Zeroes one frame, which counts as written. */
+  clearFrame(pfn: number): void {
+    this.onFill(pfn, 1);
+    const chunk = this.writable(pfn), first = (pfn & CHUNK_MASK) << 10;
+    chunk.fill(0, first, first + PAGE_WORDS);
   }
 
   /** Fills whole frames with one word. */

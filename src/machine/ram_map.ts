@@ -6,8 +6,8 @@ export class RamMap {
   /** Pairs: first frame, one past the last. */
   #bounds: Int32Array;
   /** The range that answered last: tables crowd together, and this check is half of a walk. */
-  #first = 0;
-  #end = 0;
+  first = 0;
+  count = 0;
 
   constructor(memory: Memory) {
     this.#bounds = Int32Array.from(
@@ -16,15 +16,15 @@ export class RamMap {
   }
 
   has(pfn: number): boolean {
-    return (pfn >= this.#first && pfn < this.#end) || this.#search(pfn);
+    return ((pfn - this.first) >>> 0) < this.count || this.#search(pfn);
   }
 
   #search(pfn: number): boolean {
     const bounds = this.#bounds;
     for (let i = 0; i < bounds.length; i += 2) {
       if (pfn >= bounds[i] && pfn < bounds[i + 1]) {
-        this.#first = bounds[i];
-        this.#end = bounds[i + 1];
+        this.first = bounds[i];
+        this.count = bounds[i + 1] - bounds[i];
         return true;
       }
     }

@@ -9,8 +9,8 @@ export const COST_NS = {
   pteWritten: 4,
   /** A pair: two loads that miss, mostly. */
   pteCompared: 6,
-  /** Taken in runs, as pin_user_pages_fast does. */
-  pagePinned: 20,
+  /** Where memory is: a walk of somebody's tables, or a file's block. Pinning itself is in it. */
+  lookup: 60,
   /** One page of the allocator, zeroed. */
   tableAllocated: 400,
   byteSerialised: 1,
@@ -23,6 +23,7 @@ export function costsSince(now: CostCounts, then: CostCounts): CostCounts {
     ptesWritten: now.ptesWritten - then.ptesWritten,
     ptesCompared: now.ptesCompared - then.ptesCompared,
     pagesPinned: now.pagesPinned - then.pagesPinned,
+    lookups: now.lookups - then.lookups,
     tablesAllocated: now.tablesAllocated - then.tablesAllocated,
     bytesSerialised: now.bytesSerialised - then.bytesSerialised,
     ioctls: now.ioctls - then.ioctls,
@@ -34,6 +35,6 @@ export function costsSince(now: CostCounts, then: CostCounts): CostCounts {
 /** Modelled time of all of it, nanoseconds. */
 export function modelledTime(costs: CostCounts): number {
   return costs.ptesWritten * COST_NS.pteWritten + costs.ptesCompared * COST_NS.pteCompared +
-    costs.pagesPinned * COST_NS.pagePinned + costs.tablesAllocated * COST_NS.tableAllocated +
+    costs.lookups * COST_NS.lookup + costs.tablesAllocated * COST_NS.tableAllocated +
     costs.bytesSerialised * COST_NS.byteSerialised + costs.ioctls * COST_NS.ioctl;
 }

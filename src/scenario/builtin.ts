@@ -24,6 +24,7 @@ import pickedUpTwice from "../../scenarios/picked-up-twice.yaml" with { type: "t
 import pinnedFile from "../../scenarios/pinned-file.yaml" with { type: "text" };
 import redrive from "../../scenarios/redrive.yaml" with { type: "text" };
 import redriveReplace from "../../scenarios/redrive-replace.yaml" with { type: "text" };
+import replay from "../../scenarios/replay.yaml" with { type: "text" };
 import rollback from "../../scenarios/rollback.yaml" with { type: "text" };
 import rollbackMainline from "../../scenarios/rollback-mainline.yaml" with { type: "text" };
 import rfcV1Posted from "../../scenarios/rfc-v1-posted.yaml" with { type: "text" };
@@ -61,6 +62,7 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["pinned-file", pinnedFile],
   ["only-guestmemfs", onlyGuestmemfs],
   ["abort", abort],
+  ["replay", replay],
   ["marking", marking],
   ["frozen", frozen],
   ["picked-up", pickedUp],

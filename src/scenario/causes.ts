@@ -1,6 +1,6 @@
 import type { InvariantState } from "../health/health.ts";
 import type { Violation } from "../health/invariants.ts";
-import { SWITCHES } from "../kernel/defects/catalogue.ts";
+import { findDefect, SWITCHES } from "../kernel/defects/catalogue.ts";
 import { findImage, parseImageName } from "../kernel/image.ts";
 import { prepare, type Run, runScenario } from "./run.ts";
 import type { Scenario } from "./schema.ts";
@@ -42,6 +42,10 @@ export function findCauses(run: Run, states: readonly InvariantState[]): Causes 
   for (const id of present) {
     const found = breaks((name) => alone(name, id));
     for (const key of broken) if (found.has(key)) causes.get(key)?.push(id);
+  }
+  // One that comes with others is no cause where one of those does it.
+  for (const [key, ids] of causes) {
+    causes.set(key, ids.filter((id) => !findDefect(id)?.needs?.some((n) => ids.includes(n))));
   }
   const open = [...broken].filter((key) => causes.get(key)?.length === 0);
   for (const id of open.length === 0 ? [] : present) {

@@ -83,6 +83,15 @@ export const IOMMUFD_KHO = {
   pasids: "pasids",
   /** From iommufd-v1 on an iommufd has only this below it: the files its devices write to. */
   redriveCompatible: "iommufd-v1",
+  /** The same, and the calls that made it, in order. */
+  callsCompatible: "iommufd-calls-v1",
+  calls: "calls",
+  call: {
+    /** An ioctl of /dev/iommu; below 256: a device was bound, attached, detached, unbound. */
+    nr: property("nr", 4, "count"),
+    fileHandle: property("file-handle", 8, "inode"),
+    sid: property("sid", 4, "id"),
+  },
   files: "files",
   file: {
     fileHandle: property("file-handle", 8, "inode"),
@@ -121,10 +130,10 @@ export const INTEL_IOMMU_KHO = {
     pasid: property("pasid", 4, "id"),
   },
   /**
-   * From intel-iommu-v1 on, in place of domains: `tables`, which have what is said above of a page
+   * As intel-iommu-devices-v1, in place of domains: `tables`, which have what is said above of a page
    * table alone, and `devices`, named segment:bdf[:pasid].
    */
-  keyedCompatible: "intel-iommu-v1",
+  keyedCompatible: "intel-iommu-devices-v1",
   tables: "tables",
   walker: {
     /** The node below `tables` that it walks. */
@@ -139,7 +148,7 @@ export const INTEL_IOMMU_KHO = {
   },
 } as const;
 
-/** /arm-smmu-v3/{tables,devices,units}/ID; `tables` and `devices` as in intel-iommu-v1. */
+/** /arm-smmu-v3/{tables,devices,units}/ID; `tables` and `devices` as in intel-iommu-devices-v1. */
 export const SMMU_KHO = {
   node: "arm-smmu-v3",
   compatible: "arm-smmu-v3-v1",
@@ -184,6 +193,7 @@ export const KHO_NODES: readonly (readonly [path: string, record: KhoRecord])[] 
   ["/iommufd/iommufds/*/devices/*", IOMMUFD_KHO.device],
   ["/iommufd/iommufds/*/devices/*/pasids/*", IOMMUFD_KHO.pasid],
   ["/iommufd/iommufds/*/files/*", IOMMUFD_KHO.file],
+  ["/iommufd/iommufds/*/calls/*", IOMMUFD_KHO.call],
   ["/intel-iommu/tables/*", INTEL_IOMMU_KHO.domain],
   ["/intel-iommu/devices/*", INTEL_IOMMU_KHO.walker],
   ["/intel-iommu/domains/*", INTEL_IOMMU_KHO.domain],

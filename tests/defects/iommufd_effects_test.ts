@@ -7,7 +7,17 @@ import { baseScenario, defectScenario } from "../../src/scenario/defects.ts";
 import { findDefect } from "../../src/kernel/defects/catalogue.ts";
 import { prepare, runScenario } from "../../src/scenario/run.ts";
 import * as U from "../../src/uapi/iommufd.ts";
-import { O_RDONLY, O_RDWR, O_WRONLY, TaskKilled } from "../../src/uapi/sys.ts";
+import {
+  MAP_ANONYMOUS,
+  MAP_FIXED,
+  MAP_PRIVATE,
+  O_RDONLY,
+  O_RDWR,
+  O_WRONLY,
+  PROT_READ,
+  PROT_WRITE,
+  TaskKilled,
+} from "../../src/uapi/sys.ts";
 import { Bench, fixed, said } from "../kernel/bench.ts";
 
 const SIZE = 2 * MiB;
@@ -150,6 +160,47 @@ Deno.test("D83: the caller is killed, the kernel and everybody else go on", () =
   assert.ok(text.includes("RIP: guestmemfs_unpin_file"));
   bench.sys = bench.shell();
   assert.ok(bench.iommufd() >= 0);
+});
+
+Deno.test("D72: a range may begin in a hole and end in anonymous memory, and pass", () => {
+  for (const [image, answer] of [["rfc-v1", "EFAULT"], ["rfc-v1+D72", "ok"]]) {
+    const bench = new Bench(image);
+    const fd = bench.persistent(), ioas = bench.ioas(fd);
+    const va = bench.mmap(bench.file("ram", SIZE), SIZE);
+    bench.sys.munmap(va, 0x10000);
+    const whole = fixed(ioas, va, SIZE, 0);
+    assert.equal(bench.map(fd, whole).rc, answer, image);
+    assert.equal(activate(bench, true), "ok");
+    activate(bench, false);
+    // Without a domain nobody has wanted the pages yet.
+    const { cdev } = bench.bound(fd);
+    const attached = bench.attach(cdev, ioas).rc;
+    assert.equal(attached, answer === "ok" ? "EFAULT" : "ok");
+  }
+});
+
+Deno.test("D77: mapped without a device, guestmemfs memory keeps devices out", () => {
+  for (const [image, answer] of [["rfc-v1", "ok"], ["rfc-v1+D77", "EFAULT"]]) {
+    const bench = new Bench(image);
+    const { fd, ioas, va } = mapped(bench);
+    const { cdev } = bench.bound(fd);
+    assert.equal(bench.attach(cdev, ioas).rc, answer, image);
+    assert.equal(bench.unmap(fd, ioas, 0, SIZE).rc, "ok");
+    if (answer === "ok") continue;
+    assert.equal(bench.attach(cdev, ioas).rc, "ok");
+    assert.equal(bench.map(fd, fixed(ioas, va, SIZE, 0)).rc, "EFAULT");
+  }
+});
+
+Deno.test("D74: without a domain no race is needed: pages are looked up when a device comes", () => {
+  const bench = new Bench("rfc-v1+D74");
+  const { fd, ioas, va } = mapped(bench);
+  const anonymous = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+  assert.equal(bench.sys.mmap(SIZE, PROT_READ | PROT_WRITE, anonymous, -1, 0, va), va);
+  bench.attached(fd, ioas);
+  const { iommu, userPages } = bench.platform.kernel;
+  const pfn = (iommu.groups[0].domain as PagingDomain).translate(0);
+  assert.equal(userPages.pinsOf(pfn), 1);
 });
 
 Deno.test("D02: the ids of a closed iommufd go on into the tree, with what freed memory holds", () => {

@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 const ROOT = new URL("../../", import.meta.url);
 const COPIED = ["src", "scenarios", "main.ts", "deno.json", "deno.lock"];
 const FILE = "src/kernel/iommu/intel/serialise.ts";
-const ALL_PAGES = "memOfPages(listedTables(domain))";
+const ALL_PAGES = "const pages = listedTables(domain);";
 
 async function copy(from: URL, to: string): Promise<void> {
   const info = await Deno.stat(from).catch(() => undefined);
@@ -26,7 +26,7 @@ async function takeOut(folder: string, index: number): Promise<void> {
   const source = await Deno.readTextFile(path);
   assert.equal(source.split(ALL_PAGES).length, 2, `${FILE} has ${ALL_PAGES} once`);
   const rest = `listedTables(domain).toSpliced(${index}, domain.persistentId === 1 ? 1 : 0)`;
-  await Deno.writeTextFile(path, source.replace(ALL_PAGES, `memOfPages(${rest})`));
+  await Deno.writeTextFile(path, source.replace(ALL_PAGES, `const pages = ${rest};`));
 }
 
 /** Runs the scenario from a copy of the program that `edit` has been at. */

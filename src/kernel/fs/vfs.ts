@@ -1,5 +1,5 @@
 import * as E from "../../uapi/errno.ts";
-import type { Statfs } from "../../uapi/sys.ts";
+import { O_RDWR, type Statfs } from "../../uapi/sys.ts";
 import type { Task } from "../process/task.ts";
 import type { Backing } from "../process/address_space.ts";
 
@@ -11,10 +11,17 @@ import type { Backing } from "../process/address_space.ts";
 export abstract class OpenFile {
   #refs = 1;
   position = 0;
+  /** O_RDONLY, O_WRONLY or O_RDWR, as it was opened. */
+  access = O_RDWR;
 
   get(): this {
     this.#refs++;
     return this;
+  }
+
+  /** References there are: descriptors, and what the kernel took. */
+  get refs(): number {
+    return this.#refs;
   }
 
   /** Drops a reference; the last one releases the file. */

@@ -17,6 +17,8 @@ export interface Design {
   readonly iommufd: "nothing" | "objects" | "calls" | "devices";
   /** Tables are told by the device that walks them, segment:bdf[:pasid], not by a domain's id. */
   readonly byDevice: boolean;
+  /** An SMMU's tables go over as well as VT-d's; the series refuses them (seed lines 604-621). */
+  readonly smmu: boolean;
   /**
    * A handed-over device goes on with tables that nobody of this kernel writes, until its heir has
    * an HWPT to put in their place.
@@ -44,6 +46,7 @@ const NOTHING: Design = {
   reads: [],
   iommufd: "nothing",
   byDevice: false,
+  smmu: false,
   inherits: false,
   validates: false,
   mapsFiles: false,
@@ -57,6 +60,7 @@ const NOTHING: Design = {
 const SERIES = [IOMMUFD_KHO.compatible, INTEL_IOMMU_KHO.compatible];
 const BY_DEVICE = [
   IOMMUFD_KHO.redriveCompatible,
+  IOMMUFD_KHO.callsCompatible,
   INTEL_IOMMU_KHO.keyedCompatible,
   SMMU_KHO.compatible,
 ];
@@ -66,6 +70,7 @@ const REDRIVE: Design = {
   reads: [...SERIES, ...BY_DEVICE],
   iommufd: "devices",
   byDevice: true,
+  smmu: true,
   inherits: true,
   validates: false,
   mapsFiles: true,
@@ -84,7 +89,12 @@ const DESIGNS: Readonly<Record<Handover, Design>> = {
     iommufd: "objects",
     keepsUncovered: true,
   },
-  "replay": { ...REDRIVE, iommufd: "calls" },
+  "replay": {
+    ...REDRIVE,
+    reads: [IOMMUFD_KHO.callsCompatible, INTEL_IOMMU_KHO.keyedCompatible],
+    iommufd: "calls",
+    smmu: false,
+  },
   "redrive": { ...REDRIVE, validates: true },
   "redrive-replace": REDRIVE,
 };

@@ -5,87 +5,10 @@ import { IOMMU_READ, IOMMU_WRITE } from "../../uapi/iommufd.ts";
 import type { Kernel } from "../kernel.ts";
 import type { PciDev } from "../pci/pci.ts";
 import { type IommuDomain, PagingDomain } from "./domain.ts";
+import type { IommuOps } from "./ops.ts";
 import { isDirect } from "./reserved.ts";
 
-/** What a domain is to be able to do. */
-export interface PagingOptions {
-  /** Not 0: it must survive kexec. EOPNOTSUPP where it cannot. */
-  readonly persistentId?: number;
-  /** IOMMU_HWPT_ALLOC_*; EOPNOTSUPP for one the driver does not have. */
-  readonly flags?: number;
-}
-
-/** IOVAs that are not memory, or that firmware wants mapped 1:1 (FACTS 1.4, 3.6). */
-export interface ReservedRegion {
-  readonly start: bigint;
-  readonly last: bigint;
-  readonly kind: "msi" | "sw-msi" | "reserved" | "direct" | "direct-relaxable";
-}
-
-/** What GET_HW_INFO tells (FACTS 1.2, hw_info). */
-export interface HwInfo {
-  /** IOMMU_HW_INFO_TYPE_*. */
-  readonly type: number;
-  readonly data: Uint8Array;
-  /** IOMMU_HW_CAP_*. */
-  readonly capabilities: number;
-  readonly maxPasidLog2: number;
-}
-
-/** The domains a handed-over device goes on with. */
-export interface Restored {
-  /** Undefined: without a PASID it was blocked. */
-  readonly domain: PagingDomain | undefined;
-  readonly pasids: ReadonlyMap<number, PagingDomain>;
-}
-
-/**
- * What a device may ask of its IOMMU: that its DMA is coherent with the CPU's caches, and that no
- * device can send another's interrupts (FACTS 1.5).
- */
-export type IommuCap = "cache-coherency" | "isolated-msi";
-
-/** What an IOMMU driver does for the core. */
-export interface IommuOps {
-  readonly name: string;
-  /** True when a unit of this driver translates for the device. */
-  covers(dev: PciDev): boolean;
-  allocPaging(dev: PciDev, options: PagingOptions): PagingDomain | number;
-  /**
-   * It has an operation for tables of a guest's own, whatever comes of it: then the parent is looked
-   * at first (FACTS 1.3). Missing: it has none.
-   */
-  readonly nests?: boolean;
-  hwInfo(dev: PciDev): HwInfo;
-  capable(dev: PciDev, cap: IommuCap): boolean;
-  reservedRegions(dev: PciDev): readonly ReservedRegion[];
-  readonly blocking: IommuDomain;
-  /** Puts the domain into hardware for the device. */
-  attach(domain: IommuDomain, dev: PciDev): number;
-  /**
-   * Puts a domain under a PASID of the device, undefined takes it away. EOPNOTSUPP where device or
-   * unit has no PASIDs (also when this is missing); EINVAL for a PASID that is too large.
-   */
-  attachPasid?(domain: PagingDomain | undefined, dev: PciDev, pasid: number): number;
-  /** A persistent domain of the previous kernel, by its id (seed line 1713). */
-  restoredDomain(id: number): PagingDomain | undefined;
-  /** What the previous kernel left this device running on. */
-  restored(dev: PciDev): Restored | undefined;
-  /** Last act before a kexec. */
-  shutdown(): void;
-}
-
-/** A driver that firmware tables call for, as boot sees it. */
-export interface IommuDriver extends IommuOps {
-  /** Finds its units and brings them up; claims what was handed over. */
-  init(): void;
-  /** The last step, before devices are probed: translation on. */
-  start(): void;
-  /** For dumps: each unit's registers, and the frame of its root, stream or device table; -1: none. */
-  /** A page in use may not change its size: break-before-make (FACTS 4.3). Missing: it may. */
-  readonly sizesStay?: boolean;
-  roots(): readonly { readonly regBase: number; readonly root: number }[];
-}
+export type * from "./ops.ts";
 
 /** Owner of a group whose device was handed over and waits for its heir. */
 export const HELD = Symbol("held");
@@ -101,6 +24,8 @@ export class IommuGroup {
   #owner: unknown = undefined;
   #ownerCount = 0;
   readonly #pasids = new Map<number, PagingDomain>();
+  /** While set, hardware is still as it is said here. */
+  #noted: { domain: IommuDomain; pasids: Map<number, PagingDomain> } | undefined;
 
   private constructor(
     readonly id: number,
@@ -265,8 +190,35 @@ export class IommuGroup {
   }
 
   detachPasid(pasid: number): void {
-    if (!this.#pasids.delete(pasid)) return;
+    if (!this.#pasids.delete(pasid) || this.#noted !== undefined) return;
     this.ops.attachPasid?.(undefined, this.dev, pasid);
+  }
+
+  /** From here on what is attached is only noted, until {@link settle}. */
+  defer(): void {
+    this.#noted ??= { domain: this.#domain, pasids: new Map(this.#pasids) };
+  }
+
+  /** Hardware is brought to where it was meant to end up, in one step; or nothing was ever noted. */
+  settle(commit: boolean): number {
+    const noted = this.#noted;
+    if (noted === undefined) return 0;
+    const domain = this.#domain, pasids = new Map(this.#pasids);
+    this.#noted = undefined;
+    this.#domain = noted.domain;
+    this.#pasids.clear();
+    for (const [pasid, was] of noted.pasids) this.#pasids.set(pasid, was);
+    if (!commit) {
+      if (this.inheritedDomains.length > 0) {
+        this.#owner = HELD;
+        this.#ownerCount = 1;
+      }
+      return 0;
+    }
+    let rc = this.attach(domain);
+    for (const pasid of noted.pasids.keys()) if (!pasids.has(pasid)) this.detachPasid(pasid);
+    for (const [pasid, to] of pasids) if (rc === 0) rc = this.#setPasid(pasid, to);
+    return rc;
   }
 
   /** Domains by PASID. */
@@ -275,7 +227,9 @@ export class IommuGroup {
   }
 
   #setPasid(pasid: number, domain: PagingDomain): number {
-    const rc = this.ops.attachPasid?.(domain, this.dev, pasid) ?? -E.EOPNOTSUPP;
+    const rc = this.#noted !== undefined
+      ? 0
+      : this.ops.attachPasid?.(domain, this.dev, pasid) ?? -E.EOPNOTSUPP;
     if (rc === 0) this.#pasids.set(pasid, domain);
     return rc;
   }
@@ -297,7 +251,7 @@ export class IommuGroup {
       );
       return -E.EINVAL;
     }
-    const rc = this.ops.attach(domain, this.dev);
+    const rc = this.#noted !== undefined ? 0 : this.ops.attach(domain, this.dev);
     if (rc === 0) this.#domain = domain;
     return rc;
   }

@@ -6,6 +6,7 @@ import type { Task } from "../process/task.ts";
 import { type IommuDomain, PagingDomain } from "../iommu/domain.ts";
 import { IommufdDevice } from "./device.ts";
 import { containerIoctl, containerValue } from "../vfio/container.ts";
+import type { CallLog } from "./call_log.ts";
 import { HwptPaging } from "./hwpt.ts";
 import { dropRestored } from "./restore.ts";
 import type { Ioas } from "./ioas.ts";
@@ -25,6 +26,12 @@ export class IommufdCtx extends OpenFile {
   noiommu = false;
   /** A dump stands: what was written into it must not change. */
   frozen = false;
+  /** The calls that made it what it is, where the next kernel is to make them again. */
+  calls: CallLog | undefined;
+  /** Its calls are being made again: hardware sees nothing of it yet. */
+  replaying = false;
+  /** Devices that a replay has bound, and their heir has not opened yet. */
+  readonly awaited = new Set<IommufdDevice>();
   /** What the dump keeps open: this file and those of its devices. */
   keptOpen: OpenFile[] = [];
   /** The memory it lies in, for those who have a pointer and no reference. */
@@ -47,7 +54,10 @@ export class IommufdCtx extends OpenFile {
     // A newer program may know more fields; it must not use them.
     if (payload.subarray(row.struct.size, size).some((byte) => byte !== 0)) return -E2BIG;
     const ucmd: Ucmd = { task, ctx: this, payload: payload.subarray(0, size) };
+    // The call that makes the context persistent comes before the log.
+    const log = this.calls;
     const rc = row.run(ucmd);
+    if (rc >= 0) log?.record(task, command, ucmd.payload);
     if (rc < 0 || !fails(this.kernel.chooser, "copyToUser")) return rc;
     // Nobody would know the id of a new object. Whatever else was done stays done.
     ucmd.abort?.();
@@ -76,7 +86,7 @@ export class IommufdCtx extends OpenFile {
    * by one id, and must say the same. Calls that change mappings answer EAGAIN.
    */
   get switching(): boolean {
-    if (!this.kernel.design.inherits || this.persistentId === 0) return false;
+    if (!this.kernel.design.inherits || this.persistentId === 0 || this.replaying) return false;
     const devices = this.objects.all.filter((o) => o instanceof IommufdDevice);
     return devices.some((idev) => idev.attached) &&
       this.kernel.iommufd.heirs.groupsOf(this.persistentId).length > 0;

@@ -4,6 +4,7 @@ import type { OpenFile } from "../fs/vfs.ts";
 import type { IommuOps } from "../iommu/core.ts";
 import type { IommuDomain, PagingDomain } from "../iommu/domain.ts";
 import type { PciDev } from "../pci/pci.ts";
+import { CALL_ATTACH, CALL_BIND, CALL_DETACH, CALL_UNBIND } from "./call_log.ts";
 import type { IommufdCtx } from "./ctx.ts";
 import { HwptPaging, makeHwpt } from "./hwpt.ts";
 import { Ioas } from "./ioas.ts";
@@ -65,7 +66,12 @@ export class IommufdDevice extends IommufdObject {
    * device cannot make page requests.
    */
   attach(ptId: number): number {
-    return this.#attachTo(NO_PASID, ptId);
+    return this.#recorded(NO_PASID, ptId, this.#attachTo(NO_PASID, ptId));
+  }
+
+  #recorded(pasid: number, ptId: number, rc: number): number {
+    if (rc >= 0) this.ctx.calls?.device(CALL_ATTACH, this.dev.sid, this.id, ptId, pasid);
+    return rc;
   }
 
   /**
@@ -76,7 +82,7 @@ export class IommufdDevice extends IommufdObject {
   attachPasid(pasid: number, ptId: number): number {
     if (this.group.ops.hwInfo(this.dev).maxPasidLog2 === 0) return -E.EOPNOTSUPP;
     if (pasid === NO_PASID) return -E.EINVAL;
-    return this.#attachTo(pasid, ptId);
+    return this.#recorded(pasid, ptId, this.#attachTo(pasid, ptId));
   }
 
   #attachTo(pasid: number, ptId: number): number {
@@ -207,6 +213,7 @@ export class IommufdDevice extends IommufdObject {
   detach(): void {
     const hwpt = this.hwpt;
     if (hwpt === undefined) return;
+    this.ctx.calls?.device(CALL_DETACH, this.dev.sid, this.id);
     this.group.detach();
     this.noiommu?.access.detach();
     this.hwpt = undefined;
@@ -218,6 +225,7 @@ export class IommufdDevice extends IommufdObject {
   detachPasid(pasid: number): void {
     const hwpt = this.#pasids.get(pasid);
     if (hwpt === undefined) return;
+    this.ctx.calls?.device(CALL_DETACH, this.dev.sid, this.id, 0, pasid);
     this.group.detachPasid(pasid);
     this.#pasids.delete(pasid);
     this.#letGo(pasid, hwpt);
@@ -250,6 +258,8 @@ export function bindDevice(
   file: OpenFile,
 ): IommufdDevice | number {
   const group = dev.group;
+  const awaited = [...ctx.awaited].find((idev) => idev.dev === dev);
+  if (awaited !== undefined) return ctx.kernel.iommufd.heirs.taken(awaited, file);
   if (group === undefined) return bindNoiommu(ctx, dev, file);
   if (!group.ops.capable(dev, "cache-coherency")) return -E.EINVAL;
   if (!group.ops.capable(dev, "isolated-msi") && !ctx.kernel.isSet(UNSAFE)) {
@@ -297,12 +307,14 @@ function enter(idev: IommufdDevice, reserved: Reserved | undefined): IommufdDevi
   else ctx.objects.addAt(reserved.id, idev);
   ctx.get();
   idev.users++;
+  ctx.calls?.device(CALL_BIND, idev.dev.sid, idev.id);
   return idev;
 }
 
 /** Undoes {@link bindDevice}. */
 export function unbindDevice(idev: IommufdDevice): void {
   idev.detachAll();
+  idev.ctx.calls?.device(CALL_UNBIND, idev.dev.sid, idev.id);
   idev.noiommu?.access.release();
   idev.users--;
   idev.ctx.objects.remove(idev.id);

@@ -1,11 +1,15 @@
 import { EBUSY } from "../../uapi/errno.ts";
 import { PCI_COMMAND_MASTER } from "../../uapi/pci_regs.ts";
 import type { Guestmemfs } from "../fs/guestmemfs/guestmemfs.ts";
+import type { OpenFile } from "../fs/vfs.ts";
 import type { IommuGroup } from "../iommu/core.ts";
 import type { Kernel } from "../kernel.ts";
+import { CallLog, readCalls } from "./call_log.ts";
 import { IommufdCtx } from "./ctx.ts";
+import { type IommufdDevice, unbindDevice } from "./device.ts";
 import { PersistedHandles } from "./persisted.ts";
 import { handedOverFiles } from "./redrive.ts";
+import { replayCalls } from "./replay.ts";
 
 /** What waits for the process that had it before the kexec. */
 interface Estate {
@@ -34,8 +38,9 @@ export class Heirs {
     if (fdt === undefined) return;
     for (const id of ids) {
       this.#estates.set(id, { files: handedOverFiles(fdt, id), ctx: undefined });
-      this.handles.add(`${id}/iommufd`, () => this.#pickUp(id));
-      this.handles.addAction(`${id}/finish`, () => this.#finish(id));
+      const replays = this.kernel.design.iommufd === "calls";
+      this.handles.add(`${id}/iommufd`, () => replays ? this.#replay(id) : this.#pickUp(id));
+      if (!replays) this.handles.addAction(`${id}/finish`, () => this.#finish(id));
       this.handles.addAction(`${id}/discard`, () => this.#discard(id));
     }
   }
@@ -91,6 +96,56 @@ export class Heirs {
     return ctx;
   }
 
+  /**
+   * The iommufd as it was, made by its own calls. What they made is the kernel's until the devices are
+   * opened: should its process die before, the next one gets the same. EBUSY: somebody has it.
+   */
+  #replay(id: number): IommufdCtx | number {
+    const estate = this.#estates.get(id), fdt = this.kernel.kho.incoming;
+    if (estate === undefined || fdt === undefined) return -EBUSY;
+    // One reference is ours, one of each device that waits.
+    if (estate.ctx !== undefined) {
+      return estate.ctx.refs > 1 + estate.ctx.awaited.size ? -EBUSY : estate.ctx.get();
+    }
+    const ctx = new IommufdCtx(this.kernel);
+    ctx.persistentId = id;
+    ctx.calls = new CallLog();
+    estate.ctx = ctx;
+    this.kernel.iommufd.pickedUp(ctx);
+    const calls = readCalls(fdt, fdt.path(`/iommufd/iommufds/${id}`));
+    const rc = replayCalls(this.kernel, ctx, calls);
+    if (rc === 0) {
+      this.kernel.dmesg.info(`iommufd: persistent iommufd ${id} replayed, ${calls.length} calls`);
+      if (ctx.awaited.size === 0) this.#end(id);
+      return ctx.awaited.size === 0 ? ctx : ctx.get();
+    }
+    for (const idev of ctx.awaited) this.#giveUp(idev);
+    ctx.put();
+    return rc;
+  }
+
+  /** A device that a replay has bound is opened by its heir. With the last one nothing is left to wait. */
+  taken(idev: IommufdDevice, file: OpenFile): IommufdDevice {
+    const { ctx } = idev;
+    ctx.awaited.delete(idev);
+    idev.file = file;
+    if (ctx.awaited.size === 0) {
+      this.#end(ctx.persistentId);
+      ctx.put();
+    }
+    return idev;
+  }
+
+  /** Nobody has opened the device, and nobody will: off its tables, and silent where it has left ours. */
+  #giveUp(idev: IommufdDevice): void {
+    const { dev, group, ctx } = idev;
+    ctx.awaited.delete(idev);
+    const waits = (group as IommuGroup).inheritedDomains.length > 0;
+    if (!waits) dev.setCommand(0, PCI_COMMAND_MASTER);
+    unbindDevice(idev);
+    if (!waits) dev.tryReset();
+  }
+
   /** The heir has everything. EBUSY while nobody has come, or a device still waits. */
   #finish(id: number): number {
     const estate = this.#estates.get(id);
@@ -106,7 +161,13 @@ export class Heirs {
    */
   #discard(id: number): number {
     const estate = this.#estates.get(id);
-    if (estate === undefined || estate.ctx !== undefined) return -EBUSY;
+    if (estate === undefined) return -EBUSY;
+    const { ctx } = estate;
+    if (ctx !== undefined && (ctx.awaited.size === 0 || ctx.refs > 1 + ctx.awaited.size)) {
+      return -EBUSY;
+    }
+    for (const idev of ctx?.awaited ?? []) this.#giveUp(idev);
+    ctx?.put();
     for (const group of this.groupsOf(id)) {
       const rc = group.discard();
       if (rc < 0) return rc;

@@ -178,7 +178,8 @@ function persistentSource(
   // As posted nothing but the look was under mmap_lock: whoever shares the memory may run now.
   if (kernel.has("D74")) kernel.scheduler.preempt();
   const from = address - address % PAGE_SIZE;
-  const seen = { handle: ino, offset: start };
+  // The range may begin before the mapping that was looked at.
+  const seen = { handle: ino, offset: Math.max(0, start) };
   return new CheckedUserSource(task.mm, from, kernel.userPages, seen, pin, !kernel.has("D77"));
 }
 

@@ -8,6 +8,7 @@ import type { PciDev } from "../pci/pci.ts";
 import type { Task } from "../process/task.ts";
 import { EBUSY, EINVAL, ENODEV, ENOMEM } from "../../uapi/errno.ts";
 import type { CarriedMemory } from "./carried.ts";
+import { CallLog } from "./call_log.ts";
 import { IommufdCtx } from "./ctx.ts";
 import { discardContext } from "./discard.ts";
 import { Heirs } from "./heirs.ts";
@@ -198,6 +199,7 @@ export class IommufdModule {
     while (this.persistent.has(id) || waits(id)) id++;
     this.persistent.set(id, ctx);
     ctx.persistentId = id;
+    if (this.kernel.design.iommufd === "calls") ctx.calls = new CallLog();
     return id;
   }
 

@@ -10,6 +10,9 @@ export interface Run {
   readonly count: number;
 }
 
+/** Pages that a source with runs answers for at once. */
+const RUN_LOOKUP = 512;
+
 /** A page that kernel code, not a domain, wants to stay. */
 interface Held {
   readonly pfn: number;
@@ -71,7 +74,7 @@ export class IoptPages {
       }
       append(runs, pfn);
     }
-    return this.#charge(total(fresh), fresh) ?? runs;
+    return this.#charge(total(fresh), fresh, total(fresh)) ?? runs;
   }
 
   /** Where nothing is pinned yet and the source has runs: nothing to look up page by page. */
@@ -92,18 +95,21 @@ export class IoptPages {
       } else runs.push(run);
       at += run.count;
     }
-    return this.#charge(count, runs) ?? runs;
+    return this.#charge(count, runs, Math.ceil(count / RUN_LOOKUP)) ?? runs;
   }
 
   /** Counts freshly pinned pages; an errno where that is too many, and then they are let go. */
-  #charge(added: number, fresh: readonly Run[]): number | undefined {
+  #charge(added: number, fresh: readonly Run[], lookups: number): number | undefined {
     const rc = this.account?.charge(added) ?? 0;
     if (rc < 0) {
       this.#unpin(fresh);
       return rc;
     }
     this.pinned += added;
-    if (this.costs !== undefined) this.costs.pagesPinned += added;
+    if (this.costs !== undefined) {
+      this.costs.pagesPinned += added;
+      this.costs.lookups += lookups;
+    }
     return undefined;
   }
 

@@ -1,9 +1,9 @@
 import type { Fdt, FdtWriter } from "../../fdt/mod.ts";
 import { IOMMUFD_KHO } from "../../uapi/kho_abi.ts";
 import { readNumber } from "../kho/abi.ts";
+import type { CallLog } from "./call_log.ts";
 import type { IommufdCtx } from "./ctx.ts";
 import { Ioas } from "./ioas.ts";
-import { IOMMUFD_COMPATIBLE } from "./serialise.ts";
 
 /**
  * Where userspace makes its objects again after a kexec, this is all that is said of an iommufd: that
@@ -11,6 +11,8 @@ import { IOMMUFD_COMPATIBLE } from "./serialise.ts";
  * before they are mapped again. Devices are in the IOMMU driver's node.
  */
 export const REDRIVE_COMPATIBLE = IOMMUFD_KHO.redriveCompatible;
+/** The same with the calls that made it. */
+export const CALLS_COMPATIBLE = IOMMUFD_KHO.callsCompatible;
 
 /** Files that areas of the context show, each once. */
 export function mappedFiles(ctx: IommufdCtx): number[] {
@@ -19,8 +21,13 @@ export function mappedFiles(ctx: IommufdCtx): number[] {
   return [...new Set(handles)].sort((a, b) => a - b);
 }
 
-/** One iommufd. `files`: inode numbers. */
-export function serialiseFiles(fdt: FdtWriter, id: number, files: readonly number[]): number {
+/** One iommufd. `files`: inode numbers. `calls`: where the next kernel is to make it again. */
+export function serialiseFiles(
+  fdt: FdtWriter,
+  id: number,
+  files: readonly number[],
+  calls?: CallLog,
+): number {
   let err = fdt.beginNode(String(id));
   err |= fdt.beginNode("files");
   files.forEach((file, index) => {
@@ -29,6 +36,7 @@ export function serialiseFiles(fdt: FdtWriter, id: number, files: readonly numbe
     err |= fdt.endNode();
   });
   err |= fdt.endNode();
+  err |= calls?.serialise(fdt) ?? 0;
   return err | fdt.endNode();
 }
 
@@ -45,9 +53,4 @@ export function handedOverFiles(fdt: Fdt, id: number): number[] {
 
 function children(fdt: Fdt, node: number): number[] {
   return node < 0 ? [] : [...fdt.subnodes(node)];
-}
-
-/** Versions of /iommufd a kernel reads. It needs less than an older one wrote. */
-export function readable(compatible: string, makesAgain: boolean): boolean {
-  return compatible === IOMMUFD_COMPATIBLE || (makesAgain && compatible === REDRIVE_COMPATIBLE);
 }

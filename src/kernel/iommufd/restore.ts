@@ -19,7 +19,6 @@ import { FilePin } from "./file_pin.ts";
 import { NoiommuDomain } from "./noiommu.ts";
 import { IoptPages } from "./pages.ts";
 import { GuestmemfsSource, MemfdSource } from "./sources.ts";
-import { readable } from "./redrive.ts";
 import { IOMMUFD_COMPATIBLE } from "./serialise.ts";
 
 /** Of what a context's tables are compared with, in struct iommu_domain. */
@@ -33,7 +32,7 @@ export function incomingIommufds(kernel: Kernel): number[] {
   const node = fdt?.path("/iommufd") ?? -1;
   if (fdt === undefined || node < 0) return [];
   const compatible = new TextDecoder().decode(fdt.getprop(node, "compatible")).replace(/\0$/, "");
-  if (!readable(compatible, kernel.design.inherits) && !kernel.has("D38c")) {
+  if (!kernel.design.reads.includes(compatible) && !kernel.has("D38c")) {
     kernel.dmesg.err(`iommufd: handed-over data is not ${IOMMUFD_COMPATIBLE}, ignored`);
     return [];
   }

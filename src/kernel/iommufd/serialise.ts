@@ -10,7 +10,7 @@ import { Ioas } from "./ioas.ts";
 import type { IommufdModule } from "./module.ts";
 import { NoiommuDomain } from "./noiommu.ts";
 import { MemfdSource } from "./sources.ts";
-import { mappedFiles, REDRIVE_COMPATIBLE, serialiseFiles } from "./redrive.ts";
+import { CALLS_COMPATIBLE, mappedFiles, REDRIVE_COMPATIBLE, serialiseFiles } from "./redrive.ts";
 
 /** Version of what this kernel writes under /iommufd. */
 export const IOMMUFD_COMPATIBLE = "iommufd-v0";
@@ -39,10 +39,10 @@ export function iommufdNotify(
     }
     return NOTIFY_DONE;
   }
-  const objects = module.kernel.design.iommufd === "objects";
+  const { iommufd } = kernel.design, objects = iommufd === "objects";
   let err = 0;
   err |= fdt.beginNode("iommufd");
-  err |= fdt.propString("compatible", objects ? IOMMUFD_COMPATIBLE : REDRIVE_COMPATIBLE);
+  err |= fdt.propString("compatible", COMPATIBLES[iommufd]);
   err |= fdt.beginNode("iommufds");
   for (const ctx of all) {
     // As posted no reference is taken: it may be closed now.
@@ -53,7 +53,7 @@ export function iommufdNotify(
     else ctx.letGo = letGo;
     const failed = objects
       ? serialiseIommufd(fdt, ctx)
-      : serialiseFiles(fdt, ctx.persistentId, filesOf(ctx));
+      : serialiseFiles(fdt, ctx.persistentId, filesOf(ctx), ctx.calls);
     if (!kernel.has("D35")) err |= failed;
     if (kernel.has("D36")) continue;
     const devices = ctx.objects.all.filter((o) => o instanceof IommufdDevice);
@@ -64,13 +64,22 @@ export function iommufdNotify(
   // As posted what nobody has picked up ends here.
   const handedOn = incoming === undefined || kernel.has("G6") ? [] : module.pending;
   for (const id of handedOn) {
-    if (!objects) err |= serialiseFiles(fdt, id, [...new Set(module.heirs.filesOf(id))]);
-    else err |= copyNode(fdt, incoming as Fdt, (incoming as Fdt).path(`/iommufd/iommufds/${id}`));
+    if (iommufd === "devices") {
+      err |= serialiseFiles(fdt, id, [...new Set(module.heirs.filesOf(id))]);
+    } else err |= copyNode(fdt, incoming as Fdt, (incoming as Fdt).path(`/iommufd/iommufds/${id}`));
   }
   err |= fdt.endNode();
   err |= fdt.endNode();
   return err !== 0 ? NOTIFY_BAD : NOTIFY_DONE;
 }
+
+/** What is written, by how a design tells of an iommufd. */
+const COMPATIBLES = {
+  nothing: "",
+  objects: IOMMUFD_COMPATIBLE,
+  calls: CALLS_COMPATIBLE,
+  devices: REDRIVE_COMPATIBLE,
+} as const;
 
 /** Files of a context's areas, and those its devices that still wait write to. */
 function filesOf(ctx: IommufdCtx): number[] {

@@ -54,6 +54,12 @@ export class FrameMap {
     }
   }
 
+  setOne(pfn: number, use: FrameUse): void {
+    const chunk = this.#chunks[pfn >>> CHUNK_SHIFT];
+    if (chunk === undefined) this.set(pfn, 1, use);
+    else chunk[pfn & (CHUNK - 1)] = use;
+  }
+
   set(pfn: number, count: number, use: FrameUse): void {
     for (let i = 0; i < count;) {
       const at = pfn + i;

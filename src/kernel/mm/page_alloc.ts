@@ -61,7 +61,7 @@ export class PageAllocator {
       if (this.#starts[0] === this.#ends[0]) this.#dropExtent(0);
     } else return -1;
     this.#free--;
-    this.#take(pfn, 1, use);
+    this.#takeOne(pfn, use);
     return pfn;
   }
 
@@ -117,6 +117,15 @@ export class PageAllocator {
     this.costs.countTables(count);
   }
 
+  /** The same for a single page, as most are. */
+  #takeOne(pfn: number, use: FrameUse): void {
+    this.frames.setOne(pfn, use);
+    this.memory.clearFrame(pfn);
+    if (use !== FrameUse.iommuTable || this.costs === undefined) return;
+    this.costs.tablesAllocated++;
+    this.costs.countTables(1);
+  }
+
   #takeRange(count: number, align: number): number {
     for (let i = 0; i < this.#starts.length; i++) {
       const pfn = Math.ceil(this.#starts[i] / align) * align;
@@ -137,7 +146,7 @@ export class PageAllocator {
   /** Frees one page; it will be the next one handed out. */
   freePage(pfn: number): void {
     if (!this.#isOwned(pfn)) return this.onBadPage(pfn);
-    this.#release(pfn, 1);
+    this.#releaseOne(pfn);
     this.#stack.push(pfn);
   }
 
@@ -198,6 +207,12 @@ export class PageAllocator {
     }
     this.frames.set(pfn, count, FrameUse.free);
     this.#free += count;
+  }
+
+  #releaseOne(pfn: number): void {
+    if (this.frames.use(pfn) === FrameUse.iommuTable) this.costs?.countTables(-1);
+    this.frames.setOne(pfn, FrameUse.free);
+    this.#free++;
   }
 
   #inExtent(pfn: number): boolean {

@@ -1,5 +1,4 @@
-import { O_RDWR } from "../../uapi/sys.ts";
-import { EACCES, EBUSY, EINVAL } from "../../uapi/errno.ts";
+import { EBUSY, EINVAL } from "../../uapi/errno.ts";
 import type { Kernel } from "../kernel.ts";
 import type { PciDev, PciDriver } from "../pci/pci.ts";
 import { openCdev, VfioCdevFile } from "./cdev.ts";
@@ -43,10 +42,7 @@ export class VfioPciDriver implements PciDriver {
     this.kernel.vfs.mkdirs("/dev/vfio/devices").add(vdev.name, {
       kind: "file",
       mode: 0o600,
-      open: (task, flags) => {
-        if ((flags & 3) !== O_RDWR) return -EACCES;
-        return this.#fenced(dev) ? -EBUSY : openCdev(vdev, task);
-      },
+      open: (task) => this.#fenced(dev) ? -EBUSY : openCdev(vdev, task),
     });
     this.#addHandle(dev, vdev);
     this.kernel.vfs.mkdirs(`/sys/bus/pci/devices/${dev.name}/vfio-dev/${vdev.name}`);

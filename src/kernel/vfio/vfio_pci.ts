@@ -72,7 +72,8 @@ export class VfioPciDevice {
       return 0;
     }
     const { dev } = this;
-    const handedOver = dev.held;
+    const awaited = [...ctx?.awaited ?? []].some((idev) => idev.dev === dev);
+    const handedOver = dev.held || awaited;
     const idev = ctx && bindDevice(ctx, dev, file);
     if (typeof idev === "number") return idev;
     const keepsOn = handedOver && !this.kernel.has("G3") &&

@@ -10,6 +10,8 @@ const PERMISSION = ACCESS_READ | ACCESS_WRITE | ACCESS_WRITE_WALKS;
 
 /** {@link Iotlb.lookup}: nothing cached, or cached without the permission that is needed. */
 export const IOTLB_MISS = -1;
+/** The same as the compiler can see it: what a module exports is looked up at each use. */
+const MISS = -1;
 export const IOTLB_DENIED = -2;
 
 /** Word 0 of a 4 KiB entry beside the address; the levels an empty cache has to look at. */
@@ -18,6 +20,8 @@ const ONLY_SMALL = 1 << 1;
 /** Word 0 of an entry that has a PASID in its tag, and what stands for the PASID of one without. */
 const TAGGED = 1 << 31;
 const UNTAGGED = -1;
+/** An odd number whose product spreads neighbours over all slots. */
+const SPREAD = 0x9e3779b1 | 0;
 /** Word 3: place of the PASID. */
 const PASID_SHIFT = 8;
 /** High word of an address: bits 32-56. The bits above repeat bit 47 or 56 where PASIDs are. */
@@ -55,7 +59,8 @@ export class Iotlb {
   /** What the entry that led to {@link IOTLB_DENIED} grants. */
   granted = 0;
   #words: Int32Array;
-  #mask: number;
+  /** Which words can be an entry's first. */
+  #mask = 0;
   /** Bit n: entries of level n may be present. Level 1 always counts as present. */
   #levels = ONLY_SMALL;
 
@@ -63,7 +68,23 @@ export class Iotlb {
   constructor(entries: number) {
     assert(entries > 0 && entries <= 65536 && (entries & (entries - 1)) === 0, "IOTLB size");
     this.#words = new Int32Array(entries * 4);
-    this.#mask = entries - 1;
+    this.#mask = (entries - 1) << 2;
+  }
+
+  /**
+   * The frame for the 4 KiB page of an address below 2^57, as far as one look can tell: any other
+   * answer than {@link IOTLB_MISS} is what {@link lookup} says too.
+   */
+  hit(hi: number, lo: number, did: number, need: number): number {
+    const words = this.#words;
+    const page = (hi << 20) | (lo >>> 12);
+    const high = SMALL_PAGE | (hi << 4) | (lo >>> 28), low = did | (page << 16);
+    // What #slot says of a small page without a PASID.
+    const at = ((page << 2) ^ (Math.imul(high ^ (did << 13), SPREAD) >>> 12)) & this.#mask;
+    // No branch leaves from here: whatever else there is to do is the caller's.
+    return words[at] === high && words[at | 1] === low && (words[at | 3] & need) !== 0
+      ? words[at | 2]
+      : MISS;
   }
 
   /**
@@ -71,31 +92,24 @@ export class Iotlb {
    * {@link IOTLB_DENIED}. `need`: ACCESS_READ or ACCESS_WRITE.
    */
   lookup(hi: number, lo: number, did: number, need: number): number {
-    const words = this.#words;
-    const high = SMALL_PAGE | (hi << 4) | (lo >>> 28);
-    const low = did | ((lo << 4) & 0xffff0000);
-    const at = this.#slot(high, low, 1, 0);
-    if (words[at] === high && words[at + 1] === low) {
-      return (words[at + 3] & need) !== 0 ? words[at + 2] : this.#deny(at);
-    }
-    if (this.#levels === ONLY_SMALL) return IOTLB_MISS;
-    return this.#lookupFrom(2, hi, lo, did, UNTAGGED, need);
+    const last = this.#levels === ONLY_SMALL ? 1 : 3;
+    return this.#lookup(last, hi, lo, did, UNTAGGED, need);
   }
 
   /** The same for first-level tables: an address of 64 bits, under a PASID. */
   lookupPasid(hi: number, lo: number, did: number, pasid: number, need: number): number {
-    return this.#lookupFrom(1, hi & HIGH_ADDRESS, lo, did, pasid, need);
+    return this.#lookup(3, hi & HIGH_ADDRESS, lo, did, pasid, need);
   }
 
-  #lookupFrom(
-    level: number,
+  #lookup(
+    last: number,
     hi: number,
     lo: number,
     did: number,
     pasid: number,
     need: number,
   ): number {
-    for (; level <= 3; level++) {
+    for (let level = 1; level <= last; level++) {
       if (((this.#levels >>> level) & 1) === 0) continue;
       const at = this.#find(hi, lo, did, level, pasid);
       if (at < 0) continue;
@@ -178,7 +192,7 @@ export class Iotlb {
   }
 
   #invalidatePages(did: number, pasid: number, hi: number, lo: number, am: number): void {
-    if (am > 16 || (1 << am) > this.#mask) return this.#scanPages(did, pasid, hi, lo, am);
+    if (am > 16 || (1 << am) > this.#mask >>> 2) return this.#scanPages(did, pasid, hi, lo, am);
     const first = lo & ~((1 << (am + 12)) - 1);
     for (let level = 1; level <= 3; level++) {
       if (((this.#levels >>> level) & 1) === 0) continue;
@@ -230,8 +244,8 @@ export class Iotlb {
   /** Neighbouring pages of a domain get neighbouring slots; domains and PASIDs are spread. */
   #slot(high: number, low: number, level: number, pasid: number): number {
     const page = ((high << 16) | (low >>> 16)) >>> (9 * (level - 1));
-    const spread = Math.imul(high ^ ((low & 0xffff) << 13) ^ pasid, 0x9e3779b1) >>> 14;
-    return ((page ^ spread) & this.#mask) << 2;
+    const spread = Math.imul(high ^ ((low & 0xffff) << 13) ^ pasid, SPREAD) >>> 14;
+    return ((page ^ spread) << 2) & this.#mask;
   }
 
   #scanPages(did: number, pasid: number, hi: number, lo: number, am: number): void {

@@ -200,14 +200,9 @@ export class VtdUnit implements Remapper, Mmio {
       this.route = Route.passthrough;
       return frameOf(hi, lo);
     }
-    let pfn = this.iotlb.lookup(
-      hi,
-      lo,
-      contextDid(context),
-      write ? ACCESS_WRITE : ACCESS_READ,
-    );
-    if (pfn === IOTLB_MISS) pfn = this.#walk(sid, context, hi, lo, write);
-    else if (pfn === IOTLB_DENIED) pfn = write ? -VTD_FR_WRITE : -VTD_FR_READ;
+    const need = write ? ACCESS_WRITE : ACCESS_READ;
+    let pfn = this.iotlb.hit(hi, lo, contextDid(context), need);
+    if (pfn === IOTLB_MISS) pfn = this.#look(sid, context, hi, lo, write);
     if (pfn >= 0 && isInterruptFrame(pfn)) pfn = -VTD_FR_INTERRUPT_OUTPUT;
     if (pfn < 0) return this.#fault(sid, hi, lo, write, -pfn, contextFpd(context));
     this.route = Route.translated;
@@ -254,6 +249,14 @@ export class VtdUnit implements Remapper, Mmio {
       this.contextCache.fill(sid, context, this.#context.asr);
     }
     return context;
+  }
+
+  /** What {@link Iotlb.hit} has not found: in the whole IOTLB, then in the tables. */
+  #look(sid: number, context: PackedContext, hi: number, lo: number, write: boolean): number {
+    const need = write ? ACCESS_WRITE : ACCESS_READ;
+    const pfn = this.iotlb.lookup(hi, lo, contextDid(context), need);
+    if (pfn === IOTLB_MISS) return this.#walk(sid, context, hi, lo, write);
+    return pfn === IOTLB_DENIED ? (write ? -VTD_FR_WRITE : -VTD_FR_READ) : pfn;
   }
 
   #walk(sid: number, context: PackedContext, hi: number, lo: number, write: boolean): number {

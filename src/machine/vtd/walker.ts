@@ -14,6 +14,8 @@ import { RamMap } from "../ram_map.ts";
 export const ACCESS_READ = 1;
 export const ACCESS_WRITE = 2;
 
+const MALFORMED = -VTD_FR_PTE_RESERVED;
+
 /**
  * The unit's second-level table walker: one loop over little-endian 64-bit entries in physical
  * memory, in int32 halves. It shares no code with any kernel's page-table code, so that neither
@@ -26,10 +28,10 @@ export class Walker {
   permission = 0;
   #memory: Memory;
   #ram: RamMap;
-  #reservedHigh: number;
-  #reservedSnoop: number;
+  #reservedHigh = 0;
+  #reservedSnoop = 0;
   /** Levels whose entries may be superpages: bit 2 and bit 3. */
-  #leafLevels: number;
+  #leafLevels = 0;
 
   constructor(memory: Memory, capability: VtdCapability) {
     this.#memory = memory;
@@ -48,40 +50,58 @@ export class Walker {
    * the access (else 5 or 6), and only then are its reserved bits looked at (else 0xC).
    */
   walk(root: number, levels: number, hi: number, lo: number, need: number): number {
-    const memory = this.#memory, ram = this.#ram, reservedHigh = this.#reservedHigh;
+    const memory = this.#memory, reservedHigh = this.#reservedHigh;
     // The page number in two parts: 18 bits for levels 1 and 2, the rest for levels 3 to 5.
     const page = (lo >>> 12) & 0x3ffff;
     const upper = (hi << 2) | (lo >>> 30);
-    let permission = ACCESS_READ | ACCESS_WRITE;
-    let table = root;
-    for (let level = levels;; level--) {
-      this.level = level;
-      if (!ram.has(table)) return -VTD_FR_NEXT_TABLE;
-      const index = (level > 2 ? upper >>> (9 * (level - 3)) : page >>> (9 * (level - 1))) & 511;
-      const words = memory.readable(table);
-      let low = 0, high = 0;
-      if (words !== undefined) {
-        const at = memory.base(table) | (index << 1);
-        low = words[at] | 0;
-        high = words[at | 1] | 0;
-      }
-      permission &= low;
-      this.permission = permission;
-      if ((permission & need) === 0) return need === ACCESS_WRITE ? -VTD_FR_WRITE : -VTD_FR_READ;
-      if ((high & reservedHigh) !== 0) return -VTD_FR_PTE_RESERVED;
-      const target = ((high & 0xfffff) << 20) | (low >>> 12);
-      if (level === 1) {
-        return (low & this.#reservedSnoop) !== 0 ? -VTD_FR_PTE_RESERVED : target;
-      }
-      if ((low & DMA_PTE_LARGE_PAGE) !== 0) return this.#superpage(level, low, target, page);
-      table = target;
+    let permission = ACCESS_READ | ACCESS_WRITE, table = root, level = levels;
+    for (;;) {
+      const chunk = memory.chunkOf(table), words = memory.readable(table);
+      if (words === undefined) return this.#refuse(table, level, 0, need);
+      // Tables crowd together: most walks stay in one chunk, and this loop is all they do.
+      do {
+        const at = memory.base(table) | (indexAt(upper, page, level) << 1);
+        const low = words[at] | 0, high = words[at | 1] | 0;
+        permission &= low;
+        if ((permission & need) === 0 || (high & reservedHigh) !== 0) {
+          return this.#refuse(table, level, permission, need);
+        }
+        table = ((high & 0xfffff) << 20) | (low >>> 12);
+        if (level === 1 || (low & DMA_PTE_LARGE_PAGE) !== 0) {
+          this.level = level;
+          this.permission = permission;
+          return level === 1 ? this.#leaf(low, table) : this.#superpage(level, low, table, page);
+        }
+        level = (level - 1) | 0;
+      } while (memory.chunkOf(table) === chunk);
     }
   }
 
+  /**
+   * The reason of a failure, found out apart from the loop: an entry that grants what is needed was
+   * malformed; what is no RAM reads as zero, which grants nothing.
+   */
+  #refuse(table: number, level: number, permission: number, need: number): number {
+    this.level = level;
+    this.permission = permission;
+    if ((permission & need) !== 0) return -VTD_FR_PTE_RESERVED;
+    if (!this.#ram.has(table)) return -VTD_FR_NEXT_TABLE;
+    return need === ACCESS_WRITE ? -VTD_FR_WRITE : -VTD_FR_READ;
+  }
+
+  #leaf(low: number, target: number): number {
+    return (low & this.#reservedSnoop) !== 0 ? MALFORMED : target;
+  }
+
   #superpage(level: number, low: number, target: number, page: number): number {
-    if (((this.#leafLevels >>> level) & 1) === 0) return -VTD_FR_PTE_RESERVED;
+    if (((this.#leafLevels >>> level) & 1) === 0) return MALFORMED;
     const inside = (1 << (9 * (level - 1))) - 1;
-    if ((low & this.#reservedSnoop) !== 0 || (target & inside) !== 0) return -VTD_FR_PTE_RESERVED;
+    if ((low & this.#reservedSnoop) !== 0 || (target & inside) !== 0) return MALFORMED;
     return target | (page & inside);
   }
+}
+
+function indexAt(upper: number, page: number, level: number): number {
+  const bits = Math.imul(level, 9);
+  return (level > 2 ? upper >>> (bits - 27) : page >>> (bits - 9)) & 511;
 }

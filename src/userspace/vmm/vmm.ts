@@ -192,9 +192,10 @@ function restore(sys: Sys, config: VmConfig, saved: SavedState): RunningVm {
   const file = must(config.name, sys.open(`${MEMORY_DIR}/${config.name}`, O_RDWR));
   const ram = mapRam(sys, config, file);
   const dir = `${PERSISTED_DIR}/${saved.persistentId}`;
-  const handles = sys.readdir(`${dir}/devices`);
+  const names = sys.readdir(dir);
   const iommufd = takeHandle(sys, `${dir}/iommufd`);
-  const empty = typeof handles !== "number";
+  // A handover that has to be finished leaves the objects to us.
+  const empty = typeof names !== "number" && names.includes("finish");
   const devices = config.devices.map((device) =>
     empty
       ? bindDevice(sys, device, takeHandle(sys, `${dir}/devices/${device.name}`), iommufd)

@@ -6,7 +6,8 @@ import { iommufdNotify } from "../../../src/kernel/iommufd/serialise.ts";
 import { KEXEC_KHO_DUMP, NOTIFY_DONE } from "../../../src/kernel/kho/abi.ts";
 import * as U from "../../../src/uapi/iommufd.ts";
 import { O_RDONLY } from "../../../src/uapi/sys.ts";
-import { hasLibfdt, run } from "../../fdt/libfdt_tools.ts";
+import { hasLibfdt } from "../../fdt/libfdt_tools.ts";
+import { withPosted } from "../kho/posted_reference.ts";
 import { Bench, FIXED, fixed } from "../bench.ts";
 
 const { IOMMU_OPTION_OP_SET: SET } = U;
@@ -102,22 +103,13 @@ Deno.test({
   name: "rfc-v1-posted writes /iommufd as the posted code does through libfdt",
   ignore: !await hasLibfdt(),
 }, async (t) => {
-  const folder = await Deno.makeTempDir();
-  try {
-    const source = new URL("./posted_tree.c", import.meta.url).pathname;
-    const program = `${folder}/posted_tree`;
-    const built = await run("cc", ["-O1", "-Wall", "-Werror", source, "-o", program, "-lfdt"]);
-    assert.equal(built?.code, 0, built?.stderr);
+  await withPosted(async (posted) => {
     for (const [name, scene] of Object.entries(SCENES)) {
       await t.step(name, async () => {
         const bench = new Bench("rfc-v1-posted");
         const objects = scene(bench);
-        const reference = await run(program, [], objects.map((line) => line + "\n").join(""));
-        assert.equal(reference?.code, 0, reference?.stderr);
-        assert.equal(tree(bench), new TextDecoder().decode(reference?.stdout).trim());
+        assert.equal(tree(bench), (await posted("iommufd", objects)).blob);
       });
     }
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  });
 });

@@ -67,11 +67,16 @@ Deno.test("until BIND succeeds everything else is EINVAL and nothing happens (FA
   assert.equal(bench.platform.machine.functions[0].resets, 0);
 });
 
-Deno.test("a cdev is opened for reading and writing, and only its own name exists", () => {
+Deno.test("a cdev that is opened to be read can be bound, and is not written; only its own name exists", () => {
   const bench = new Bench();
-  const open = (path: string, flags: number) => said(bench.sys.open(path, flags));
-  assert.equal(open("/dev/vfio/devices/vfio0", S.O_RDONLY), "EACCES");
-  assert.equal(open("/dev/vfio/devices/vfio2", S.O_RDWR), "ENOENT");
+  const { sys } = bench;
+  assert.equal(said(sys.open("/dev/vfio/devices/vfio2", S.O_RDWR)), "ENOENT");
+  const cdev = sys.open("/dev/vfio/devices/vfio0", S.O_RDONLY);
+  assert.equal(bench.bind(cdev, bench.iommufd()).rc, "ok");
+  assert.equal(bench.command(cdev), R.PCI_COMMAND_MEMORY);
+  assert.equal(said(sys.pwrite(cdev, Uint8Array.of(6, 0), CONFIG + R.PCI_COMMAND)), "EBADF");
+  const map = (prot: number) => said(sys.mmap(PAGE_SIZE, prot, S.MAP_SHARED, cdev, 0));
+  assert.deepEqual([map(S.PROT_READ | S.PROT_WRITE), map(S.PROT_READ)], ["EACCES", "ok"]);
   assert.deepEqual(bench.sys.readdir("/dev/vfio/devices"), ["vfio0", "vfio1"]);
   const name = (bdf: string) => bench.sys.readdir(`/sys/bus/pci/devices/${bdf}/vfio-dev`);
   assert.deepEqual([name("0000:3a:00.0"), name("0000:3b:00.0")], [["vfio0"], ["vfio1"]]);

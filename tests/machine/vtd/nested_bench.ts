@@ -20,7 +20,7 @@ export class NestedBench extends ScalableBench {
     super(capability);
     this.below = (fields.aw ?? 2) + 2;
     this.directory = this.device();
-    this.under = fields.top ?? this.frame();
+    this.under = this.frame();
     this.top = fields.guestTop ?? this.guest();
     this.nest(0, fields);
   }

@@ -52,7 +52,7 @@ export class SmmuDriver implements IommuDriver {
       this.smmus.push(smmu);
       kernel.machine.onFault(index, () => smmu.interrupt());
       smmu.info(`ias ${smmu.addressBits}-bit, oas ${smmu.addressBits}-bit, bbml ${smmu.bbml}`);
-      if (kernel.design.byDevice && smmu.enabled && adoptUnit(this, smmu)) {
+      if (kernel.design.smmu && smmu.enabled && adoptUnit(this, smmu)) {
         smmu.info("adopted, translation stays on");
       } else if (smmu.allocate()) smmu.reset();
       else {
@@ -62,7 +62,7 @@ export class SmmuDriver implements IommuDriver {
         smmu.disable();
       }
     }
-    if (kernel.design.byDevice) {
+    if (kernel.design.smmu) {
       kernel.kho.register("arm-smmu-v3", (command, fdt) => smmuNotify(this, command, fdt));
     }
     for (const domain of restoreDomains(this)) {
@@ -127,7 +127,7 @@ export class SmmuDriver implements IommuDriver {
       (parent ? IOMMU_HWPT_ALLOC_NEST_PARENT : IOMMU_HWPT_ALLOC_PASID);
     if ((flags & ~known) !== 0 || (parent && !smmu.nests)) return -EOPNOTSUPP;
     const { design } = this.kernel;
-    if (persistentId !== 0 && !design.byDevice) return -EOPNOTSUPP;
+    if (persistentId !== 0 && !design.smmu) return -EOPNOTSUPP;
     const domain = SmmuDomain.make(this.kernel, smmu, largestPage(this.kernel, flags));
     if (!(domain instanceof SmmuDomain)) return domain;
     domain.persistentId = persistentId;
@@ -208,7 +208,7 @@ export class SmmuDriver implements IommuDriver {
    */
   shutdown(): void {
     const { design, kexec } = this.kernel;
-    const goesOn = design.byDevice && kexec.carriesDump;
+    const goesOn = design.smmu && kexec.carriesDump;
     for (const smmu of this.smmus) {
       if (goesOn && smmu.ready) smmu.stopEvents();
       else smmu.disable();

@@ -46,7 +46,7 @@ function incoming(driver: SmmuDriver): { fdt: Fdt; node: number } | undefined {
   const node = fdt?.path(`/${SMMU_KHO.node}`) ?? -1;
   if (fdt === undefined || node < 0) return undefined;
   const compatible = new TextDecoder().decode(fdt.getprop(node, "compatible"));
-  if (design.byDevice && compatible === SMMU_KHO.compatible + "\0") return { fdt, node };
+  if (design.smmu && compatible === SMMU_KHO.compatible + "\0") return { fdt, node };
   dmesg.err(`arm-smmu-v3: handed-over data is ${compatible.replace("\0", "")}, ignored`);
   return undefined;
 }

@@ -1,4 +1,4 @@
-import type { Memory } from "../../../machine/memory.ts";
+import { type Memory, WIDE_UNIT } from "../../../machine/memory.ts";
 import { FrameUse } from "../../mm/frames.ts";
 import type { PageAllocator } from "../../mm/page_alloc.ts";
 import { EEXIST, ENOMEM } from "../../../uapi/errno.ts";
@@ -9,6 +9,11 @@ export const DMA_PTE_READ = 1;
 export const DMA_PTE_WRITE = 2;
 export const DMA_PTE_LARGE = 1 << 7;
 
+/** Present: it grants something. */
+const MAPPED = DMA_PTE_READ | DMA_PTE_WRITE;
+
+/** By level: what is between the entries of neighbouring pages. */
+const ENTRY_STEP = [0, 2 ** 12 * WIDE_UNIT, 2 ** 21 * WIDE_UNIT, 2 ** 30 * WIDE_UNIT];
 /** Second-level entries, for comparing tables. */
 const FORMAT: RadixFormat = {
   present: DMA_PTE_READ | DMA_PTE_WRITE,
@@ -20,12 +25,33 @@ const FORMAT: RadixFormat = {
 
 /** Pages an entry of `level` spans: 1, 512, 512^2, … */
 export function levelPages(level: number): number {
-  return 512 ** (level - 1);
+  return level <= 3 ? 1 << (9 * (level - 1)) : 512 ** (level - 1);
 }
 
-/** Index of `page` in a table of `level`. */
-function indexAt(page: number, level: number): number {
-  return Math.floor(page / levelPages(level)) & 511;
+/** The lower part of a page number; both parts with all bits set. */
+const LOW_PART = 0x3ffff;
+const ALL = -1;
+
+/** Index of a page in a table of `level`: `high` and `low` are its number in two parts of 18 bits. */
+function indexOf(high: number, low: number, level: number): number {
+  return (level > 2 ? high >>> (9 * (level - 3)) : low >>> (9 * (level - 1))) & 511;
+}
+
+/** The upper part of a page number: bits 18 and up, all that counts for levels 3 to 5. */
+function highPart(page: number): number {
+  return (page * 2 ** -18) | 0;
+}
+
+/** The lower part of a page number: bits 0 to 17. */
+function lowPart(page: number): number {
+  return page & LOW_PART;
+}
+
+/** True where a page is not the first one under an entry of `level` (2 and up). */
+function isInside(high: number, low: number, level: number): boolean {
+  return level === 2
+    ? (low & 511) !== 0
+    : (low & LOW_PART) !== 0 || (high & ((1 << (9 * (level - 3))) - 1)) !== 0;
 }
 
 /**
@@ -38,6 +64,12 @@ export class DmarPageTable {
   pgd: number;
   /** Pages the last {@link map} put in place: all of them, or those before it failed. */
   mapped = 0;
+  /** The table of single pages that was written last, and which 512 pages it is for. */
+  #leafTable = -1;
+  #leafHigh = -1;
+  #leafLow = -1;
+  /** The table that {@link #tableFor} found was made just then: nothing is mapped in it. */
+  #isFresh = false;
   /** Entries stored so far. */
   written = 0;
 
@@ -58,16 +90,19 @@ export class DmarPageTable {
    * unmaps the first {@link mapped} pages.
    */
   map(page: number, pfn: number, count: number, prot: number): number {
+    if (count === 1) return this.#mapOne(page, pfn, prot);
     this.mapped = 0;
     while (count > 0) {
-      const level = this.#largestLevel(page, pfn, count);
-      const table = this.#descend(page, level);
+      const level = count < 512 ? 1 : this.#largestLevel(page, pfn, count);
+      const high = highPart(page), low = lowPart(page);
+      const table = this.#tableFor(high, low, level);
       if (table < 0) return table;
       const span = levelPages(level);
-      const index = indexAt(page, level);
+      const index = indexOf(high, low, level);
       // As many entries as this table still holds.
-      const entries = Math.min(512 - index, Math.floor(count / span));
-      const filled = this.#fill(table, index, entries, pfn, span, level, prot);
+      const room = 512 - index;
+      const entries = count >= room * span ? room : Math.floor(count / span);
+      const filled = this.#fill(table, index, entries, pfn, level, prot);
       const done = span * filled;
       this.written += filled;
       this.mapped += done;
@@ -76,6 +111,21 @@ export class DmarPageTable {
       pfn += done;
       count -= done;
     }
+    return 0;
+  }
+
+  #mapOne(page: number, pfn: number, prot: number): number {
+    this.mapped = 0;
+    const low = lowPart(page);
+    const table = this.#tableFor(highPart(page), low, 1);
+    if (table < 0) return table;
+    const words = this.memory.writable(table);
+    const at = this.memory.base(table) | ((low & 511) << 1);
+    if ((words[at] & MAPPED) !== 0) return -EEXIST;
+    words[at | 1] = pfn >>> 20;
+    words[at] = (pfn << 12) | prot;
+    this.mapped = 1;
+    this.written++;
     return 0;
   }
 
@@ -89,22 +139,38 @@ export class DmarPageTable {
     return level;
   }
 
-  /** The table of `level` that covers `page`, made where missing; -ENOMEM, -EEXIST. */
-  #descend(page: number, level: number): number {
+  /** The table of `level` that covers a page, made where missing; -ENOMEM, -EEXIST. */
+  #tableFor(high: number, low: number, level: number): number {
+    this.#isFresh = false;
+    if (level > 1) return this.#descend(high, low, level);
+    // Mapping page after page stays in one table for 512 pages.
+    if (this.#leafTable >= 0 && this.#leafLow === low >>> 9 && this.#leafHigh === high) {
+      return this.#leafTable;
+    }
+    const table = this.#descend(high, low, 1);
+    this.#leafTable = table;
+    this.#leafHigh = high;
+    this.#leafLow = low >>> 9;
+    return table;
+  }
+
+  #descend(high: number, low: number, level: number): number {
+    const memory = this.memory;
     let table = this.pgd;
     for (let at = this.levels; at > level; at--) {
-      const word = indexAt(page, at) * 2;
-      const lo = this.memory.load(table, word);
-      if ((lo & (DMA_PTE_READ | DMA_PTE_WRITE)) === 0) {
+      const word = indexOf(high, low, at) << 1;
+      const entry = memory.load(table, word);
+      if ((entry & MAPPED) === 0) {
         const next = this.allocator.allocPage(FrameUse.iommuTable);
         if (next < 0) return -ENOMEM;
-        this.memory.store(table, word + 1, next >>> 20);
-        this.memory.store(table, word, (next << 12) | DMA_PTE_READ | DMA_PTE_WRITE);
+        memory.store(table, word + 1, next >>> 20);
+        memory.store(table, word, (next << 12) | DMA_PTE_READ | DMA_PTE_WRITE);
         this.written++;
         table = next;
+        this.#isFresh = true;
       } else {
-        if (lo & DMA_PTE_LARGE) return -EEXIST;
-        table = (this.memory.load(table, word + 1) << 20) | (lo >>> 12);
+        if (entry & DMA_PTE_LARGE) return -EEXIST;
+        table = (memory.load(table, word + 1) << 20) | (entry >>> 12);
       }
     }
     return table;
@@ -116,33 +182,44 @@ export class DmarPageTable {
     index: number,
     entries: number,
     pfn: number,
-    span: number,
     level: number,
     prot: number,
   ): number {
-    const chunk = this.memory.writable(table);
-    let at = this.memory.base(table) + index * 2;
-    const flags = prot | (level > 1 ? DMA_PTE_LARGE : 0);
-    for (let i = 0; i < entries; i++, at += 2, pfn += span) {
-      const old = chunk[at] | 0;
-      if ((old & (DMA_PTE_READ | DMA_PTE_WRITE)) !== 0) {
-        // A superpage may take the place of a table that unmapping left empty.
-        if (level === 1 || old & DMA_PTE_LARGE) return i;
-        const below = (chunk[at + 1] << 20) | (old >>> 12);
-        if (!this.#isEmpty(below, level - 1)) return i;
-        this.#freeSubtree(below, level - 1);
-      }
-      chunk[at] = (pfn << 12) | flags;
-      chunk[at + 1] = pfn >>> 20;
+    const wide = this.memory.writableWide(table);
+    const base = this.memory.wideBase(table), end = base + index + entries;
+    const entry = (pfn * 4096 + (prot | (level > 1 ? DMA_PTE_LARGE : 0))) * WIDE_UNIT;
+    const step = ENTRY_STEP[level];
+    if (this.#isFresh) {
+      fill(wide, base + index, end, entry, step);
+      return entries;
     }
-    return entries;
+    let at = fillEmpty(wide, base + index, end, entry, step);
+    while (at < end && this.#giveWay(table, at - base, level)) {
+      at = fillEmpty(wide, at, end, entry + (at - base - index) * step, step);
+    }
+    return at - base - index;
+  }
+
+  /** Empties an entry that maps nothing, though it is not zero. False when it maps something. */
+  #giveWay(table: number, index: number, level: number): boolean {
+    const low = this.memory.load(table, index * 2);
+    if ((low & MAPPED) !== 0) {
+      // A superpage may take the place of a table that unmapping left empty.
+      if (level === 1 || low & DMA_PTE_LARGE) return false;
+      const below = (this.memory.load(table, index * 2 + 1) << 20) | (low >>> 12);
+      if (!this.#isEmpty(below, level - 1)) return false;
+      this.#freeSubtree(below, level - 1);
+    }
+    this.memory.store(table, index * 2, 0);
+    this.memory.store(table, index * 2 + 1, 0);
+    return true;
   }
 
   /** True when no leaf is left below a table of `level`. */
   #isEmpty(table: number, level: number): boolean {
     for (let word = 0; word < 1024; word += 2) {
       const lo = this.memory.load(table, word);
-      if ((lo & 3) === 0) continue;
+      if ((lo & MAPPED) === 0) continue;
       if (level === 1 || lo & DMA_PTE_LARGE) return false;
       const below = (this.memory.load(table, word + 1) << 20) | (lo >>> 12);
       if (!this.#isEmpty(below, level - 1)) return false;
@@ -155,46 +232,67 @@ export class DmarPageTable {
    * given back after the IOTLB flush. Number of pages that were mapped.
    */
   unmap(page: number, count: number, freed: number[]): number {
-    return this.#clear(this.pgd, this.levels, page, count, freed);
+    this.#leafTable = -1;
+    const last = Math.min(page + count, levelPages(this.levels + 1)) - 1;
+    if (last < page) return 0;
+    const [high, highest] = [highPart(page), highPart(last)];
+    return this.#clear(this.pgd, this.levels, high, lowPart(page), highest, lowPart(last), freed);
   }
 
-  #clear(table: number, level: number, page: number, count: number, freed: number[]): number {
-    const span = levelPages(level);
-    let unmapped = 0;
-    while (count > 0) {
-      const index = indexAt(page, level);
-      const inEntry = Math.min(count, span - page % span);
-      const word = index * 2;
-      const lo = this.memory.load(table, word);
-      if ((lo & 3) !== 0) {
-        if (level === 1 || lo & DMA_PTE_LARGE) {
-          this.memory.store(table, word, 0);
-          this.memory.store(table, word + 1, 0);
-          unmapped += span;
-        } else {
-          const next = (this.memory.load(table, word + 1) << 20) | (lo >>> 12);
-          unmapped += this.#clear(next, level - 1, page, inEntry, freed);
-          if (inEntry === span) {
-            this.memory.store(table, word, 0);
-            this.memory.store(table, word + 1, 0);
-            this.#collect(next, level - 1, freed);
-          }
-        }
+  /**
+   * Pages from (`high`, `low`) to the last one (`highest`, `lowest`), as far as they lie in a table of
+   * `level` 2 and up: (0, 0) and (ALL, ALL) are its first and its last.
+   */
+  #clear(
+    table: number,
+    level: number,
+    high: number,
+    low: number,
+    highest: number,
+    lowest: number,
+    freed: number[],
+  ): number {
+    const words = this.memory.writable(table), base = this.memory.base(table);
+    const first = base | (indexOf(high, low, level) << 1);
+    const last = base | (indexOf(highest, lowest, level) << 1);
+    let leaves = 0, unmapped = 0;
+    for (let at = first; at <= last; at += 2) {
+      const entry = words[at] | 0;
+      if ((entry & MAPPED) === 0) continue;
+      let whole = true;
+      if ((entry & DMA_PTE_LARGE) !== 0) leaves++;
+      else {
+        const next = (words[at | 1] << 20) | (entry >>> 12);
+        const h = at === first ? high : 0, l = at === first ? low : 0;
+        const hh = at === last ? highest : ALL, ll = at === last ? lowest : ALL;
+        unmapped += level === 2
+          ? this.#clearLeaves(next, l & 511, ll & 511)
+          : this.#clear(next, level - 1, h, l, hh, ll, freed);
+        whole = !isInside(h, l, level) && !isInside(~hh, ~ll, level);
+        if (whole) freed.push(next);
       }
-      page += inEntry;
-      count -= inEntry;
-      if (indexAt(page, level) === 0) break;
+      if (whole) words[at] = words[at | 1] = 0;
     }
+    return unmapped + leaves * levelPages(level);
+  }
+
+  /** Clears the entries from `first` to `last` of a table of single pages; how many were mapped. */
+  #clearLeaves(table: number, first: number, last: number): number {
+    const words = this.memory.writable(table), base = this.memory.base(table);
+    const at = base | (first << 1), end = base + (last << 1) + 2;
+    const unmapped = countMapped(words, at, end);
+    words.fill(0, at, end);
     return unmapped;
   }
 
   /** Frame of `page`, -1 where nothing is mapped. */
   translate(page: number): number {
+    const high = highPart(page), low = lowPart(page);
     let table = this.pgd;
     for (let level = this.levels; level >= 1; level--) {
-      const word = indexAt(page, level) * 2;
+      const word = indexOf(high, low, level) << 1;
       const lo = this.memory.load(table, word);
-      if ((lo & 3) === 0) return -1;
+      if ((lo & MAPPED) === 0) return -1;
       const pfn = (this.memory.load(table, word + 1) << 20) | (lo >>> 12);
       if (level === 1) return pfn;
       if (lo & DMA_PTE_LARGE) return pfn + page % levelPages(level);
@@ -209,24 +307,74 @@ export class DmarPageTable {
 
   /** Every table, the top one first. */
   tables(): number[] {
-    const found: number[] = [];
-    this.#collect(this.pgd, this.levels, found);
+    return this.#tablesBelow(this.pgd, this.levels);
+  }
+
+  #tablesBelow(table: number, level: number): number[] {
+    const count = this.#collect(table, level, 0);
+    const found = new Array<number>(count);
+    for (let i = 0; i < count; i++) found[i] = collected[i];
     return found;
   }
 
-  #collect(table: number, level: number, into: number[]): void {
-    into.push(table);
-    if (level === 1) return;
-    for (let word = 0; word < 1024; word += 2) {
-      const lo = this.memory.load(table, word);
-      if ((lo & 3) === 0 || lo & DMA_PTE_LARGE) continue;
-      this.#collect((this.memory.load(table, word + 1) << 20) | (lo >>> 12), level - 1, into);
+  /** Puts a table and all below it into {@link collected}, from `count` on; how many are there then. */
+  #collect(table: number, level: number, count: number): number {
+    if (count + 513 > collected.length) collected = doubled(collected);
+    const into = collected, words = this.memory.readable(table);
+    into[count++] = table;
+    if (level === 1 || words === undefined) return count;
+    const base = this.memory.base(table);
+    for (let at = base; at < base + 1024; at += 2) {
+      const entry = words[at] | 0;
+      if ((entry & MAPPED) === 0 || (entry & DMA_PTE_LARGE) !== 0) continue;
+      const next = (words[at | 1] << 20) | (entry >>> 12);
+      if (level === 2) into[count++] = next;
+      else count = this.#collect(next, level - 1, count);
     }
+    return count;
   }
 
   #freeSubtree(table: number, level: number): void {
-    const found: number[] = [];
-    this.#collect(table, level, found);
-    for (const pfn of found) this.allocator.freePage(pfn);
+    this.#leafTable = -1;
+    for (const pfn of this.#tablesBelow(table, level)) this.allocator.freePage(pfn);
   }
+}
+
+/** Table pages as they are found. */
+let collected = new Int32Array(1024);
+
+function doubled(list: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
+  const longer = new Int32Array(list.length * 2);
+  longer.set(list);
+  return longer;
+}
+
+/** Writes entries from `at` up to `end`. */
+function fill(wide: Float64Array, at: number, end: number, entry: number, step: number): void {
+  // Four at a time: an addition has to wait for the one before it.
+  const two = step + step, three = two + step, four = two + two;
+  for (; at + 4 <= end; at += 4, entry += four) {
+    wide[at] = entry;
+    wide[at + 1] = entry + step;
+    wide[at + 2] = entry + two;
+    wide[at + 3] = entry + three;
+  }
+  for (; at < end; at++, entry += step) wide[at] = entry;
+}
+
+/** The same up to the first entry that is not zero; where it stopped. */
+function fillEmpty(wide: Float64Array, at: number, end: number, entry: number, step: number) {
+  for (; at < end && wide[at] === 0; at++, entry += step) wide[at] = entry;
+  return at;
+}
+
+/** Entries between two words that map something. */
+function countMapped(words: Uint32Array, at: number, end: number): number {
+  // As a rule all of them do, with the same rights: that is soon seen.
+  let common = MAPPED;
+  for (let i = at; i < end; i += 2) common &= words[i];
+  if (common !== 0) return (end - at) >> 1;
+  let count = 0;
+  for (let i = at; i < end; i += 2) if ((words[i] & MAPPED) !== 0) count++;
+  return count;
 }

@@ -22,9 +22,14 @@ export function walkTables(domain: DmarDomain): number[] {
   // The posted code hands the first entry of the pgd to a function that expects a whole table.
   for (let i = 0; i < (kernel.has("D53") ? 1 : ENTRIES); i++) {
     const [lo, hi] = walk.entry(table.pgd, i);
+    // Neither is it looked at whether that entry is there, nor whether it leads to a table.
     const blind = kernel.has("D56") && i === 0;
     if (!present(lo) && !blind) continue;
     const next = frameOf(lo, hi);
+    if ((lo & DMA_PTE_LARGE) !== 0 && !blind) {
+      if (kernel.has("D54")) list.add(next);
+      continue;
+    }
     if (!(kernel.has("D55") && i === 0)) list.add(next);
     walk.table(next, table.levels - 1);
   }

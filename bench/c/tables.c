@@ -1,0 +1,522 @@
+/*
+ * VT-d second-level page tables: a driver's map, unmap, comparison and collection of table pages;
+ * the unit's walker with the checks the hardware makes; its IOTLB. The algorithms are those of
+ * src/kernel/iommu/intel and src/machine/vtd, and so is the memory: chunks of 1 GiB that exist once
+ * something was written to them.
+ */
+#include "bench.h"
+
+#define READ 1u
+#define WRITE 2u
+#define LARGE 0x80u
+#define SNOOP 0x800u
+#define ADDRESS 0x000ffffffffff000ull
+/* Bits 39 to 51: beyond the machine's physical addresses. */
+#define RESERVED 0x000fff8000000000ull
+#define LEVELS 4
+#define TABLE_FRAMES (1u << 16)
+#define CHUNK_SHIFT 18
+#define CHUNK_FRAMES (1u << CHUNK_SHIFT)
+#define FIRST_FREE 256u
+#define RAM_END (192u << 18)
+#define GUEST_FRAME 0x800000u
+
+static uint64_t *chunks[1u << 12];
+static uint8_t *uses;
+static uint32_t *stack, stacked, next_free;
+static uint32_t pages, large_pages;
+static volatile int fail_alloc;
+
+/* The entries of a table, NULL in memory that was never written to. */
+static inline uint64_t *readable(uint32_t pfn)
+{
+	uint64_t *chunk = chunks[pfn >> CHUNK_SHIFT];
+
+	return chunk ? chunk + ((size_t)(pfn & (CHUNK_FRAMES - 1)) << 9) : NULL;
+}
+
+static inline uint64_t *writable(uint32_t pfn)
+{
+	uint64_t **chunk = &chunks[pfn >> CHUNK_SHIFT];
+
+	if (!*chunk)
+		*chunk = must_alloc((size_t)CHUNK_FRAMES * 4096);
+	return *chunk + ((size_t)(pfn & (CHUNK_FRAMES - 1)) << 9);
+}
+
+static uint32_t alloc_page(void)
+{
+	uint32_t pfn;
+
+	if (fail_alloc)
+		return 0;
+	pfn = stacked ? stack[--stacked] : next_free++;
+	uses[pfn] = 3;
+	memset(writable(pfn), 0, 4096);
+	return pfn;
+}
+
+static void free_page(uint32_t pfn)
+{
+	uses[pfn] = 1;
+	stack[stacked++] = pfn;
+}
+
+static uint32_t reset(void)
+{
+	next_free = FIRST_FREE;
+	stacked = 0;
+	return alloc_page();
+}
+
+static inline uint32_t index_at(uint64_t page, int level)
+{
+	return (page >> (9 * (level - 1))) & 511;
+}
+
+static inline uint32_t target(uint64_t entry)
+{
+	return (uint32_t)((entry & ADDRESS) >> 12);
+}
+
+/* The table of a level that covers a page, made where missing; 0 where there can be none. */
+static uint32_t descend(uint32_t table, uint64_t page, int level)
+{
+	for (int at = LEVELS; at > level; at--) {
+		uint64_t *entry = &writable(table)[index_at(page, at)];
+
+		if (!(*entry & (READ | WRITE))) {
+			uint32_t next = alloc_page();
+
+			if (!next)
+				return 0;
+			*entry = ((uint64_t)next << 12) | READ | WRITE;
+			table = next;
+		} else {
+			if (*entry & LARGE)
+				return 0;
+			table = target(*entry);
+		}
+	}
+	return table;
+}
+
+/* Maps a run in pages of one level: one descent for each table, then a loop over its entries. */
+static int map(uint32_t pgd, uint64_t page, uint64_t pfn, uint64_t count, uint32_t prot, int level)
+{
+	uint64_t span = 1ull << (9 * (level - 1));
+	uint64_t flags = prot | (level > 1 ? LARGE : 0);
+
+	while (count) {
+		uint32_t table = descend(pgd, page, level);
+		uint32_t index = index_at(page, level);
+		uint64_t *leaves = writable(table), entries = count / span;
+
+		if (!table)
+			return -1;
+		if (entries > 512 - index)
+			entries = 512 - index;
+		for (uint64_t i = 0; i < entries; i++, pfn += span) {
+			if (leaves[index + i] & (READ | WRITE))
+				return -1;
+			leaves[index + i] = (pfn << 12) | flags;
+		}
+		page += entries * span;
+		count -= entries * span;
+	}
+	return 0;
+}
+
+static uint32_t collect(uint32_t table, int level, uint32_t *into, uint32_t found)
+{
+	uint64_t *entries = readable(table);
+
+	into[found++] = table;
+	if (level == 1 || !entries)
+		return found;
+	for (int i = 0; i < 512; i++) {
+		uint64_t entry = entries[i];
+
+		if (!(entry & (READ | WRITE)) || entry & LARGE)
+			continue;
+		found = collect(target(entry), level - 1, into, found);
+	}
+	return found;
+}
+
+/* Clears entries of a table of single pages; how many were mapped. */
+static uint64_t clear_leaves(uint32_t table, uint32_t index, uint64_t count)
+{
+	uint64_t *entries = writable(table), unmapped = 0;
+
+	for (uint64_t i = index; i < index + count; i++) {
+		if (!(entries[i] & (READ | WRITE)))
+			continue;
+		entries[i] = 0;
+		unmapped++;
+	}
+	return unmapped;
+}
+
+static uint64_t unmap(uint32_t table, int level, uint64_t page, uint64_t count, uint32_t *freed,
+		      uint32_t *freed_count)
+{
+	uint64_t span = 1ull << (9 * (level - 1)), unmapped = 0;
+	uint32_t index = index_at(page, level);
+	uint64_t *entries = writable(table);
+
+	if (level == 1)
+		return clear_leaves(table, index, count < 512 - index ? count : 512 - index);
+	for (; count && index < 512; index++) {
+		uint64_t in_entry = span - (page & (span - 1));
+		uint64_t *entry = &entries[index];
+
+		if (in_entry > count)
+			in_entry = count;
+		if (*entry & (READ | WRITE)) {
+			if (*entry & LARGE) {
+				*entry = 0;
+				unmapped += span;
+			} else {
+				uint32_t next = target(*entry);
+
+				unmapped += unmap(next, level - 1, page, in_entry, freed,
+						  freed_count);
+				if (in_entry == span) {
+					*entry = 0;
+					*freed_count = collect(next, level - 1, freed,
+							       *freed_count);
+				}
+			}
+		}
+		page += in_entry;
+		count -= in_entry;
+	}
+	return unmapped;
+}
+
+/* Two trees leaf by leaf; 0 at the first difference. Accessed and dirty bits do not matter. */
+#define MATTERS (ADDRESS | READ | WRITE)
+
+static uint64_t leaves_seen;
+
+static int compare(uint32_t a, uint32_t b, int level)
+{
+	const uint64_t *x = readable(a), *y = readable(b);
+
+	if (uses[a] != 3)
+		return 0;
+	for (int i = 0; i < 512; i++) {
+		if (!((x[i] | y[i]) & (READ | WRITE)))
+			continue;
+		if (level > 1 && (!(x[i] & y[i] & (READ | WRITE)) || (x[i] ^ y[i]) & LARGE))
+			return 0;
+		if (level > 1 && !(x[i] & LARGE)) {
+			if (!compare(target(x[i]), target(y[i]), level - 1))
+				return 0;
+			continue;
+		}
+		leaves_seen++;
+		if ((x[i] ^ y[i]) & MATTERS)
+			return 0;
+	}
+	return 1;
+}
+
+/* The hardware's walker: each table must be RAM, each entry grant the access, none be malformed. */
+static struct {
+	int level;
+	uint32_t permission;
+	uint32_t ram_first, ram_end;
+} walker;
+
+static const uint32_t ram[][2] = { { 0, 0xa0 }, { 0x100, 3u << 18 }, { 4u << 18, RAM_END } };
+
+static int is_ram(uint32_t pfn)
+{
+	if (pfn >= walker.ram_first && pfn < walker.ram_end)
+		return 1;
+	for (int i = 0; i < 3; i++) {
+		if (pfn >= ram[i][0] && pfn < ram[i][1]) {
+			walker.ram_first = ram[i][0];
+			walker.ram_end = ram[i][1];
+			return 1;
+		}
+	}
+	return 0;
+}
+
+static int walk(uint32_t root, int levels, uint64_t address, uint32_t need)
+{
+	uint64_t page = address >> 12;
+	uint32_t permission = READ | WRITE, table = root;
+
+	for (int level = levels;; level--) {
+		walker.level = level;
+		if (!is_ram(table))
+			return -7;
+		uint64_t *entries = readable(table);
+		uint64_t entry = entries ? entries[index_at(page, level)] : 0;
+
+		permission &= (uint32_t)entry;
+		walker.permission = permission;
+		if (!(permission & need))
+			return need == WRITE ? -5 : -6;
+		if (entry & RESERVED)
+			return -12;
+		if (level == 1)
+			return entry & SNOOP ? -12 : (int)target(entry);
+		if (entry & LARGE) {
+			uint32_t inside = (1u << (9 * (level - 1))) - 1;
+
+			if (level > 3 || entry & SNOOP || target(entry) & inside)
+				return -12;
+			return (int)(target(entry) | (page & inside));
+		}
+		table = target(entry);
+	}
+}
+
+/* The IOTLB: direct-mapped, four words an entry. */
+#define IOTLB_ENTRIES 4096u
+static uint32_t iotlb[IOTLB_ENTRIES * 4];
+
+static inline uint32_t iotlb_slot(uint64_t address, uint32_t did, uint32_t high)
+{
+	uint32_t spread = (high ^ (did << 13)) * 0x9e3779b1u;
+
+	return ((uint32_t)(address >> 12 << 2) ^ (spread >> 12)) & ((IOTLB_ENTRIES - 1) << 2);
+}
+
+static inline int iotlb_hit(uint64_t address, uint32_t did, uint32_t need)
+{
+	uint32_t high = (1u << 29) | (uint32_t)(address >> 28);
+	uint32_t low = did | ((uint32_t)(address >> 12) << 16);
+	uint32_t at = iotlb_slot(address, did, high);
+
+	return iotlb[at] == high && iotlb[at + 1] == low && iotlb[at + 3] & need
+		? (int)iotlb[at + 2] : -1;
+}
+
+static void iotlb_fill(uint64_t address, uint32_t did, uint32_t pfn)
+{
+	uint32_t high = (1u << 29) | (uint32_t)(address >> 28);
+	uint32_t low = did | ((uint32_t)(address >> 12) << 16);
+	uint32_t at = iotlb_slot(address, did, high);
+
+	iotlb[at] = high;
+	iotlb[at + 1] = low;
+	iotlb[at + 2] = pfn;
+	iotlb[at + 3] = READ | WRITE;
+}
+
+/* Over every word of every table, in the order they are collected. */
+static uint32_t checksum(uint32_t pgd)
+{
+	static uint32_t found[TABLE_FRAMES];
+	uint32_t count = collect(pgd, LEVELS, found, 0), sum = count;
+
+	for (uint32_t t = 0; t < count; t++) {
+		sum = mix(sum, found[t]);
+		for (int i = 0; i < 512; i++) {
+			uint64_t entry = readable(found[t])[i];
+
+			sum = mix(mix(sum, (uint32_t)entry), (uint32_t)(entry >> 32));
+		}
+	}
+	return sum;
+}
+
+static uint32_t map_runs(void)
+{
+	uint32_t pgd = reset();
+
+	start();
+	map(pgd, 0, GUEST_FRAME, pages, READ | WRITE, 1);
+	stop();
+	return checksum(pgd);
+}
+
+static uint32_t map_pages(void)
+{
+	uint32_t pgd = reset();
+
+	start();
+	for (uint32_t i = 0; i < pages; i++)
+		map(pgd, i, GUEST_FRAME + i, 1, READ | WRITE, 1);
+	stop();
+	return checksum(pgd);
+}
+
+static uint32_t map_large(void)
+{
+	uint32_t sum = 0;
+
+	for (int i = 0; i < 8; i++) {
+		uint32_t pgd = reset();
+
+		start();
+		map(pgd, 0, GUEST_FRAME, (uint64_t)large_pages << 9, READ | WRITE, 2);
+		stop();
+		sum ^= checksum(pgd) + i;
+	}
+	return sum;
+}
+
+static uint32_t timed_unmap(uint32_t pgd, uint64_t count)
+{
+	static uint32_t freed[TABLE_FRAMES];
+	uint32_t freed_count = 0;
+	uint64_t unmapped;
+
+	start();
+	unmapped = unmap(pgd, LEVELS, 0, count, freed, &freed_count);
+	for (uint32_t i = 0; i < freed_count; i++)
+		free_page(freed[i]);
+	stop();
+	return mix(mix(checksum(pgd), (uint32_t)unmapped), freed_count);
+}
+
+static uint32_t unmap_runs(void)
+{
+	uint32_t pgd = reset();
+
+	map(pgd, 0, GUEST_FRAME, pages, READ | WRITE, 1);
+	return timed_unmap(pgd, pages);
+}
+
+static uint32_t unmap_large(void)
+{
+	uint32_t sum = 0;
+
+	for (int i = 0; i < 8; i++) {
+		uint32_t pgd = reset();
+
+		map(pgd, 0, GUEST_FRAME, (uint64_t)large_pages << 9, READ | WRITE, 2);
+		sum ^= timed_unmap(pgd, (uint64_t)large_pages << 9) + i;
+	}
+	return sum;
+}
+
+static uint32_t walk_sequential(void)
+{
+	uint32_t pgd = reset(), sum = 0;
+
+	map(pgd, 0, GUEST_FRAME, pages, READ | WRITE, 1);
+	start();
+	for (uint32_t i = 0; i < pages; i++)
+		sum += (uint32_t)walk(pgd, LEVELS, (uint64_t)i << 12, WRITE);
+	stop();
+	return sum;
+}
+
+static uint32_t walk_random(void)
+{
+	uint32_t pgd = reset(), sum = 0, at = 1;
+
+	map(pgd, 0, GUEST_FRAME, pages, READ | WRITE, 1);
+	start();
+	for (uint32_t i = 0; i < pages; i++) {
+		at = next_random(at);
+		sum = sum * 31 + (uint32_t)walk(pgd, LEVELS,
+						(uint64_t)((at >> 8) & (pages - 1)) << 12, WRITE);
+	}
+	stop();
+	return sum;
+}
+
+static uint32_t iotlb_hits(void)
+{
+	uint32_t sum = 0, at = 1;
+
+	memset(iotlb, 0, sizeof(iotlb));
+	for (uint32_t i = 0; i < IOTLB_ENTRIES; i++)
+		iotlb_fill((uint64_t)i << 12, 7, GUEST_FRAME + i);
+	start();
+	for (uint32_t i = 0; i < 4 * pages; i++) {
+		at = next_random(at);
+		sum = sum * 31 + (uint32_t)iotlb_hit((uint64_t)(at >> 20) << 12, 7, WRITE);
+	}
+	stop();
+	return sum;
+}
+
+static uint32_t timed_compare(uint32_t a, uint32_t b)
+{
+	int same;
+
+	leaves_seen = 0;
+	start();
+	same = compare(a, b, LEVELS);
+	stop();
+	return mix((uint32_t)leaves_seen, (uint32_t)same);
+}
+
+static uint32_t compare_equal(void)
+{
+	uint32_t a = reset(), b;
+
+	map(a, 0, GUEST_FRAME, pages, READ | WRITE, 1);
+	b = alloc_page();
+	map(b, 0, GUEST_FRAME, pages, READ | WRITE, 1);
+	return timed_compare(a, b);
+}
+
+/* 2 MiB in single pages, 2 MiB in one page, and so on. */
+static void map_mixed(uint32_t pgd)
+{
+	for (uint32_t i = 0; i < 2 * pages / 512; i++)
+		map(pgd, (uint64_t)i << 9, GUEST_FRAME + (i << 9), 512, READ | WRITE,
+		    i & 1 ? 2 : 1);
+}
+
+static uint32_t compare_mixed(void)
+{
+	uint32_t a = reset(), b;
+
+	map_mixed(a);
+	b = alloc_page();
+	map_mixed(b);
+	return timed_compare(a, b);
+}
+
+static uint32_t collect_tables(void)
+{
+	static uint32_t found[TABLE_FRAMES];
+	uint32_t pgd = reset(), sum = 0;
+
+	map(pgd, 0, GUEST_FRAME, pages, READ | WRITE, 1);
+	start();
+	for (int i = 0; i < 200; i++) {
+		uint32_t count = collect(pgd, LEVELS, found, 0);
+
+		sum = mix(mix(sum, count), found[count - 1]);
+	}
+	stop();
+	return sum;
+}
+
+static const struct benchmark all[] = {
+	{ "map-runs", map_runs },
+	{ "map-pages", map_pages },
+	{ "map-2m", map_large },
+	{ "unmap-runs", unmap_runs },
+	{ "unmap-2m", unmap_large },
+	{ "walk-sequential", walk_sequential },
+	{ "walk-random", walk_random },
+	{ "iotlb-hits", iotlb_hits },
+	{ "compare-equal", compare_equal },
+	{ "compare-mixed", compare_mixed },
+	{ "collect", collect_tables },
+};
+
+int main(int argc, char **argv)
+{
+	if (argc > 1)
+		bench_divisor = (uint32_t)atoi(argv[1]);
+	pages = (1u << 22) / bench_divisor;
+	large_pages = (1u << 19) / bench_divisor;
+	uses = must_alloc(TABLE_FRAMES);
+	stack = must_alloc(TABLE_FRAMES * 4);
+	return serve(all, sizeof(all) / sizeof(all[0]));
+}

@@ -1,0 +1,74 @@
+import { BenchError, buildReference, Contender, ours } from "./contender.ts";
+import type { Group, Pair } from "./pairs.ts";
+import { type Spread, spread } from "./statistics.ts";
+
+/** Rounds before those that count: code gets compiled, memory is touched. */
+const WARM_UP = 2;
+
+export interface PairResult {
+  readonly name: string;
+  readonly title: string;
+  /** Our time by the reference's time in the same round. */
+  readonly ratio: Spread;
+  readonly goal: number | undefined;
+  /** Milliseconds. */
+  readonly ours: Spread;
+  readonly reference: Spread;
+  readonly work: number;
+  readonly unit: string;
+  readonly rounds: number;
+}
+
+/**
+ * Measures the pairs of a group: in each round every pair, and in it first the reference, then we.
+ * Throws BenchError where the two do not compute the same.
+ */
+export async function measureGroup(
+  group: Group,
+  pairs: readonly Pair[],
+  folder: string,
+  { rounds, divisor }: { rounds: number; divisor: number },
+): Promise<PairResult[]> {
+  const program = await buildReference(folder, group.name, group.libraries);
+  const reference = new Contender("reference", program, [`${divisor}`]);
+  const we = ours(group.name, divisor);
+  try {
+    const times = pairs.map(() => ({ reference: [] as number[], ours: [] as number[] }));
+    for (let round = -WARM_UP; round < rounds; round++) {
+      for (const [i, pair] of pairs.entries()) {
+        const a = await reference.run(pair.name), b = await we.run(pair.name);
+        if (a.checksum !== b.checksum) {
+          throw new BenchError(
+            `${pair.name}: the reference computed ${a.checksum}, we ${b.checksum}`,
+          );
+        }
+        if (round < 0) continue;
+        times[i].reference.push(a.ns);
+        times[i].ours.push(b.ns);
+      }
+    }
+    return pairs.map((pair, i) => resultOf(pair, times[i], divisor));
+  } finally {
+    await reference.end();
+    await we.end();
+  }
+}
+
+function resultOf(
+  { name, title, goal, work, unit }: Pair,
+  times: { reference: number[]; ours: number[] },
+  divisor: number,
+): PairResult {
+  const ms = (ns: number) => ns / 1e6;
+  return {
+    name,
+    title,
+    ratio: spread(times.ours.map((ns, round) => ns / times.reference[round])),
+    goal,
+    ours: spread(times.ours.map(ms)),
+    reference: spread(times.reference.map(ms)),
+    work: work / divisor,
+    unit,
+    rounds: times.ours.length,
+  };
+}

@@ -1,0 +1,18 @@
+/**
+ * Our side of the pairs as a process of its own: reads the name of a benchmark a line and answers
+ * "NANOSECONDS CHECKSUM", as the references in c/ do. Arguments: group, divisor of all sizes.
+ */
+import { createInterface } from "node:readline";
+import process from "node:process";
+import { type Benchmark, takeTime } from "./side.ts";
+
+const GROUPS: Record<string, (divisor: number) => Promise<Record<string, Benchmark>>> = {
+  tables: async (divisor) => (await import("./tables.ts")).tables(divisor),
+};
+
+const [group, divisor] = Deno.args;
+const benchmarks = await GROUPS[group](Number(divisor));
+for await (const name of createInterface({ input: process.stdin })) {
+  const sum = benchmarks[name]();
+  console.log(`${takeTime()} ${sum >>> 0}`);
+}
