@@ -146,6 +146,19 @@ export class Ledger implements GuestObserver {
     return this.#owners[pfn >>> CHUNK_SHIFT]?.[pfn & (CHUNK - 1)] ?? 0;
   }
 
+  /** {@link ownerNumber} of every `stride`-th frame from `pfn` on. */
+  ownersOf(pfn: number, stride: number, into: Uint16Array): void {
+    for (let i = 0; i < into.length;) {
+      const at = pfn + i * stride, first = at & (CHUNK - 1);
+      const n = Math.min(into.length - i, Math.ceil((CHUNK - first) / stride));
+      const chunk = this.#owners[at >>> CHUNK_SHIFT];
+      if (chunk === undefined) into.fill(0, i, i + n);
+      else if (stride === 1) into.set(chunk.subarray(first, first + n), i);
+      else for (let k = 0; k < n; k++) into[i + k] = chunk[first + k * stride]!;
+      i += n;
+    }
+  }
+
   ownerName(pfn: number): string | undefined {
     return this.#names[this.ownerNumber(pfn) - 1];
   }

@@ -76,11 +76,9 @@ export class Meter {
   /** The last `n` buckets, at most {@link BUCKETS}, oldest first; the last one is still filling. */
   recent(now: number, n: number): number[] {
     this.advance(now);
-    const values: number[] = [];
-    for (let i = n - 1; i >= 0; i--) {
-      const at = this.#bucket - i;
-      values.push(at < 0 ? 0 : this.history[at % BUCKETS]);
-    }
+    const values = new Array<number>(n).fill(0);
+    const first = this.#bucket - n + 1;
+    for (let i = Math.max(0, -first); i < n; i++) values[i] = this.history[(first + i) % BUCKETS];
     return values;
   }
 

@@ -2,10 +2,11 @@ import type { InvariantState } from "../health/health.ts";
 import { BUCKETS } from "../health/meters.ts";
 import { type HealthWord, healthWord } from "../health/words.ts";
 import { PagingDomain } from "../kernel/iommu/domain.ts";
+import type { PciDev } from "../kernel/pci/pci.ts";
 import { formatBdf } from "../uapi/pci_regs.ts";
 import type { UpdateRecord } from "./live_update.ts";
 import type { EventLine, Platform } from "./platform.ts";
-import { isUncovered } from "./spec.ts";
+import { isUncovered, type VmSpec } from "./spec.ts";
 
 /** One device, for people. Times in nanoseconds. */
 export interface DeviceView {
@@ -90,6 +91,8 @@ export interface Snapshot {
 export function snapshot(platform: Platform): Snapshot {
   const { kernel, health } = platform;
   const invariants = health.states();
+  const vmOf = new Map(platform.spec.vms.flatMap((vm) => vm.devices.map((id) => [id, vm])));
+  const known = new Map(kernel.pci.devices.map((dev) => [dev.sid, dev]));
   return {
     time: platform.now,
     image: kernel.image.name,
@@ -103,7 +106,10 @@ export function snapshot(platform: Platform): Snapshot {
     loaded: kernel.kexec.loaded?.image.name ?? "",
     update: platform.update,
     updates: platform.updates,
-    devices: platform.machine.functions.map((_, fn) => deviceView(platform, fn)),
+    devices: platform.machine.functions.map(({ port }, fn) => {
+      const { id } = platform.spec.machine.devices[fn];
+      return deviceView(platform, fn, vmOf.get(id), known.get(port.sid));
+    }),
     vms: platform.spec.vms.map((vm) => vmView(platform, vm.id)),
     invariants,
     verdict: invariants.some((i) => i.verdict === "violated") ? "violated" : "holds",
@@ -116,13 +122,17 @@ export function snapshot(platform: Platform): Snapshot {
   };
 }
 
-function deviceView(platform: Platform, fn: number): DeviceView {
-  const { kernel, health, machine, now } = platform;
+/** `vm`: whose it is; `dev`: as the kernel knows it. */
+function deviceView(
+  platform: Platform,
+  fn: number,
+  vm: VmSpec | undefined,
+  dev: PciDev | undefined,
+): DeviceView {
+  const { health, machine, now } = platform;
   const device = machine.functions[fn];
   const spec = platform.spec.machine.devices[fn];
-  const vm = platform.spec.vms.find((v) => v.devices.includes(spec.id));
   const meter = health.meters.get(fn);
-  const dev = kernel.pci.devices.find((d) => d.sid === device.port.sid);
   const domain = dev?.group?.domain;
   const busMaster = device.port.busMaster;
   return {

@@ -41,6 +41,19 @@ export class FrameMap {
     return use === 0 ? this.#default(pfn) : use;
   }
 
+  /** The use of every `stride`-th frame from `pfn` on; 0 of those that nothing was set for. */
+  copy(pfn: number, stride: number, into: Uint8Array): void {
+    for (let i = 0; i < into.length;) {
+      const at = pfn + i * stride, first = at & (CHUNK - 1);
+      const n = Math.min(into.length - i, Math.ceil((CHUNK - first) / stride));
+      const chunk = this.#chunks[at >>> CHUNK_SHIFT];
+      if (chunk === undefined) into.fill(0, i, i + n);
+      else if (stride === 1) into.set(chunk.subarray(first, first + n), i);
+      else for (let k = 0; k < n; k++) into[i + k] = chunk[first + k * stride]!;
+      i += n;
+    }
+  }
+
   setOne(pfn: number, use: FrameUse): void {
     const chunk = this.#chunks[pfn >>> CHUNK_SHIFT];
     if (chunk === undefined) this.set(pfn, 1, use);

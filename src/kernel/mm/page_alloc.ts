@@ -183,6 +183,18 @@ export class PageAllocator {
     return this.frames.use(pfn);
   }
 
+  /** What this kernel believes of every `stride`-th frame from `pfn` on. */
+  usesOf(pfn: number, stride: number, into: Uint8Array): void {
+    this.frames.copy(pfn, stride, into);
+    for (let e = 0; e < this.#starts.length; e++) {
+      const from = Math.max(0, Math.ceil((this.#starts[e] - pfn) / stride));
+      const to = Math.min(into.length, Math.ceil((this.#ends[e] - pfn) / stride));
+      for (let i = from; i < to; i++) {
+        if (into[i] === FrameUse.none) into[i] = FrameUse.free;
+      }
+    }
+  }
+
   /** Marks frames outside the allocator (reserved memory, claims). */
   mark(pfn: number, count: number, use: FrameUse): void {
     if (use === FrameUse.iommuTable) this.costs?.countTables(count);

@@ -51,58 +51,65 @@ export interface MemoryMap {
 
 /** Most frames that one look goes through. */
 const MOST = 1 << 18;
+/** Frames looked at in one go. */
+const BLOCK = 1 << 14;
 const KIND = Object.fromEntries(MEMORY_KINDS.map((kind, i) => [kind, i])) as Record<
   MemoryKind,
   number
 >;
 
-const OF_USE: Readonly<Record<FrameUse, number>> = {
-  [FrameUse.none]: KIND.unknown,
-  [FrameUse.free]: KIND.free,
-  [FrameUse.kernel]: KIND.kernel,
-  [FrameUse.iommuTable]: KIND.tables,
-  [FrameUse.user]: KIND.user,
-  [FrameUse.guestmemfs]: KIND.guestmemfs,
-  [FrameUse.scratch]: KIND.scratch,
-  [FrameUse.preserved]: KIND.preserved,
-};
+/** Not a use: the kernel takes the frame for its own, and hardware walks it. */
+const TAKEN = 255;
+const OF_USE = new Uint8Array(256);
+OF_USE[FrameUse.none] = KIND.unknown;
+OF_USE[FrameUse.free] = KIND.free;
+OF_USE[FrameUse.kernel] = KIND.kernel;
+OF_USE[FrameUse.iommuTable] = KIND.tables;
+OF_USE[FrameUse.user] = KIND.user;
+OF_USE[FrameUse.guestmemfs] = KIND.guestmemfs;
+OF_USE[FrameUse.scratch] = KIND.scratch;
+OF_USE[FrameUse.preserved] = KIND.preserved;
+OF_USE[TAKEN] = KIND.taken;
+
+const uses = new Uint8Array(BLOCK), owners = new Uint16Array(BLOCK);
 
 /**
  * Who has which frame: guests by the ledger, the rest as this kernel believes. What hardware walks,
  * or a guest has, and the kernel believes to be free or its own, is "taken". `pieces`: how many.
  */
 export function memoryMap(platform: Platform, pieces: number): MemoryMap {
-  const { machine, kernel, health } = platform;
-  const { memory } = machine;
-  const { ledger } = health;
-  const walked = walkedTables(platform);
+  const { memory } = platform.machine;
+  const { ledger } = platform.health;
+  const guests = platform.spec.vms.map((vm) => vm.id).filter((id) => ledger.guests.includes(id));
+  const numbers = guests.map((guest) => ledger.numberOf(guest));
   const perPiece = Math.max(1, Math.ceil(memory.frames / pieces));
   const count = Math.ceil(memory.frames / perPiece);
   const stride = Math.max(1, Math.ceil(memory.frames / MOST));
-  const kinds = new Uint8Array(count), owners = new Uint8Array(count);
+  const map = { pieces: new Uint8Array(count), owners: new Uint8Array(count) };
   const frames = new Float64Array(MEMORY_KINDS.length);
-  const known = ledger.guests;
-  const guests = platform.spec.vms.map((vm) => vm.id).filter((id) => known.includes(id));
-  const numbers = guests.map((guest) => ledger.numberOf(guest));
+  const tables = walkedTables(platform);
   for (const { start, size } of memory.ranges) {
     const end = (start + size) / PAGE_SIZE;
-    for (let pfn = start / PAGE_SIZE; pfn < end; pfn += stride) {
-      const use = kernel.pages.useOf(pfn), owner = ledger.ownerNumber(pfn);
-      const own = use === FrameUse.free || use === FrameUse.kernel;
-      let kind = OF_USE[use];
-      // Until a kernel knows its memory it takes nothing for its own.
-      if (owner !== 0) kind = own ? KIND.taken : KIND.guest;
-      else if (walked.has(pfn)) kind = own ? KIND.taken : KIND.tables;
-      frames[kind] += stride;
-      const piece = Math.floor(pfn / perPiece);
-      if (kind < kinds[piece]) continue;
-      kinds[piece] = kind;
-      owners[piece] = kind === KIND.guest ? numbers.indexOf(owner) + 1 : 0;
+    for (let pfn = start / PAGE_SIZE; pfn < end; pfn += BLOCK * stride) {
+      const n = Math.min(BLOCK, Math.ceil((end - pfn) / stride));
+      lookAt(platform, pfn, stride, n, tables);
+      for (let i = 0; i < n;) {
+        const from = i, use = uses[i], owner = owners[i]!;
+        do i++; while (i < n && uses[i] === use && owners[i] === owner);
+        const kind = kindOf(use!, owner);
+        frames[kind]! += (i - from) * stride;
+        const number = kind === KIND.guest ? numbers.indexOf(owner) + 1 : 0;
+        const last = Math.floor((pfn + (i - 1) * stride) / perPiece);
+        for (let k = Math.floor((pfn + from * stride) / perPiece); k <= last; k++) {
+          if (kind < map.pieces[k]!) continue;
+          map.pieces[k] = kind;
+          map.owners[k] = number;
+        }
+      }
     }
   }
   return {
-    pieces: kinds,
-    owners,
+    ...map,
     guests,
     bytes: perPiece * PAGE_SIZE,
     frames: Object.fromEntries(MEMORY_KINDS.map((kind, i) => [kind, frames[i]])) as Record<
@@ -113,9 +120,35 @@ export function memoryMap(platform: Platform, pieces: number): MemoryMap {
   };
 }
 
+/** Fills `uses` and `owners` for `n` frames from `pfn` on. */
+function lookAt(
+  { kernel, health }: Platform,
+  pfn: number,
+  stride: number,
+  n: number,
+  tables: readonly number[],
+): void {
+  kernel.pages.usesOf(pfn, stride, uses.subarray(0, n));
+  health.ledger.ownersOf(pfn, stride, owners.subarray(0, n));
+  for (const table of tables) {
+    const i = (table - pfn) / stride;
+    if (i < 0 || i >= n || !Number.isInteger(i)) continue;
+    uses[i] = isOwn(uses[i]!) ? TAKEN : FrameUse.iommuTable;
+  }
+}
+
+/** Until a kernel knows its memory it takes nothing for its own. */
+function kindOf(use: number, owner: number): number {
+  if (owner === 0) return OF_USE[use]!;
+  return isOwn(use) || use === TAKEN ? KIND.taken : KIND.guest;
+}
+
+function isOwn(use: number): boolean {
+  return use === FrameUse.free || use === FrameUse.kernel;
+}
+
 /** Frames of tables that hardware walks now. Of very large guests they are not looked for. */
-function walkedTables({ machine, spec }: Platform): ReadonlySet<number> {
+function walkedTables({ machine, spec }: Platform): readonly number[] {
   const bytes = spec.vms.reduce((sum, vm) => sum + vm.memory, 0);
-  if (bytes > 2 ** 33) return new Set();
-  return new Set(readUnits(machine).flatMap((unit) => unit.live.tables));
+  return bytes > 2 ** 33 ? [] : readUnits(machine).flatMap((unit) => unit.live.tables);
 }
