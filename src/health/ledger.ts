@@ -153,8 +153,8 @@ export class Ledger implements GuestObserver {
       const n = Math.min(into.length - i, Math.ceil((CHUNK - first) / stride));
       const chunk = this.#owners[at >>> CHUNK_SHIFT];
       if (chunk === undefined) into.fill(0, i, i + n);
-      else if (stride === 1) into.set(chunk.subarray(first, first + n), i);
-      else for (let k = 0; k < n; k++) into[i + k] = chunk[first + k * stride]!;
+      // Below 0 stands a former owner: the frame is nobody's.
+      else for (let k = 0; k < n; k++) into[i + k] = Math.max(0, chunk[first + k * stride]!);
       i += n;
     }
   }
