@@ -1,5 +1,5 @@
 import { hex, PAGE_SIZE } from "../base/units.ts";
-import { type IommuDomain, PagingDomain } from "../kernel/iommu/domain.ts";
+import { type IommuDomain, NestedDomain, PagingDomain } from "../kernel/iommu/domain.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import type { Look } from "./checks.ts";
 import type { UnitReader } from "./translation.ts";
@@ -84,6 +84,9 @@ export function domainInHardware(kernel: Kernel, units: readonly UnitReader[], l
 }
 
 function agrees(domain: IommuDomain, context: UsedContext | undefined): boolean {
+  if (domain instanceof NestedDomain) {
+    return context?.root === domain.top && context.did === domain.did;
+  }
   if (!(domain instanceof PagingDomain)) {
     return domain.type === "identity" ? context?.root === -1 : context === undefined;
   }
@@ -91,8 +94,11 @@ function agrees(domain: IommuDomain, context: UsedContext | undefined): boolean 
 }
 
 function domainText(domain: IommuDomain, idName = "DID"): string {
+  const place = (frame: number, did: number) => ` at ${hex(frame * PAGE_SIZE)}, ${idName} ${did}`;
   const where = domain instanceof PagingDomain
-    ? ` at ${hex(domain.pgd * PAGE_SIZE)}, ${idName} ${domain.did}`
+    ? place(domain.pgd, domain.did)
+    : domain instanceof NestedDomain
+    ? place(domain.top, domain.did)
     : "";
   return `a ${domain.type} domain${where}`;
 }

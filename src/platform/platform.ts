@@ -231,6 +231,7 @@ export class Platform {
       persistent: vm.persistent,
       ramBase: vm.ramBase,
       hugePages: vm.hugePages ?? true,
+      guestIommu: vm.guestIommu ?? false,
       devices: vm.devices.map((id) => {
         const device = findDevice(this.spec, id);
         assert(device !== undefined, `VM ${vm.id}: no device ${id}`);

@@ -19,6 +19,7 @@ export interface VmSpec {
   readonly ramBase?: number | undefined;
   /** False: mapped for devices in pages of 4 KiB; true unless told. */
   readonly hugePages?: boolean;
+  readonly guestIommu?: boolean;
   /** A VMM unless told. */
   readonly program?: typeof PROGRAMS[number];
   /** Of a paravisor. */

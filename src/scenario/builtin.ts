@@ -33,6 +33,7 @@ import rfcV1Posted from "../../scenarios/rfc-v1-posted.yaml" with { type: "text"
 import smallPages from "../../scenarios/small-pages.yaml" with { type: "text" };
 import oneGone from "../../scenarios/one-gone.yaml" with { type: "text" };
 import plainKexec from "../../scenarios/plain-kexec.yaml" with { type: "text" };
+import guestIommu from "../../scenarios/guest-iommu.yaml" with { type: "text" };
 import handoverScalable from "../../scenarios/handover-scalable.yaml" with { type: "text" };
 import smallTree from "../../scenarios/small-tree.yaml" with { type: "text" };
 import unmapAfterUpdate from "../../scenarios/unmap-after-update.yaml" with { type: "text" };
@@ -119,6 +120,7 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["native-driver", nativeDriver],
   ["one-gone", oneGone],
   ["plain-kexec", plainKexec],
+  ["guest-iommu", guestIommu],
   ["handover-scalable", handoverScalable],
   ["small-tree", smallTree],
   ["unmap-after-update", unmapAfterUpdate],

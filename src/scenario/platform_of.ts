@@ -35,10 +35,11 @@ export function platformSpec(scenario: Scenario, seed: number, image?: string): 
         d.model === "nic" && d.pasid !== undefined ? [[d.id, d.pasid] as const] : []
       ),
     ),
-    vms: machine.vms.map(({ ram_base, huge_pages, ...vm }) => ({
+    vms: machine.vms.map(({ ram_base, huge_pages, guest_iommu, ...vm }) => ({
       ...vm,
       ramBase: ram_base,
       hugePages: huge_pages,
+      guestIommu: guest_iommu,
     })),
     kernel: image ?? kernel.image,
     cmdline: kernel.cmdline,

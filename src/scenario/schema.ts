@@ -89,6 +89,9 @@ const vm = z.strictObject({
   ram_base: size.refine((n) => n % (2 * MiB) === 0, { message: "expected a multiple of 2MiB" })
     .describe("where its RAM begins, which is its IOVA as well").optional(),
   huge_pages: z.boolean().describe("its RAM is mapped for devices in large pages").default(true),
+  guest_iommu: z.boolean().describe(
+    "its guest has an IOMMU of its own where the host nests tables, and does without elsewhere",
+  ).default(false),
 });
 
 const machine = z.strictObject({

@@ -163,6 +163,14 @@ export const iommu_option = new Struct("iommu_option", {
   object_id: "u32",
   val64: "u64",
 });
+/** User data of a nested HWPT: first-level tables of a guest's own, at a guest-physical address. */
+export const iommu_hwpt_vtd_s1 = new Struct("iommu_hwpt_vtd_s1", {
+  flags: "u64",
+  pgtbl_addr: "u64",
+  addr_width: "u32",
+  reserved: "u32",
+});
+
 export const iommu_hwpt_alloc = new Struct("iommu_hwpt_alloc", {
   size: "u32",
   flags: "u32",

@@ -251,6 +251,34 @@ export function hwptAlloc(
 }
 
 /**
+ * IOMMU_HWPT_ALLOC over a HWPT, of first-level tables of a guest's own, four levels from a
+ * guest-physical address on: the HWPT's id.
+ */
+export function nestedHwptAlloc(
+  sys: Sys,
+  fd: number,
+  dev: number,
+  parent: number,
+  tables: number,
+): number {
+  const data = U.iommu_hwpt_vtd_s1.encode({ pgtbl_addr: BigInt(tables), addr_width: 48 });
+  const at = must(
+    "mmap HWPT data",
+    sys.mmap(PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+  );
+  sys.copyOut(at, data);
+  const reply = call(sys, fd, U.IOMMU_HWPT_ALLOC, U.iommu_hwpt_alloc, {
+    dev_id: dev,
+    pt_id: parent,
+    data_type: U.IOMMU_HWPT_DATA_VTD_S1,
+    data_len: data.length,
+    data_uptr: BigInt(at),
+  });
+  sys.munmap(at, PAGE_SIZE);
+  return mustReply("IOMMU_HWPT_ALLOC", reply).out_hwpt_id;
+}
+
+/**
  * VFIO_DEVICE_ATTACH_IOMMUFD_PT: the id of the HWPT the device is on. `pasid`: for requests with
  * this PASID, not for those without.
  */

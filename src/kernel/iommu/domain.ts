@@ -5,7 +5,7 @@ import { PAGE_SIZE } from "../../base/units.ts";
  * IOMMU domains as the core sees them. Addresses are page numbers (IOVA >> 12, exact below 2^53),
  * so that every IOVA of a 57-bit space fits a number; frames are int32.
  */
-export type DomainType = "paging" | "blocking" | "identity";
+export type DomainType = "paging" | "blocking" | "identity" | "nested";
 
 export abstract class IommuDomain {
   abstract readonly type: DomainType;
@@ -80,5 +80,16 @@ export abstract class PagingDomain extends IommuDomain {
   dirty?: DirtyTracking;
 
   /** Nothing is attached any more: tables are freed. */
+  abstract free(): void;
+}
+
+/** Tables of a guest's own, whose addresses are those of its parent: nobody here maps in them. */
+export abstract class NestedDomain extends IommuDomain {
+  readonly type = "nested";
+  abstract readonly parent: PagingDomain;
+  /** The id that tags what hardware caches of it. */
+  abstract readonly did: number;
+  /** Guest frame of the first table. */
+  abstract readonly top: number;
   abstract free(): void;
 }

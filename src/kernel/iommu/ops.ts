@@ -1,5 +1,5 @@
 import type { PciDev } from "../pci/pci.ts";
-import type { IommuDomain, PagingDomain } from "./domain.ts";
+import type { IommuDomain, NestedDomain, PagingDomain } from "./domain.ts";
 
 /** What a domain is to be able to do. */
 export interface PagingOptions {
@@ -50,6 +50,8 @@ export interface IommuOps {
    * at first (FACTS 1.3). Missing: it has none.
    */
   readonly nests?: boolean;
+  /** A domain of a guest's own tables, which `data` describes. EOPNOTSUPP, EINVAL, ENOSPC. */
+  allocNested?(parent: PagingDomain, data: Uint8Array): NestedDomain | number;
   hwInfo(dev: PciDev): HwInfo;
   capable(dev: PciDev, cap: IommuCap): boolean;
   reservedRegions(dev: PciDev): readonly ReservedRegion[];

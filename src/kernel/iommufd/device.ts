@@ -9,6 +9,7 @@ import type { IommufdCtx } from "./ctx.ts";
 import { HwptPaging, makeHwpt } from "./hwpt.ts";
 import { Ioas } from "./ioas.ts";
 import type { Reserved } from "./module.ts";
+import { HwptNested } from "./nesting.ts";
 import { NoiommuAccess, NoiommuDomain, NoiommuGroup } from "./noiommu.ts";
 import { IommufdObject, ObjectKind } from "./objects.ts";
 
@@ -33,6 +34,8 @@ export class IommufdDevice extends IommufdObject {
   readonly kind = ObjectKind.device;
   /** What requests without a PASID go by. */
   hwpt: HwptPaging | undefined;
+  /** Over {@link hwpt}, where a guest's own tables are. */
+  nested: HwptNested | undefined;
   readonly #pasids = new Map<number, HwptPaging>();
   /** What it has beside itself where no IOMMU covers it. */
   noiommu: NoiommuAccess | undefined;
@@ -92,6 +95,7 @@ export class IommufdDevice extends IommufdObject {
       const rc = this.#attachHwpt(pasid, target);
       return rc < 0 ? rc : target.id;
     }
+    if (target instanceof HwptNested && pasid === NO_PASID) return this.#attachNested(target);
     if (!(target instanceof Ioas)) return -E.EINVAL;
     for (const hwpt of target.hwpts) {
       if (!hwpt.auto) continue;
@@ -118,9 +122,30 @@ export class IommufdDevice extends IommufdObject {
     return hwpt.id;
   }
 
+  /** First to its parent, whose IOVAs are the ones that are reserved, then to the tables over it. */
+  #attachNested(hwpt: HwptNested): number {
+    if (this.nested === hwpt) return hwpt.id;
+    const below = this.#attachHwpt(NO_PASID, hwpt.parent);
+    const rc = below < 0 ? below : this.group.attach(hwpt.domain);
+    if (rc < 0) return rc;
+    this.nested = hwpt;
+    hwpt.users++;
+    return hwpt.id;
+  }
+
+  #leaveNested(): void {
+    if (this.nested !== undefined) this.nested.users--;
+    this.nested = undefined;
+  }
+
   #attachHwpt(pasid: number, hwpt: HwptPaging): number {
     const old = this.#hwptAt(pasid);
-    if (old === hwpt) return 0;
+    if (old === hwpt) {
+      if (pasid !== NO_PASID || this.nested === undefined) return 0;
+      const rc = this.group.attach(hwpt.domain);
+      if (rc === 0) this.#leaveNested();
+      return rc;
+    }
     if (this.ctx.frozen) return -E.EBUSY;
     if (hwpt.fault !== undefined && !this.dev.pageRequests) return -E.ENODEV;
     if (!this.#fitsPasids(pasid, hwpt)) return -E.EINVAL;
@@ -137,8 +162,10 @@ export class IommufdDevice extends IommufdObject {
       return rc;
     }
     hwpt.users++;
-    if (pasid === NO_PASID) this.hwpt = hwpt;
-    else this.#pasids.set(pasid, hwpt);
+    if (pasid === NO_PASID) {
+      this.#leaveNested();
+      this.hwpt = hwpt;
+    } else this.#pasids.set(pasid, hwpt);
     if (old !== undefined) {
       if (reserves) old.ioas.iopt.space.release(this);
       this.#letGo(pasid, old);
@@ -216,6 +243,7 @@ export class IommufdDevice extends IommufdObject {
     this.ctx.calls?.device(CALL_DETACH, this.dev.sid, this.id);
     this.group.detach();
     this.noiommu?.access.detach();
+    this.#leaveNested();
     this.hwpt = undefined;
     hwpt.ioas.iopt.space.release(this);
     this.#letGo(NO_PASID, hwpt);

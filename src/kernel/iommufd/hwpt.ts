@@ -102,8 +102,17 @@ export function hwptAlloc(ucmd: Ucmd): number {
   if ((cmd.data_type === U.IOMMU_HWPT_DATA_NONE) !== (cmd.data_len === 0)) return -E.EINVAL;
   const idev = ctx.objects.get(cmd.dev_id, ObjectKind.device) as IommufdDevice | undefined;
   if (idev === undefined) return -E.ENOENT;
+  const tell = ({ id }: IommufdObject): number => {
+    ucmd.abort = () => ctx.objects.remove(id);
+    cmd.out_hwpt_id = id;
+    U.iommu_hwpt_alloc.update(payload, cmd);
+    return 0;
+  };
   const target = ctx.objects.get(cmd.pt_id);
-  if (target instanceof HwptPaging) return nestedAlloc(ctx, cmd, idev, target);
+  if (target instanceof HwptPaging) {
+    const nested = nestedAlloc(ucmd, cmd, idev, target);
+    return typeof nested === "number" ? nested : tell(nested);
+  }
   if (!(target instanceof Ioas)) return -E.EINVAL;
   const refused = refusedFlags(ctx, cmd.flags);
   // No driver here takes user data for tables of its own.
@@ -119,10 +128,7 @@ export function hwptAlloc(ucmd: Ucmd): number {
     }
     hwpt.reportTo(fault);
   }
-  ucmd.abort = () => ctx.objects.remove(hwpt.id);
-  cmd.out_hwpt_id = hwpt.id;
-  U.iommu_hwpt_alloc.update(payload, cmd);
-  return 0;
+  return tell(hwpt);
 }
 
 /**
@@ -137,5 +143,6 @@ function refusedFlags(ctx: IommufdCtx, flags: number): boolean {
   if ((flags & ~known) !== 0) return true;
   const faults = (flags & U.IOMMU_HWPT_FAULT_ID_VALID) !== 0;
   const parent = (flags & U.IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0;
-  return (faults && parent) || (persistent && (faults || parent));
+  const lost = parent && !ctx.kernel.has("D34");
+  return (faults && parent) || (persistent && (faults || lost));
 }

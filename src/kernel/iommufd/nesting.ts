@@ -3,13 +3,30 @@ import * as U from "../../uapi/iommufd.ts";
 import type { IommufdCtx } from "./ctx.ts";
 import type { IommufdDevice } from "./device.ts";
 import type { HwptPaging } from "./hwpt.ts";
+import type { NestedDomain } from "../iommu/domain.ts";
+import { copyFromUser } from "../process/user_copy.ts";
 import type { Ucmd } from "./ioctls.ts";
-import { ObjectKind } from "./objects.ts";
+import { IommufdObject, ObjectKind } from "./objects.ts";
+
+/** A HWPT of a guest's own tables; its parent cannot go before it. */
+export class HwptNested extends IommufdObject {
+  readonly kind = ObjectKind.hwptNested;
+
+  constructor(readonly parent: HwptPaging, readonly domain: NestedDomain) {
+    super();
+    parent.users++;
+  }
+
+  override destroy(): void {
+    this.domain.free();
+    this.parent.users--;
+  }
+}
 
 /**
  * Nested translation and everything about virtual IOMMUs ends here: arguments are checked as far
  * as that goes without one (FACTS 1.3), then the answer is EOPNOTSUPP, and once for each kind of
- * object the log says so. No such object ever exists: an id that is taken is something else's.
+ * object the log says so. There is no vIOMMU: an id that is taken is something else's.
  */
 function refuse({ kernel }: IommufdCtx, what: string): number {
   const { refused } = kernel.iommufd;
@@ -20,23 +37,42 @@ function refuse({ kernel }: IommufdCtx, what: string): number {
   return -E.EOPNOTSUPP;
 }
 
+/** Fields of IOMMU_HWPT_ALLOC. */
+interface HwptAlloc {
+  readonly flags: number;
+  readonly data_type: number;
+  readonly data_len: number;
+  readonly data_uptr: bigint;
+}
+
 /**
  * HWPT_ALLOC on top of a HWPT. EOPNOTSUPP for flags that do not go with it, without user data, and
  * where the driver has no such operation; EINVAL for a parent that an attach made, or that was not
- * made as one (and a machine has one driver: its parents are all of that); then EOPNOTSUPP, since
- * no driver here does it.
+ * made as one (and a machine has one driver: its parents are all of that); then EOPNOTSUPP: such
+ * tables could not be handed over. Posted, they are made, and only the persistent id gets lost: the
+ * driver returns before it would have written it down.
  */
 export function nestedAlloc(
-  ctx: IommufdCtx,
-  cmd: { readonly flags: number; readonly data_len: number },
+  { ctx, task }: Ucmd,
+  cmd: HwptAlloc,
   idev: IommufdDevice,
   parent: HwptPaging,
-): number {
+): HwptNested | number {
   const known = U.IOMMU_HWPT_FAULT_ID_VALID | U.IOMMU_HWPT_ALLOC_PASID;
   if ((cmd.flags & ~known) !== 0 || cmd.data_len === 0) return -E.EOPNOTSUPP;
   const isParent = (parent.flags & U.IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0 && !parent.auto;
-  if (idev.group.ops.nests === true && !isParent) return -E.EINVAL;
-  return refuse(ctx, "nested HWPT");
+  const { ops } = idev.group;
+  if (ops.nests === true && !isParent) return -E.EINVAL;
+  const { kernel } = ctx;
+  const simple = cmd.flags === 0 && cmd.data_type === U.IOMMU_HWPT_DATA_VTD_S1;
+  if (!kernel.has("D34") || ops.allocNested === undefined || !simple) {
+    return refuse(ctx, "nested HWPT");
+  }
+  const at = Number(cmd.data_uptr);
+  const data = copyFromUser(kernel.machine.memory, task.mm, at, cmd.data_len);
+  if (data === undefined) return -E.EFAULT;
+  const domain = ops.allocNested(parent.domain, data);
+  return typeof domain === "number" ? domain : ctx.objects.add(new HwptNested(parent, domain));
 }
 
 /**

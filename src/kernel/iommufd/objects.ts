@@ -5,6 +5,7 @@ export const enum ObjectKind {
   any = 0,
   device = 1,
   hwptPaging = 2,
+  hwptNested = 3,
   ioas = 4,
   access = 5,
   fault = 6,

@@ -4,6 +4,7 @@ import type { IommufdCtx } from "../../kernel/iommufd/ctx.ts";
 import { IommufdDevice } from "../../kernel/iommufd/device.ts";
 import { HwptPaging } from "../../kernel/iommufd/hwpt.ts";
 import { Ioas } from "../../kernel/iommufd/ioas.ts";
+import { HwptNested } from "../../kernel/iommufd/nesting.ts";
 import { type IommufdObject, ObjectKind } from "../../kernel/iommufd/objects.ts";
 import { IOMMU_READ, IOMMU_WRITE } from "../../uapi/iommufd.ts";
 import { formatBdf } from "../../uapi/pci_regs.ts";
@@ -69,6 +70,7 @@ function areaLine(out: TreeLines, parent: string, area: Area): void {
 
 function nameOf(object: IommufdObject): string {
   if (object instanceof HwptPaging) return `HWPT of ${object.ioas.id}`;
+  if (object instanceof HwptNested) return `HWPT over ${object.parent.id}`;
   if (object instanceof IommufdDevice) {
     return `device ${formatBdf(object.dev.bus, object.dev.devfn)}`;
   }
@@ -91,9 +93,9 @@ function detailOf(object: IommufdObject): string {
 }
 
 /** `on 3, PASID 5 on 4` */
-function attachments({ hwpt, pasids }: IommufdDevice): string {
+function attachments({ hwpt, nested, pasids }: IommufdDevice): string {
   const on = [
-    ...hwpt === undefined ? [] : [`on ${hwpt.id}`],
+    ...hwpt === undefined ? [] : [`on ${(nested ?? hwpt).id}`],
     ...pasids.map(([pasid, { id }]) => `PASID ${pasid} on ${id}`),
   ];
   return on.length > 0 ? on.join(", ") : "unattached";

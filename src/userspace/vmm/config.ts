@@ -23,6 +23,8 @@ export interface VmConfig {
   readonly ramBase?: number | undefined;
   /** False: its memory is mapped for devices in pages of 4 KiB. */
   readonly hugePages?: boolean;
+  /** The guest is to have a virtual IOMMU, if the host's can nest its tables. */
+  readonly guestIommu?: boolean;
 }
 
 /** Where the guests' memory files are. */

@@ -45,6 +45,7 @@ import {
   placeRam,
   takeHandle,
 } from "./hardware.ts";
+import { attachParents, besideTables, enableGuestIommu } from "./guest_iommu.ts";
 import { type Manageable, serve } from "./serve.ts";
 import { loadState } from "./state_file.ts";
 
@@ -118,9 +119,12 @@ function start(sys: Sys, config: VmConfig): RunningVm {
   const cdevs = devices.map(({ cdev }) => cdev);
   const ioas = ioasAlloc(sys, iommufd);
   if (config.hugePages === false) noHugePages(sys, iommufd, ioas);
-  const attached = persistentId > 0
-    ? attachPersistent(sys, iommufd, ioas, devices)
-    : attachDevices(sys, iommufd, ioas, devices);
+  const wanted = config.guestIommu === true;
+  const parents = wanted ? attachParents(sys, iommufd, ioas, devices) : undefined;
+  const attached = parents ??
+    (persistentId > 0
+      ? attachPersistent(sys, iommufd, ioas, devices)
+      : attachDevices(sys, iommufd, ioas, devices));
   if (attached === undefined) {
     // Everything goes back: the file's pins with the iommufd, the devices to nobody.
     for (const fd of [...cdevs, iommufd]) sys.close(fd);
@@ -132,8 +136,11 @@ function start(sys: Sys, config: VmConfig): RunningVm {
   // Only an address space with the devices on it knows which IOVAs are not for memory.
   const ramBase = placeRam(sys, iommufd, ioas, config);
   const { name, memory } = config;
-  const state = { version: 1, name, persistentId, ioas, ...attached, memory, ramBase } as const;
-  must("map guest memory", mapGuest(sys, { iommufd, state, file, ram }));
+  const first = { version: 1, name, persistentId, ioas, ...attached, memory, ramBase } as const;
+  must("map guest memory", mapGuest(sys, { iommufd, state: first, file, ram }));
+  const nested = parents &&
+    enableGuestIommu(sys, iommufd, devices, parents.hwpts, { ram, ramBase, memory });
+  const state = { ...first, hwpts: nested ?? attached.hwpts };
   const cpu = makeVm(sys, config, ram, ramBase, cdevs);
   for (const cdev of cdevs) enableBusMaster(sys, cdev);
   const nics = config.devices.flatMap((d, i) =>
@@ -143,7 +150,7 @@ function start(sys: Sys, config: VmConfig): RunningVm {
   const guest = Guest.boot(cpu, {
     id: config.guestId,
     ramBase,
-    ramBytes: config.memory,
+    ramBytes: parents === undefined ? memory : besideTables(memory),
     nics,
     nvmes,
   });

@@ -15,6 +15,8 @@ export interface Target {
   readonly did: number;
   /** Hardware notes accesses in the leaves (scalable mode with SLADS). */
   readonly dirty: boolean;
+  /** First-level tables over those (scalable mode with NEST): guest frame of the top one, levels. */
+  readonly first?: { readonly top: number; readonly levels: number };
 }
 
 /** A place in a table: its frame, and the 32-bit word in it. */

@@ -9,6 +9,7 @@ import { HeritableDomain } from "../succession.ts";
 import type { Target } from "./contexts.ts";
 import { DirtyBits } from "./dirty.ts";
 import { DMA_PTE_READ, DMA_PTE_WRITE, DmarPageTable } from "./pgtable.ts";
+import type { IntelNestedDomain } from "./nested.ts";
 import type { IntelUnit } from "./unit.ts";
 
 /** Bytes into struct iommu_domain_ops. */
@@ -28,6 +29,8 @@ export class DmarDomain extends HeritableDomain {
   /** What every leaf has beside its permissions: SNP once coherency is enforced. */
   #leafBits = 0;
   #noting = false;
+  /** What is nested over it: there its addresses are cached under other ids. */
+  readonly nested = new Set<IntelNestedDomain>();
   /** As a sanitizer sees the structure. */
   readonly name = "dmar_domain";
   readonly size = 512;
@@ -106,7 +109,7 @@ export class DmarDomain extends HeritableDomain {
     costs.ptesWritten += this.table.written - before;
     if (rc < 0) this.unmap(page, this.table.mapped);
     // A unit in caching mode may remember that nothing was here.
-    else if (this.unit.cachingMode) this.unit.flushIotlbPages(this.did, page, count);
+    else if (this.unit.cachingMode) this.#flush(page, count);
     return rc;
   }
 
@@ -124,10 +127,16 @@ export class DmarDomain extends HeritableDomain {
     if (page > this.lastPage) return 0;
     const freed: number[] = [];
     const unmapped = this.table.unmap(page, count, freed);
-    if (unmapped > 0 || freed.length > 0) this.unit.flushIotlbPages(this.did, page, count);
+    if (unmapped > 0 || freed.length > 0) this.#flush(page, count);
     // Only now can no cached walk lead into these tables any more.
     for (const pfn of freed) this.kernel.pages.freePage(pfn);
     return unmapped;
+  }
+
+  /** Of a nested domain everything: which of a guest's addresses led here nobody knows. */
+  #flush(page: number, count: number): void {
+    this.unit.flushIotlbPages(this.did, page, count);
+    for (const { did } of this.nested) this.unit.invalidation.iotlbDomain(did);
   }
 
   translate(page: number): number {

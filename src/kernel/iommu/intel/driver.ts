@@ -21,13 +21,14 @@ import type {
   ReservedRegion,
   Restored,
 } from "../core.ts";
-import type { IommuDomain, PagingDomain } from "../domain.ts";
+import type { IommuDomain, NestedDomain, PagingDomain } from "../domain.ts";
 import { firmwareRegions } from "../reserved.ts";
 import { IOMMU_NO_PASID } from "./contexts.ts";
 import { DmarDomain, IntelBlockingDomain } from "./domain.ts";
 import { reportFaults } from "./faults.ts";
 import { largestPage } from "../page_limit.ts";
 import { type Attachment, leave, succeed } from "../succession.ts";
+import { allocNested, IntelNestedDomain } from "./nested.ts";
 import { adoptUnit, restoreDomains } from "./restore.ts";
 import { PersistentDomains } from "./persistent.ts";
 import { intelNotify } from "./serialise.ts";
@@ -194,8 +195,21 @@ export class IntelDriver implements IommuDriver {
   attach(domain: IommuDomain, dev: PciDev): number {
     const unit = this.unitOf(dev.sid);
     if (unit === undefined) return -EINVAL;
+    if (domain instanceof IntelNestedDomain) return this.#nest(unit, dev, domain);
     if (domain instanceof DmarDomain && domain.unit !== unit) return -EINVAL;
     return this.#put(unit, dev, IOMMU_NO_PASID, domain instanceof DmarDomain ? domain : undefined);
+  }
+
+  allocNested(parent: PagingDomain, data: Uint8Array): NestedDomain | number {
+    return parent instanceof DmarDomain ? allocNested(parent, data) : -EINVAL;
+  }
+
+  #nest(unit: IntelUnit, dev: PciDev, domain: IntelNestedDomain): number {
+    if (domain.parent.unit !== unit) return -EINVAL;
+    const rc = this.#put(unit, dev, IOMMU_NO_PASID, undefined);
+    if (rc < 0) return rc;
+    const set = (sid: number) => unit.contexts.set(sid, IOMMU_NO_PASID, domain.target);
+    return dev.requesters.every(set) ? 0 : -ENOMEM;
   }
 
   /**

@@ -53,6 +53,11 @@ export class ScalableContexts implements Contexts {
     for (let i = 1; i < ENTRY_WORDS; i++) memory.store(table, word + i, 0);
     memory.store(table, word + 1, target.pgd >>> 20);
     memory.store(table, word + 2, target.did);
+    if (target.first !== undefined) {
+      const { top, levels } = target.first;
+      memory.store(table, word + 4, (top << 12) | (levels - 4) << S.PASID_FLPM_SHIFT_WORD4);
+      memory.store(table, word + 5, top >>> 20);
+    }
     // P goes last: until then hardware sees an entry that is not there.
     memory.store(table, word, lowWord(target));
     if (this.unit.cachingMode) {
@@ -194,8 +199,9 @@ export class ScalableContexts implements Contexts {
   }
 }
 
-/** Second-level translation, 4 KiB-aligned top table. */
-function lowWord({ pgd, agaw, dirty }: Target): number {
+/** Second-level translation, 4 KiB-aligned top table; or that under first-level tables. */
+function lowWord({ pgd, agaw, dirty, first }: Target): number {
+  const pgtt = first === undefined ? S.PGTT_SECOND_LEVEL : S.PGTT_NESTED;
   return (pgd << 12) | (dirty ? S.PASID_SLADE : 0) |
-    S.PGTT_SECOND_LEVEL << S.PASID_PGTT_SHIFT | agaw << S.PASID_AW_SHIFT | S.PASID_P;
+    pgtt << S.PASID_PGTT_SHIFT | agaw << S.PASID_AW_SHIFT | S.PASID_P;
 }

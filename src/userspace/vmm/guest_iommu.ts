@@ -1,0 +1,71 @@
+import { GiB, PAGE_SIZE } from "../../base/units.ts";
+import { EOPNOTSUPP } from "../../uapi/errno.ts";
+import { IOMMU_HWPT_ALLOC_NEST_PARENT } from "../../uapi/iommufd.ts";
+import type { Sys } from "../../uapi/sys.ts";
+import * as S from "../../uapi/vtd_scalable.ts";
+import { CallFailed, nestedHwptAlloc, vfioAttach } from "../calls.ts";
+import { attachDevices, type Attached, type OpenDevice } from "./hardware.ts";
+
+/** Pages at the end of RAM that hold a guest's tables. */
+const TABLES = 2;
+const ON = S.DMA_FL_PTE_PRESENT | S.DMA_FL_PTE_WRITE | S.DMA_FL_PTE_US | S.DMA_FL_PTE_ACCESSED;
+
+/** What a guest with a virtual IOMMU has of its RAM beside the tables of that. */
+export function besideTables(memory: number): number {
+  return memory - TABLES * PAGE_SIZE;
+}
+
+/** Where a guest's RAM is: for this process, for the guest, and its size. */
+export interface GuestRam {
+  readonly ram: number;
+  readonly ramBase: number;
+  readonly memory: number;
+}
+
+/** Undefined where the kernel answers EOPNOTSUPP: then the guest gets no IOMMU. */
+function ifSupported<T>(sys: Sys, ask: () => T): T | undefined {
+  try {
+    return ask();
+  } catch (error) {
+    if (!(error instanceof CallFailed) || error.errno !== EOPNOTSUPP) throw error;
+    sys.log(`no tables of the guest's own (${error.message}): it gets no virtual IOMMU`);
+    return undefined;
+  }
+}
+
+/** Attaches each device to a HWPT that a guest's tables can be nested over. */
+export function attachParents(
+  sys: Sys,
+  iommufd: number,
+  ioas: number,
+  devices: readonly OpenDevice[],
+): Attached | undefined {
+  const flags = IOMMU_HWPT_ALLOC_NEST_PARENT;
+  return ifSupported(sys, () => attachDevices(sys, iommufd, ioas, devices, flags));
+}
+
+/**
+ * The guest turns its virtual IOMMU on, every device in a domain that leads each address to itself:
+ * first-level tables in its own memory, in pages of 1 GiB. Returns the HWPTs the devices are on then.
+ */
+export function enableGuestIommu(
+  sys: Sys,
+  iommufd: number,
+  devices: readonly OpenDevice[],
+  parents: readonly number[],
+  { ram, ramBase, memory }: GuestRam,
+): number[] | undefined {
+  const used = besideTables(memory), top = ramBase + used, below = top + PAGE_SIZE;
+  const store = (page: number, index: number, entry: number) => {
+    const bytes = new Uint8Array(8);
+    new DataView(bytes.buffer).setBigUint64(0, BigInt(entry), true);
+    sys.copyOut(ram + page - ramBase + index * 8, bytes);
+  };
+  store(top, Math.floor(ramBase / (512 * GiB)), below + ON);
+  const first = Math.floor(ramBase / GiB), last = Math.floor((ramBase + memory - 1) / GiB);
+  const leaf = ON | S.DMA_FL_PTE_DIRTY | S.DMA_FL_PTE_LARGE_PAGE;
+  for (let at = first; at <= last; at++) store(below, at % 512, at * GiB + leaf);
+  const nest = ({ cdev, id }: OpenDevice, i: number) =>
+    vfioAttach(sys, cdev, nestedHwptAlloc(sys, iommufd, id, parents[i], top));
+  return ifSupported(sys, () => devices.map(nest));
+}
