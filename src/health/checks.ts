@@ -81,6 +81,8 @@ function tablesOwned(kernel: Kernel, live: Tables, look: Look): void {
     const use = kernel.pages.useOf(pfn);
     // Handed over and not claimed yet is safe: nobody else can get it.
     if (use === FrameUse.iommuTable || use === FrameUse.preserved) continue;
+    const guests = use === FrameUse.user || use === FrameUse.guestmemfs;
+    if (guests && live.guests.has(pfn)) continue;
     report(pfn, `${USE_NAMES[use]} to this kernel`);
     return;
   }

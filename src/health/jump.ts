@@ -45,7 +45,8 @@ function keptMemory({ memory }: Machine): RegionList {
 }
 
 function tablesKept(unit: UnitReader, kept: RegionList, look: Look): void {
-  const lost = unit.live.tables.map((pfn) => pfn * PAGE_SIZE)
+  const { tables, guests } = unit.live;
+  const lost = tables.filter((pfn) => !guests.has(pfn)).map((pfn) => pfn * PAGE_SIZE)
     .filter((at) => !kept.contains(at, at + PAGE_SIZE));
   if (lost.length === 0) return;
   look.findings.push({

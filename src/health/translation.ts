@@ -21,6 +21,8 @@ export interface Tables<C extends Context = Context> {
   readonly contexts: readonly C[];
   /** Frames of device tables and page tables, each once. */
   readonly tables: readonly number[];
+  /** Those of them that lie in a guest's memory, and are the guest's own (nested translation). */
+  readonly guests: ReadonlySet<number>;
   /** Frames that more than one entry leads to: no table has two places. */
   readonly doubled: readonly number[];
 }
@@ -87,6 +89,7 @@ export interface UnitReader<C extends Context = Context> {
 export class TableSet {
   readonly tables = new Set<number>();
   readonly doubled = new Set<number>();
+  readonly guests = new Set<number>();
   /** Tables with the level they were walked at: frame * 8 + level. */
   readonly #walked = new Set<number>();
 
@@ -104,8 +107,14 @@ export class TableSet {
   }
 
   with<C extends Context>(contexts: readonly C[]): Tables<C> {
-    return { contexts, tables: [...this.tables], doubled: [...this.doubled] };
+    const { tables, guests, doubled } = this;
+    return { contexts, tables: [...tables], guests, doubled: [...doubled] };
   }
 }
 
-export const NO_TABLES: Tables<never> = { contexts: [], tables: [], doubled: [] };
+export const NO_TABLES: Tables<never> = {
+  contexts: [],
+  tables: [],
+  guests: new Set(),
+  doubled: [],
+};

@@ -65,7 +65,10 @@ function collectNested(
     const table = frameOf(memory, unit, paging, guest), key = table * 8 + level;
     if (table < 0 || seen.has(key)) return;
     seen.add(key);
-    if (!into.tables.has(table)) into.add(table);
+    if (!into.tables.has(table)) {
+      into.add(table);
+      into.guests.add(table);
+    }
     for (let word = 0; level > 1 && word < 1024; word += 2) {
       const lo = memory.load(table, word);
       if ((lo & PRESENT) === 0 || (lo & LARGE) !== 0) continue;

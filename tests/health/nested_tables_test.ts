@@ -45,9 +45,10 @@ Deno.test("nested: tables of both levels are listed, those of the guest where th
   const bench = new NestedBench();
   bench.page(IOVA);
   bench.enable();
-  const { tables, doubled, contexts } = readVtd(bench.memory, bench.unit).live;
-  const guests = [4, 3, 2, 1].map((level) => bench.tableAt(IOVA, level));
-  for (const pfn of [bench.under, ...guests]) assert.ok(tables.includes(pfn));
+  const { tables, guests, doubled, contexts } = readVtd(bench.memory, bench.unit).live;
+  const lie = [4, 3, 2, 1].map((level) => bench.tableAt(IOVA, level));
+  for (const pfn of [bench.under, ...lie]) assert.ok(tables.includes(pfn));
+  assert.deepEqual(guests, new Set(lie));
   assert.ok(!tables.includes(bench.top), "a guest's number is nobody's frame");
   assert.deepEqual(doubled, []);
   assert.deepEqual(contexts.map((c) => [c.pasid, c.tag]), [[undefined, 0], [0, 0]]);

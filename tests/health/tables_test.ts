@@ -175,7 +175,7 @@ Deno.test("a unit with translation off has no tables in use", () => {
   const bench = new Bench();
   bench.map(bench.attach(), 0x1000n, 0x2000n << 12n | RW);
   bench.setRoot(bench.root);
-  const nothing = { contexts: [], tables: [], doubled: [] };
+  const nothing = { contexts: [], tables: [], guests: new Set(), doubled: [] };
   assert.deepEqual(liveTables(bench.memory, bench.unit), nothing);
   bench.enable();
   assert.equal(liveTables(bench.memory, bench.unit).contexts.length, 1);

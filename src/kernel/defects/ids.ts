@@ -48,11 +48,10 @@ export const ID_DEFECTS = [
     posted:
       "the id is handed to the driver for a nested domain as well, whose branch in the Intel " +
       "driver returns before the domain is entered anywhere.",
-    seen: "a device on tables of its guest's own is not handed over, and nobody says so.",
-    invariants: [],
-    scenario: "handover",
-    notShown:
-      "iommufd refuses nested HWPTs here altogether (EOPNOTSUPP): there is no nested domain " +
-      "that could be passed an id.",
+    seen: "a device on tables of its guest's own is not handed over, and nobody says so: its DMA " +
+      "ends with the update. (Without, a context that persists refuses to nest, and the guest " +
+      "goes on without an IOMMU of its own.)",
+    invariants: ["no-dma-fault"],
+    scenario: "guest-iommu",
   },
 ] as const satisfies readonly Defect[];

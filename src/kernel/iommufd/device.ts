@@ -18,7 +18,10 @@ const NO_PASID = 0;
 
 /** What decides where a device's requests go: its IOMMU group, or nothing at all. */
 export interface DmaGroup {
-  readonly ops: Pick<IommuOps, "allocPaging" | "hwInfo" | "reservedRegions" | "nests">;
+  readonly ops: Pick<
+    IommuOps,
+    "allocPaging" | "allocNested" | "hwInfo" | "reservedRegions" | "nests"
+  >;
   readonly domain: IommuDomain | undefined;
   readonly pasids: ReadonlyMap<number, PagingDomain>;
   attach(domain: IommuDomain): number;
