@@ -201,7 +201,7 @@ Deno.test("over random tables both kinds of walk find what 64-bit arithmetic fin
         }
       }
     }),
-    { numRuns: 400 },
+    { numRuns: 400, seed: 7 },
   );
   for (const levels of ["4F", "5F"]) {
     for (const end of ["page", "-112", "-113", "-114", "-128", "-129", "-133"]) {

@@ -128,9 +128,13 @@ export class IntelDriver implements IommuDriver {
         unit.setRoot(unit.root);
         unit.write(V.DMAR_FECTL_REG, 0);
       }
-      if (unit.root < 0 || unit.translationEnabled) continue;
-      unit.enableTranslation();
-      this.kernel.dmesg.info(`DMAR: ${unit.name}: translation enabled`);
+      if (unit.root < 0) continue;
+      if (!unit.translationEnabled) {
+        unit.enableTranslation();
+        this.kernel.dmesg.info(`DMAR: ${unit.name}: translation enabled`);
+      }
+      // What firmware protected from DMA is under translation now.
+      unit.write(V.DMAR_PMEN_REG, 0);
     }
   }
 
