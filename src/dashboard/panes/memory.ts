@@ -31,14 +31,26 @@ const KERNELS: readonly StyleLike[] = ["accent", "s4", "s5"];
 /** A cell of the map stands for several pieces: what comes last in the list of kinds is shown. */
 function drawMap(region: Region, map: MemoryMap, s: Scene): void {
   const cells = region.w * region.h;
-  const perCell = Math.max(1, Math.ceil(map.pieces.length / cells));
-  for (let cell = 0; cell * perCell < map.pieces.length; cell++) {
-    let best = cell * perCell;
-    for (let i = best; i < Math.min(map.pieces.length, (cell + 1) * perCell); i++) {
-      if (map.pieces[i]! > map.pieces[best]!) best = i;
+  const { pieces, owners } = map;
+  const perCell = Math.max(1, Math.ceil(pieces.length / cells));
+  const count = Math.ceil(pieces.length / perCell);
+  const best = (cell: number) => {
+    let at = cell * perCell;
+    const end = Math.min(pieces.length, at + perCell);
+    for (let i = at + 1; i < end; i++) if (pieces[i]! > pieces[at]!) at = i;
+    return at;
+  };
+  for (let cell = 0; cell < count;) {
+    // Cells of one row that are alike are drawn together.
+    const first = best(cell), kind = pieces[first]!, owner = owners[first]!;
+    const x = cell % region.w, y = Math.floor(cell / region.w);
+    const last = Math.min(count, (y + 1) * region.w), from = cell;
+    for (cell++; cell < last; cell++) {
+      const at = best(cell);
+      if (pieces[at] !== kind || owners[at] !== owner) break;
     }
-    const [letter, style] = lookOf(MEMORY_KINDS[map.pieces[best]!]!, map.owners[best]!, s);
-    region.put(cell % region.w, Math.floor(cell / region.w), letter, style);
+    const [letter, style] = lookOf(MEMORY_KINDS[kind]!, owner, s);
+    region.put(x, y, letter.repeat(cell - from), style);
   }
 }
 
