@@ -1,7 +1,8 @@
 /** What both sides of the frames have in common. */
 
-/** Frames of one round. */
+/** Frames of one round, and rounds before the first: it takes some until all code is compiled. */
 export const FRAMES = 400;
+export const WARM_UP = 15;
 export const COLS = 200;
 export const ROWS = 50;
 /** Devices of the machine that is shown, and of the large one that is scrolled. */

@@ -24,6 +24,7 @@ import {
   mustChange,
   numbers,
   ROWS,
+  WARM_UP,
 } from "./frames.ts";
 
 const SIZE = { cols: COLS, rows: ROWS };
@@ -91,12 +92,13 @@ function frames(
   draw(grid, ...frameOf(0));
   flush(grid);
   let cells = 0;
-  for (let n = 1; n <= count; n++) {
-    draw(grid, ...frameOf(n));
+  const before = WARM_UP * count;
+  for (let n = 1; n <= before; n++) {
+    draw(grid, ...frameOf(n % count));
     cells += changed(grid);
     flush(grid);
   }
-  mustChange(cells, count, change);
+  mustChange(cells, before, change);
   return () => {
     let writes = 0;
     timed(() => {

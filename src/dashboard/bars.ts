@@ -1,4 +1,4 @@
-/** Counts as bars of text, one row high. */
+/** Counts as bars, one row high. */
 
 export interface BarOptions {
   /** The count of a full bar. */
@@ -12,15 +12,15 @@ export interface BarOptions {
 let units = new Uint16Array(1024);
 
 /**
- * Bars of the counts from `start` to before `end`; nothing is a blank. The highest stays below the
- * row above, so that rows stay apart.
+ * Bars of the counts from `start` to before `end`, as UTF-16 units that are good until the next call;
+ * nothing is a blank. The highest stays below the row above, so that rows stay apart.
  */
 export function bars(
   counts: readonly number[],
   start: number,
   end: number,
   { max, levels, columns }: BarOptions,
-): string {
+): Uint16Array {
   const length = (end - start) * columns, top = levels.length - 1;
   if (length > units.length) units = new Uint16Array(2 * length);
   for (let at = 0, i = start; i < end; i++) {
@@ -29,7 +29,7 @@ export function bars(
     const unit = count > 0 ? levels[level]!.charCodeAt(0) : 0x20;
     for (let n = 0; n < columns; n++) units[at++] = unit;
   }
-  return String.fromCharCode.apply(null, units.subarray(0, length) as unknown as number[]);
+  return units.subarray(0, length);
 }
 
 /** The highest of the counts from `start` to before `end`, at least 1. */

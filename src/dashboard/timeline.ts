@@ -145,6 +145,6 @@ export function drawHistory(
     for (to = from; to < end && history[to]! > 0;) to++;
     if (to === from) continue;
     const x = right - (end - from) * a.perBucket;
-    region.put(x, 0, bars(history, from, to, { max, levels, columns: a.perBucket }), style);
+    region.setRow(x, 0, bars(history, from, to, { max, levels, columns: a.perBucket }), style);
   }
 }

@@ -136,6 +136,27 @@ export class Grid {
     return column - x;
   }
 
+  /** Sets cells of one row, from `x` on, to plain one-cell code points, clipped to the columns. */
+  setRow(
+    x: number,
+    y: number,
+    codes: Uint16Array,
+    style: Style,
+    left: number,
+    right: number,
+  ): void {
+    const from = Math.max(x, left, 0), to = Math.min(x + codes.length, right, this.#cols);
+    if (!(y >= 0 && y < this.#rows) || from >= to) return;
+    const row = y * this.#cols, { cells, styles } = this;
+    this.#split(row, from);
+    for (let i = from; i < to; i++) {
+      const code = codes[i - x]!;
+      cells[row + i] = isPlain(code) ? code : BLANK;
+      styles[row + i] = style;
+    }
+    this.#heal(row, to);
+  }
+
   #putSlowly(
     column: number,
     row: number,
@@ -186,9 +207,12 @@ export class Grid {
     if (x >= right) return;
     for (let row = y * this.#cols, end = bottom * this.#cols; row < end; row += this.#cols) {
       this.#split(row, x);
-      for (let i = row + x; i < row + right; i++) {
-        cells[i] = content;
-        styles[i] = id;
+      if (right - x === 1) {
+        cells[row + x] = content;
+        styles[row + x] = id;
+      } else {
+        cells.fill(content, row + x, row + right);
+        styles.fill(id, row + x, row + right);
       }
       this.#heal(row, right);
     }

@@ -74,6 +74,15 @@ export class Region implements Rect {
     this.grid.set(column, row, code, style);
   }
 
+  /** Sets cells of one row, from `x` on, to plain one-cell code points. */
+  setRow(x: number, y: number, codes: Uint16Array, style: StyleLike = 0): void {
+    const { grid, clip } = this;
+    const row = Math.floor(this.y + y);
+    if (!(row >= clip.y && row < clip.y + clip.h)) return;
+    const column = Math.floor(this.x + x);
+    grid.setRow(column, row, codes, grid.table.resolve(style), clip.x, clip.x + clip.w);
+  }
+
   /** Fills the region, or `area` of it, with a plain one-cell character. */
   fill(style: StyleLike = 0, char = " ", area: Rect = this.area): void {
     this.grid.fill(this.#visible(area), style, char);

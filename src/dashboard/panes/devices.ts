@@ -115,8 +115,10 @@ const COLUMNS: readonly DeviceColumn[] = [
 /** Titles of the columns, the id's included: what devices can be ordered by. */
 export const DEVICE_COLUMNS: readonly string[] = ["id", ...COLUMNS.map((c) => c.title)];
 
+const NONE: Cell = { text: "0", style: "dim" };
+
 function alarm(n: number, style: "bad" | "warn" = "bad"): Cell {
-  return n > 0 ? { text: compact(n), style } : { text: "0", style: "dim" };
+  return n > 0 ? { text: compact(n), style } : NONE;
 }
 
 /** While no kernel runs there are no domains: what hardware goes by lies in memory only. */
@@ -139,9 +141,9 @@ function sparkCell(d: DeviceView, _s: Snapshot, glyphs: Glyphs, width: number): 
   // The last bucket is still filling.
   const end = d.history.length - 1, start = Math.max(0, end - width);
   const max = highest(d.history, start, end), { levels } = glyphs;
-  const text = bars(d.history, start, end, { max, levels, columns: 1 });
+  const codes = bars(d.history, start, end, { max, levels, columns: 1 });
   const style = HEALTH_ROLE[d.health];
-  return { text, style: style === "good" ? "info" : style };
+  return { codes, style: style === "good" ? "info" : style };
 }
 
 /** What a filter looks at. */

@@ -34,23 +34,26 @@ function drawMap(region: Region, map: MemoryMap, s: Scene): void {
   const { pieces, owners } = map;
   const perCell = Math.max(1, Math.ceil(pieces.length / cells));
   const count = Math.ceil(pieces.length / perCell);
-  const best = (cell: number) => {
-    let at = cell * perCell;
-    const end = Math.min(pieces.length, at + perCell);
-    for (let i = at + 1; i < end; i++) if (pieces[i]! > pieces[at]!) at = i;
-    return at;
-  };
-  for (let cell = 0; cell < count;) {
-    // Cells of one row that are alike are drawn together.
-    const first = best(cell), kind = pieces[first]!, owner = owners[first]!;
-    const x = cell % region.w, y = Math.floor(cell / region.w);
-    const last = Math.min(count, (y + 1) * region.w), from = cell;
-    for (cell++; cell < last; cell++) {
-      const at = best(cell);
-      if (pieces[at] !== kind || owners[at] !== owner) break;
+  // Cells of one row that are alike are drawn together.
+  let from = 0, kind = -1, owner = -1;
+  for (let cell = 0; cell <= count; cell++) {
+    let best = cell * perCell;
+    const end = Math.min(pieces.length, best + perCell);
+    for (let i = best + 1; i < end; i++) if (pieces[i]! > pieces[best]!) best = i;
+    const same = pieces[best] === kind && owners[best] === owner;
+    if (same && cell < count && cell % region.w !== 0) continue;
+    if (kind >= 0) {
+      const look = lookOf(MEMORY_KINDS[kind]!, owner, s), w = cell - from;
+      region.fill(look[1], look[0], {
+        x: from % region.w,
+        y: Math.floor(from / region.w),
+        w,
+        h: 1,
+      });
     }
-    const [letter, style] = lookOf(MEMORY_KINDS[kind]!, owner, s);
-    region.put(x, y, letter.repeat(cell - from), style);
+    from = cell;
+    kind = pieces[best] ?? -1;
+    owner = owners[best] ?? -1;
   }
 }
 
