@@ -15,7 +15,7 @@ export interface Change {
   readonly most: number;
 }
 
-export const A_TENTH: Change = { least: 0.09, most: 0.11 };
+export const A_TENTH: Change = { least: 0.085, most: 0.115 };
 export const A_CLOCK: Change = { least: 0, most: 0.005 };
 export const ALL_ROWS: Change = { least: 0.1, most: 0.6 };
 
