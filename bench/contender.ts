@@ -70,7 +70,7 @@ export async function buildReference(
 }
 
 /** Our side of a group. `divisor`: all sizes are divided by it. */
-export function ours(group: string, divisor: number): Contender {
+export function ours(group: string, divisor: number, name = "ours"): Contender {
   const side = new URL("ours/main.ts", import.meta.url).pathname;
-  return new Contender("ours", Deno.execPath(), ["run", "--allow-read", side, group, `${divisor}`]);
+  return new Contender(name, Deno.execPath(), ["run", "--allow-read", side, group, `${divisor}`]);
 }

@@ -29,8 +29,7 @@ export async function measureGroup(
   folder: string,
   { rounds, divisor }: { rounds: number; divisor: number },
 ): Promise<PairResult[]> {
-  const program = await buildReference(folder, group.name, group.libraries);
-  const reference = new Contender("reference", program, [`${divisor}`]);
+  const reference = await referenceOf(group, folder, divisor);
   const we = ours(group.name, divisor);
   try {
     const times = pairs.map(() => ({ reference: [] as number[], ours: [] as number[] }));
@@ -52,6 +51,15 @@ export async function measureGroup(
     await reference.end();
     await we.end();
   }
+}
+
+async function referenceOf(
+  { name, libraries }: Group,
+  folder: string,
+  divisor: number,
+): Promise<Contender> {
+  if (libraries === undefined) return ours(`${name}-by-hand`, divisor, "reference");
+  return new Contender("reference", await buildReference(folder, name, libraries), [`${divisor}`]);
 }
 
 function resultOf(

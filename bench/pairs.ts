@@ -1,5 +1,7 @@
 /** What is measured against what, and how far apart the two may be. */
 
+import { FRAMES } from "./frames/frames.ts";
+
 export interface Pair {
   /** Name both sides know it by. */
   readonly name: string;
@@ -14,8 +16,8 @@ export interface Pair {
 /** Pairs whose two sides are one process each. */
 export interface Group {
   readonly name: string;
-  /** What the reference is linked with. */
-  readonly libraries: readonly string[];
+  /** What the reference, c/NAME.c, is linked with. Undefined: it is a side of ours/main.ts. */
+  readonly libraries: readonly string[] | undefined;
   readonly pairs: readonly Pair[];
 }
 
@@ -102,6 +104,38 @@ export const GROUPS: readonly Group[] = [
         work: 200 * 8210,
         unit: "tables",
         goal: 2.8,
+      },
+    ],
+  },
+  {
+    name: "frames",
+    libraries: undefined,
+    pairs: [
+      {
+        name: "frame-tenth",
+        title:
+          "200x50, 40 devices, a tenth of the cells changes: the dashboard, and a grid by hand",
+        work: FRAMES,
+        unit: "frames",
+        goal: 2,
+      },
+      {
+        name: "frame-clock",
+        title: "the same, only times change",
+        work: FRAMES,
+        unit: "frames",
+      },
+      {
+        name: "frame-scroll",
+        title: "5,000 devices are scrolled by a row",
+        work: FRAMES,
+        unit: "frames",
+      },
+      {
+        name: "frame-whole",
+        title: "looking at a platform of 1 GiB and drawing it, and frame-tenth by hand",
+        work: FRAMES,
+        unit: "frames",
       },
     ],
   },

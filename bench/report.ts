@@ -22,7 +22,7 @@ export function textReport(report: Report): string {
     `${rate(work, ours.median)} ${unit}/s`,
     title,
   ]);
-  const head = ["pair", "ratio (min-max)", "goal", "C ms", "ours ms", "ours", "what"];
+  const head = ["pair", "ratio (min-max)", "goal", "reference ms", "ours ms", "ours", "what"];
   return table([head, ...rows]);
 }
 

@@ -21,8 +21,7 @@ export function hex(value: number | bigint): string {
 
 /** `64 MiB`, `4 KiB`, `17 B`: the largest binary unit that divides the size, else one decimal. */
 export function formatSize(bytes: number): string {
-  const units: [number, string][] = [[TiB, "TiB"], [GiB, "GiB"], [MiB, "MiB"], [KiB, "KiB"]];
-  for (const [size, name] of units) {
+  for (const { size, name } of BINARY_UNITS) {
     if (bytes >= size) {
       const n = bytes / size;
       return `${Number.isInteger(n) ? n : n.toFixed(1)} ${name}`;
@@ -30,6 +29,13 @@ export function formatSize(bytes: number): string {
   }
   return `${bytes} B`;
 }
+
+const BINARY_UNITS = [
+  { size: TiB, name: "TiB" },
+  { size: GiB, name: "GiB" },
+  { size: MiB, name: "MiB" },
+  { size: KiB, name: "KiB" },
+];
 
 /** `1.250 s`, `412 ms`, `200 us`, `17 ns`, from integer nanoseconds. */
 export function formatTime(ns: number): string {

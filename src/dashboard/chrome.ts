@@ -135,8 +135,16 @@ const KEY_NAMES: Readonly<Record<string, string>> = {
   delete: "Del",
 };
 
+const keyTexts = new Map<string, string>();
+
 /** A key as a person reads it: `Ctrl-C`, `Shift-Tab`, `PgDn`, `F1`. */
 export function keyText(key: string): string {
+  let text = keyTexts.get(key);
+  if (text === undefined) keyTexts.set(key, text = spell(key));
+  return text;
+}
+
+function spell(key: string): string {
   const m = /^((?:(?:ctrl|alt|shift)-)*)(.+)$/.exec(key);
   if (m === null) return key;
   const capital = (word: string) => word[0]!.toUpperCase() + word.slice(1);

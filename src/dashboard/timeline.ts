@@ -1,6 +1,7 @@
 import type { Snapshot } from "../platform/snapshot.ts";
 import type { Region, Role } from "../tui/mod.ts";
 import { BUCKET } from "../health/meters.ts";
+import { bars, highest } from "./bars.ts";
 
 /** A stretch of virtual time in which something was in one state. */
 export interface Segment {
@@ -137,20 +138,13 @@ export function drawHistory(
 ): void {
   const { levels } = region.glyphs;
   const filling = a.now === a.end ? 0 : 1;
-  const full = history.slice(0, history.length - filling);
-  const right = a.columns - filling * a.perBucket;
-  const shown = Math.min(full.length, Math.ceil(right / a.perBucket));
-  const max = Math.max(1, ...full.slice(full.length - shown));
-  for (let i = 0; i < shown; i++) {
-    const value = full[full.length - 1 - i]!;
-    if (!(value > 0)) continue;
-    const x = right - (i + 1) * a.perBucket;
-    region.fill(style, barOf(value, max, levels), { x, y: 0, w: a.perBucket, h: 1 });
+  const end = history.length - filling, right = a.columns - filling * a.perBucket;
+  const start = Math.max(0, end - Math.ceil(right / a.perBucket));
+  const max = highest(history, start, end);
+  for (let to, from = start; from < end; from = to + 1) {
+    for (to = from; to < end && history[to]! > 0;) to++;
+    if (to === from) continue;
+    const x = right - (end - from) * a.perBucket;
+    region.setRow(x, 0, bars(history, from, to, { max, levels, columns: a.perBucket }), style);
   }
-}
-
-/** The bar of a positive value. The highest stays below the row above, so that rows stay apart. */
-export function barOf(value: number, max: number, levels: readonly string[]): string {
-  const highest = levels.length - 1;
-  return levels[Math.max(1, Math.round(Math.min(1, value / max) * highest)) - 1]!;
 }

@@ -56,8 +56,7 @@ function drawPane(region: Region, place: Place, model: Model, s: Scene): Drawn {
   // Panes that lie behind this one are named by their keys, where there is room.
   const others = place.behind.map((id) => PANE_IDS.indexOf(id) + 1).sort().join(" ");
   const tabs = others === "" ? "" : `[${others}]`;
-  const texts = [`${count} ${filtered} ${tabs}`, `${count} ${tabs}`, tabs, count]
-    .map((text) => text.replace(/ +/g, " ").trim());
+  const texts = [words(count, filtered, tabs), words(count, tabs), tabs, count];
   const inside = box(region, {
     title: pane.title,
     number: PANE_IDS.indexOf(place.id) + 1,
@@ -68,6 +67,11 @@ function drawPane(region: Region, place: Place, model: Model, s: Scene): Drawn {
   });
   const { firstRow = 0, ...shown } = pane.draw(inside, s, model);
   return { ...shown, area: place.area, firstRow: place.area.y + 1 + firstRow };
+}
+
+/** Those that are not empty, one after the other. */
+function words(...texts: readonly string[]): string {
+  return texts.filter((text) => text !== "").join(" ");
 }
 
 /** The first text that fits. */

@@ -10,13 +10,13 @@ export function seconds(ns: number): string {
 /** `750`, `1.50k`, `35.2k`, `1.23M`: at most five characters below a billion. */
 export function compact(n: number): string {
   if (!(n >= 999.5)) return String(Math.round(n) || 0);
-  for (const [unit, size] of [["k", 1e3], ["M", 1e6], ["G", 1e9]] as const) {
-    const scaled = n / size;
-    if (scaled < 9.995) return scaled.toFixed(2) + unit;
-    if (scaled < 99.95) return scaled.toFixed(1) + unit;
-    if (scaled < 999.5 || unit === "G") return scaled.toFixed(0) + unit;
-  }
-  return "";
+  if (n < 999.5e3) return digits(n / 1e3) + "k";
+  return n < 999.5e6 ? digits(n / 1e6) + "M" : digits(n / 1e9) + "G";
+}
+
+/** Three digits, or as many as there are before the point. */
+function digits(n: number): string {
+  return n.toFixed(n < 9.995 ? 2 : n < 99.95 ? 1 : 0);
 }
 
 /** `1/16x`, `1x`, `64x`. */
@@ -45,8 +45,8 @@ export const HEALTH_ORDER = Object.keys(HEALTH_WORDS) as readonly HealthWord[];
 
 /** A mark for a role, so that a state can be told without colour. */
 export function markOf(role: Role, glyphs: Glyphs): string {
-  const [done, , waiting, failed] = glyphs.phase;
-  return role === "good" ? done : role === "bad" ? failed : role === "warn" ? "!" : waiting;
+  const { phase } = glyphs;
+  return role === "good" ? phase[0] : role === "bad" ? phase[3] : role === "warn" ? "!" : phase[2];
 }
 
 /** The mark of a device whose DMA is promised to go on through a kexec. */

@@ -109,10 +109,15 @@ function scanRow(grid: Grid, pen: Pen, y: number): void {
   // Cells before this column are written even if unchanged: a neighbour may have spilled there.
   let force = 0;
   for (let x = 0; x < cols; x++) {
-    const i = row + x;
+    let i = row + x;
+    if (x >= force) {
+      const end = row + cols;
+      while (i < end && cells[i] === shownCells[i] && styles[i] === shownStyles[i]) i++;
+      if (i === end) return;
+      x = i - row;
+    }
     const content = cells[i]!;
     const style = styles[i]!;
-    if (content === shownCells[i] && style === shownStyles[i] && x >= force) continue;
     shownCells[i] = content;
     shownStyles[i] = style;
     if (content === CONTINUATION) continue;
@@ -121,7 +126,17 @@ function scanRow(grid: Grid, pen: Pen, y: number): void {
     pen.select(style);
     if (content > 0 && isPlain(content)) {
       writer.code(content);
-      pen.x = x + 1;
+      // Changed cells that follow in the same style need their letters and nothing else.
+      for (const end = row + cols; ++i < end;) {
+        const next = cells[i]!;
+        if (styles[i] !== style || !(next > 0 && isPlain(next))) break;
+        if (next === shownCells[i] && style === shownStyles[i]) break;
+        shownCells[i] = next;
+        shownStyles[i] = style;
+        writer.code(next);
+      }
+      pen.x = i - row;
+      x = pen.x - 1;
     } else if (content > 0 && isSettled(content)) {
       writer.code(content);
       pen.x = x + 2;

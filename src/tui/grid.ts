@@ -115,14 +115,18 @@ export class Grid {
     let at = 0;
     let column = x;
     this.#split(row, Math.max(x, left));
-    for (; at < length && column < right; at++, column++) {
-      const code = text.charCodeAt(at);
-      if (!isPlain(code)) break;
-      if (column >= left) {
-        cells[row + column] = code;
-        styles[row + column] = style;
+    // What is left of the window is only looked at.
+    const hidden = Math.min(length, Math.max(0, left - x)), end = Math.min(length, right - x);
+    while (at < hidden && isPlain(text.charCodeAt(at))) at++;
+    if (at === hidden) {
+      for (let i = row + x + at; at < end; at++, i++) {
+        const code = text.charCodeAt(at);
+        if (!isPlain(code)) break;
+        cells[i] = code;
+        styles[i] = style;
       }
     }
+    column += at;
     if (at < length && (column < right || !isPlain(text.charCodeAt(at)))) {
       // The last plain letter may be the base of a mark: take it again.
       const from = at > 0 ? at - 1 : 0;
@@ -130,6 +134,27 @@ export class Grid {
     }
     this.#heal(row, Math.max(column, left));
     return column - x;
+  }
+
+  /** Sets cells of one row, from `x` on, to plain one-cell code points, clipped to the columns. */
+  setRow(
+    x: number,
+    y: number,
+    codes: Uint16Array,
+    style: Style,
+    left: number,
+    right: number,
+  ): void {
+    const from = Math.max(x, left, 0), to = Math.min(x + codes.length, right, this.#cols);
+    if (!(y >= 0 && y < this.#rows) || from >= to) return;
+    const row = y * this.#cols, { cells, styles } = this;
+    this.#split(row, from);
+    for (let i = from; i < to; i++) {
+      const code = codes[i - x]!;
+      cells[row + i] = isPlain(code) ? code : BLANK;
+      styles[row + i] = style;
+    }
+    this.#heal(row, to);
   }
 
   #putSlowly(
@@ -177,24 +202,41 @@ export class Grid {
     const code = char.charCodeAt(0);
     const content = isPlain(code) ? code : BLANK;
     const id = this.table.resolve(style);
-    this.#eachRow(area, (row, from, to) => {
-      this.#split(row, from);
-      this.cells.fill(content, row + from, row + to);
-      this.styles.fill(id, row + from, row + to);
-      this.#heal(row, to);
-    });
+    const { cells, styles } = this;
+    const { x, y, right, bottom } = this.#within(area);
+    if (x >= right) return;
+    for (let row = y * this.#cols, end = bottom * this.#cols; row < end; row += this.#cols) {
+      this.#split(row, x);
+      if (right - x === 1) {
+        cells[row + x] = content;
+        styles[row + x] = id;
+      } else {
+        cells.fill(content, row + x, row + right);
+        styles.fill(id, row + x, row + right);
+      }
+      this.#heal(row, right);
+    }
   }
 
   /** Lays a style over what is already drawn in a rectangle; see `StyleTable.over`. */
   overlay(area: Rect, style: StyleLike): void {
     const { cells, styles, table } = this;
-    this.#eachRow(area, (row, from, to) => {
-      for (let i = row + from; i < row + to; i++) {
+    const { x, y, right, bottom } = this.#within(area);
+    let below = -1, laid = 0;
+    for (let row = y * this.#cols, end = bottom * this.#cols; row < end; row += this.#cols) {
+      for (let i = row + x; i < row + right; i++) {
         // The right half of a wide character has no style of its own.
-        const lead = cells[i] === CONTINUATION && i > row + from ? styles[i - 1]! : undefined;
-        styles[i] = lead ?? table.over(styles[i]!, style);
+        if (cells[i] === CONTINUATION && i > row + x) {
+          styles[i] = styles[i - 1]!;
+          continue;
+        }
+        if (styles[i] !== below) {
+          below = styles[i]!;
+          laid = table.over(below, style);
+        }
+        styles[i] = laid;
       }
-    });
+    }
   }
 
   /** One row as text, trailing blanks included. For tests and for dumps of the screen. */
@@ -221,12 +263,14 @@ export class Grid {
     return id;
   }
 
-  #eachRow(area: Rect, visit: (row: number, from: number, to: number) => void): void {
-    const from = Math.max(0, Math.floor(area.x));
-    const to = Math.min(this.#cols, Math.floor(area.x + area.w));
-    const last = Math.min(this.#rows, Math.floor(area.y + area.h));
-    if (!(from < to)) return;
-    for (let y = Math.max(0, Math.floor(area.y)); y < last; y++) visit(y * this.#cols, from, to);
+  /** The part of an area that is on the grid. */
+  #within(area: Rect): { x: number; y: number; right: number; bottom: number } {
+    return {
+      x: Math.max(0, Math.floor(area.x)),
+      y: Math.max(0, Math.floor(area.y)),
+      right: Math.min(this.#cols, Math.floor(area.x + area.w)),
+      bottom: Math.min(this.#rows, Math.floor(area.y + area.h)),
+    };
   }
 
   /** Writing starts at `column`: a wide character that reaches into it loses its left half. */

@@ -74,6 +74,15 @@ export class Region implements Rect {
     this.grid.set(column, row, code, style);
   }
 
+  /** Sets cells of one row, from `x` on, to plain one-cell code points. */
+  setRow(x: number, y: number, codes: Uint16Array, style: StyleLike = 0): void {
+    const { grid, clip } = this;
+    const row = Math.floor(this.y + y);
+    if (!(row >= clip.y && row < clip.y + clip.h)) return;
+    const column = Math.floor(this.x + x);
+    grid.setRow(column, row, codes, grid.table.resolve(style), clip.x, clip.x + clip.w);
+  }
+
   /** Fills the region, or `area` of it, with a plain one-cell character. */
   fill(style: StyleLike = 0, char = " ", area: Rect = this.area): void {
     this.grid.fill(this.#visible(area), style, char);
@@ -91,17 +100,25 @@ export class Region implements Rect {
   }
 
   #visible(area: Rect): Rect {
-    return intersect(this.clip, soundRect(area, this.x, this.y));
+    const { clip } = this;
+    const left = wholeOf(area.x) + this.x, top = wholeOf(area.y) + this.y;
+    const x = Math.max(clip.x, left), y = Math.max(clip.y, top);
+    const w = Math.min(clip.x + clip.w, left + Math.max(0, wholeOf(area.w))) - x;
+    const h = Math.min(clip.y + clip.h, top + Math.max(0, wholeOf(area.h))) - y;
+    return { x, y, w: Math.max(0, w), h: Math.max(0, h) };
   }
 }
 
 /** Whole numbers, no negative size, moved by dx, dy. */
 function soundRect(area: Rect, dx: number, dy: number): Rect {
-  const whole = (value: number) => Number.isFinite(value) ? Math.floor(value) : 0;
   return {
-    x: whole(area.x) + dx,
-    y: whole(area.y) + dy,
-    w: Math.max(0, whole(area.w)),
-    h: Math.max(0, whole(area.h)),
+    x: wholeOf(area.x) + dx,
+    y: wholeOf(area.y) + dy,
+    w: Math.max(0, wholeOf(area.w)),
+    h: Math.max(0, wholeOf(area.h)),
   };
+}
+
+function wholeOf(value: number): number {
+  return Number.isFinite(value) ? Math.floor(value) : 0;
 }

@@ -35,6 +35,11 @@ export function putFitted(
   align: Align = "left",
 ): void {
   if (!(width > 0)) return;
+  // No UTF-16 unit takes more than two cells: this fits, whatever it is.
+  if (align === "left" && 2 * text.length <= width) {
+    region.put(x, y, text, style);
+    return;
+  }
   // Only as much as could be visible is measured: a log line may be endless.
   const head = text.length > 8 * width + 64 ? text.slice(0, 8 * width + 64) : text;
   const length = textWidth(head);

@@ -107,6 +107,17 @@ Deno.test("paused: no virtual time, and once the message has gone nothing is wri
   await rig.quit();
 });
 
+Deno.test("running at 200x50: a frame is one write", async () => {
+  const rig = new Rig(demoSession(), { cols: 200, rows: 50 });
+  await rig.pass(40);
+  const before = rig.io.log.length, frames = 20;
+  for (let n = 0; n < frames; n++) await rig.pass(34);
+  const writes = rig.io.log.slice(before);
+  assert.ok(writes.every((entry) => entry.startsWith("write \x1b[?2026h")), writes.join("\n"));
+  assert.equal(writes.length, frames);
+  await rig.quit();
+});
+
 Deno.test("sizes: every size from 120x40 down to one line, changed while it runs", async () => {
   const rig = new Rig(smallSession());
   for (const [cols, rows] of [[120, 40], [80, 24], [40, 12], [20, 5], [1, 1], [200, 60]] as const) {

@@ -49,6 +49,18 @@ Deno.test("put() keeps the number of clusters bounded", () => {
   assert.equal(grid.rowText(0).codePointAt(0), 0x4e00 + 8999);
 });
 
+Deno.test("setRow() is clipped, shows nothing that a terminal could obey, and cuts wide ones whole", () => {
+  const codes = Uint16Array.from("ab\x1bd日", (c) => c.charCodeAt(0));
+  shows(["ab d ", "     "], (r) => r.setRow(0, 0, codes));
+  shows(["b d  "], (r) => r.setRow(-1, 0, codes));
+  shows(["   ab"], (r) => r.setRow(3, 0, codes));
+  shows(["  "], (r) => r.setRow(0, 7, codes));
+  const grid = new Grid(6, 1);
+  grid.put(0, 0, "日本語");
+  Region.of(grid).setRow(1, 0, codes.subarray(0, 2));
+  assert.deepEqual(pictureOf(grid), [" ab 語"]);
+});
+
 Deno.test("fill() and overlay() are clipped, and an overlay keeps what is below", () => {
   const grid = shows(["....", ".ab."], (r) => {
     r.fill("dim", ".", { x: -5, y: -5, w: 50, h: 50 });

@@ -1,7 +1,7 @@
 import { formatTime } from "../../base/units.ts";
 import type { DeviceView, Snapshot } from "../../platform/snapshot.ts";
 import { type Cell, type Column, type Glyphs, type Line, list, table } from "../../tui/mod.ts";
-import { barOf } from "../timeline.ts";
+import { bars, highest } from "../bars.ts";
 import { filterOf } from "../filter.ts";
 import { compact, HEALTH_ORDER, HEALTH_ROLE, keptMark, kernelState, markOf } from "../words.ts";
 import type { Model, Scene } from "../model.ts";
@@ -115,8 +115,10 @@ const COLUMNS: readonly DeviceColumn[] = [
 /** Titles of the columns, the id's included: what devices can be ordered by. */
 export const DEVICE_COLUMNS: readonly string[] = ["id", ...COLUMNS.map((c) => c.title)];
 
+const NONE: Cell = { text: "0", style: "dim" };
+
 function alarm(n: number, style: "bad" | "warn" = "bad"): Cell {
-  return n > 0 ? { text: compact(n), style } : { text: "0", style: "dim" };
+  return n > 0 ? { text: compact(n), style } : NONE;
 }
 
 /** While no kernel runs there are no domains: what hardware goes by lies in memory only. */
@@ -137,11 +139,11 @@ function gapCell(d: DeviceView): Cell {
 
 function sparkCell(d: DeviceView, _s: Snapshot, glyphs: Glyphs, width: number): Cell {
   // The last bucket is still filling.
-  const values = d.history.slice(Math.max(0, d.history.length - 1 - width), -1);
-  const max = Math.max(1, ...values);
-  const bars = values.map((v) => v > 0 ? barOf(v, max, glyphs.levels) : " ");
+  const end = d.history.length - 1, start = Math.max(0, end - width);
+  const max = highest(d.history, start, end), { levels } = glyphs;
+  const codes = bars(d.history, start, end, { max, levels, columns: 1 });
   const style = HEALTH_ROLE[d.health];
-  return { text: bars.join(""), style: style === "good" ? "info" : style };
+  return { codes, style: style === "good" ? "info" : style };
 }
 
 /** What a filter looks at. */
@@ -149,19 +151,49 @@ function textOf(d: DeviceView): string {
   return `${d.id} ${d.bdf} ${d.model} ${d.vm} ${d.mode} ${d.domain} ${d.owner} ${d.health}`;
 }
 
-const known = new WeakMap<
-  readonly DeviceView[],
-  { readonly by: string; readonly rows: readonly DeviceView[] }
->();
+/** What there is to show of devices, found out once for a filter and an order. */
+interface Rows {
+  readonly by: string;
+  readonly rows: readonly DeviceView[];
+  readonly ids: readonly string[];
+  /** Where the chosen one was found last. */
+  last: { readonly chosen: string; readonly at: number } | undefined;
+  /** Columns that the longest name takes. */
+  readonly name: number;
+  /** All devices of the machine are behind an IOMMU. */
+  readonly plain: boolean;
+}
+
+const known = new WeakMap<readonly DeviceView[], Rows>();
+
+function rowsOf(model: Model, s: Snapshot): Rows {
+  const by = `${model.sorting.column}\n${model.sorting.reverse}\n${model.filters.devices}`;
+  const before = known.get(s.devices);
+  if (before?.by === by) return before;
+  const rows = orderedRows(model, s);
+  const found: Rows = {
+    by,
+    rows,
+    ids: rows.map((d) => d.id),
+    last: undefined,
+    name: rows.reduce((most, d) => Math.max(most, Math.min(12, d.id.length + 2)), 6),
+    plain: s.devices.every((d) => d.mode === "iommu"),
+  };
+  known.set(s.devices, found);
+  return found;
+}
+
+/** The chosen row; -1: there are none. */
+function chosenAt(found: Rows, chosen: string): number {
+  if (found.last?.chosen !== chosen) {
+    found.last = { chosen, at: chosenIndex(found.ids, chosen) };
+  }
+  return found.last.at;
+}
 
 /** The devices that the filter lets through, in the order that was chosen. */
 export function deviceRows(model: Model, s: Snapshot): readonly DeviceView[] {
-  const by = `${model.sorting.column}\n${model.sorting.reverse}\n${model.filters.devices}`;
-  const before = known.get(s.devices);
-  if (before?.by === by) return before.rows;
-  const rows = orderedRows(model, s);
-  known.set(s.devices, { by, rows });
-  return rows;
+  return rowsOf(model, s).rows;
 }
 
 function orderedRows(model: Model, s: Snapshot): readonly DeviceView[] {
@@ -182,8 +214,8 @@ function orderedRows(model: Model, s: Snapshot): readonly DeviceView[] {
 
 /** The device that is chosen, as far as the filter lets it through. */
 export function chosenDevice(model: Model, s: Snapshot): DeviceView | undefined {
-  const rows = deviceRows(model, s);
-  return rows[chosenIndex(rows.map((d) => d.id), model.chosen.devices)];
+  const found = rowsOf(model, s);
+  return found.rows[chosenAt(found, model.chosen.devices)];
 }
 
 export const devicesPane: Pane = {
@@ -191,8 +223,8 @@ export const devicesPane: Pane = {
   title: "Devices",
   filters: true,
   count(s, model) {
-    const rows = deviceRows(model, s);
-    const at = chosenIndex(rows.map((d) => d.id), model.chosen.devices) + 1;
+    const found = rowsOf(model, s), { rows } = found;
+    const at = chosenAt(found, model.chosen.devices) + 1;
     const { column, reverse } = model.sorting;
     const order = column === "" && !reverse
       ? ""
@@ -201,18 +233,17 @@ export const devicesPane: Pane = {
     return `${at}/${rows.length}${order}${filter}`;
   },
   note: () => "Enter for details",
-  rows: (s, model) => deviceRows(model, s).map((d) => d.id),
+  rows: (s, model) => rowsOf(model, s).ids,
   rowText(s, model) {
     const d = chosenDevice(model, s);
     return d === undefined ? "" : [`device ${d.id}`, ...detailText(d, s)].join("\n");
   },
   draw(region, s, model) {
-    const rows = deviceRows(model, s);
-    const chosen = chosenIndex(rows.map((d) => d.id), model.chosen.devices);
+    const found = rowsOf(model, s), { rows, name, plain } = found;
+    const chosen = chosenAt(found, model.chosen.devices);
     const inner = region.sub({ x: 1, y: 0, w: region.w - 1, h: region.h });
-    const name = Math.max(6, ...rows.map((d) => Math.min(12, d.id.length + 2)));
     const barred = rows.length > region.h - 1;
-    const columns = fit(inner.w - name - (barred ? 2 : 1), model, s);
+    const columns = fit(inner.w - name - (barred ? 2 : 1), model, plain);
     const below = details(rows[chosen], s, rows.length, region.h);
     const h = below.length > 0 ? rows.length + 1 : inner.h;
     const upper = inner.sub({ x: 0, y: 0, w: inner.w, h });
@@ -251,18 +282,20 @@ function detailText(d: DeviceView, s: Snapshot): string[] {
   );
 }
 
+/** Lines of the details there are at least. */
+const LEAST_DETAILS = 12;
+
 /** In a pane with much room the chosen device is shown in full below the table. */
 function details(d: DeviceView | undefined, s: Scene, rows: number, height: number): Line[] {
-  if (d === undefined) return [];
+  if (d === undefined || height <= rows + LEAST_DETAILS) return [];
   const heading: Line = [{ text: ` ${d.id}`, style: "title" }];
   const lines: Line[] = ["", heading, ...detailLines(d, s)];
   return height >= rows + 1 + lines.length ? lines : [];
 }
 
 /** The columns there is room for; what is left over goes to the sparkline. */
-function fit(width: number, model: Model, s: Snapshot): DeviceColumn[] {
+function fit(width: number, model: Model, plain: boolean): DeviceColumn[] {
   // A mode that all devices have says nothing.
-  const plain = s.devices.every((d) => d.mode === "iommu");
   let chosen = COLUMNS.filter((c) =>
     !model.hidden.includes(c.title) && !(plain && c.title === "mode" && width < 130)
   );

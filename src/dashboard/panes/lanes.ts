@@ -58,10 +58,23 @@ function lanes(s: Scene, model: Model, room: number, ascii: boolean): Lane[] {
   const guests = s.vms.length <= 1 || laneCount(s, model) <= room
     ? s.vms.map((vm) => guest(s, vm, vm.id))
     : [guest(s, longestPaused(s.vms), "guests")];
-  const devices = [...s.devices].sort((x, y) => Number(y.persistent) - Number(x.persistent));
-  const least = 1 + guests.length + Math.min(1, devices.length);
+  const least = 1 + guests.length + Math.min(1, s.devices.length);
   const done = hasMarks(model) && room > least ? [deeds(model)] : [];
-  return [...done, kernel(s), ...guests, ...devices.map((d) => device(d, ascii))].slice(0, room);
+  const upper = [...done, kernel(s), ...guests].slice(0, Math.max(0, room));
+  const devices = keptFirst(s.devices, room - upper.length);
+  return [...upper, ...devices.map((d) => device(d, ascii))];
+}
+
+/** At most `room` devices: those that are kept, then the others. */
+function keptFirst(devices: readonly DeviceView[], room: number): DeviceView[] {
+  const first: DeviceView[] = [];
+  for (const kept of [true, false]) {
+    for (const d of devices) {
+      if (first.length >= room) return first;
+      if (d.persistent === kept) first.push(d);
+    }
+  }
+  return first;
 }
 
 /** What was done by hand, and marks by their names. */

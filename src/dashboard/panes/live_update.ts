@@ -6,7 +6,7 @@ import { span } from "../timeline.ts";
 import { keptMark } from "../words.ts";
 import { drawLanes, laneAxis, laneCount } from "./lanes.ts";
 import { type Pane, wholly } from "./pane.ts";
-import { story } from "./story.ts";
+import { type Story, story } from "./story.ts";
 
 /** Rows above the lanes: the sentence, and the bar with names and times. */
 const HEAD = 4;
@@ -31,7 +31,8 @@ export const liveUpdatePane: Pane = {
     const inner = region.sub({ x: 1, y: 0, w: region.w - 2, h: region.h });
     if (inner.w < NARROW) drawNarrow(inner, s);
     else {
-      drawStory(inner, s);
+      const told = story(s);
+      drawStory(inner, told, told.text);
       drawPhases(inner.sub({ x: 0, y: 1, w: inner.w, h: Math.min(3, inner.h - 1) }), s);
     }
     // A blank row sets the time line apart where nothing is lost by it.
@@ -46,8 +47,7 @@ export function liveUpdateRows(s: Scene, model: Model): number {
   return 2 + HEAD + laneCount(s, model);
 }
 
-function drawStory(region: Region, s: Scene, text = story(s).text): void {
-  const { badge, style } = story(s);
+function drawStory(region: Region, { badge, style }: Story, text: string): void {
   const loud = region.table.over(style, region.table.look({ reverse: true, bold: true }));
   const w = region.put(0, 0, ` ${badge} `, loud);
   putFitted(region, w + 1, 0, text, region.w - w - 1, "title");
@@ -55,9 +55,9 @@ function drawStory(region: Region, s: Scene, text = story(s).text): void {
 
 /** The same in the same number of rows: badge, sentence, bar, and the phase in words. */
 function drawNarrow(region: Region, s: Scene): void {
-  const { text } = story(s);
-  drawStory(region, s, "");
-  putFitted(region, 0, 1, text, region.w);
+  const told = story(s);
+  drawStory(region, told, "");
+  putFitted(region, 0, 1, told.text, region.w);
   drawBar(region.sub({ x: 0, y: 2, w: region.w, h: 1 }), s);
   const { update, time } = s;
   const began = update?.began[update.phase];

@@ -31,14 +31,29 @@ const KERNELS: readonly StyleLike[] = ["accent", "s4", "s5"];
 /** A cell of the map stands for several pieces: what comes last in the list of kinds is shown. */
 function drawMap(region: Region, map: MemoryMap, s: Scene): void {
   const cells = region.w * region.h;
-  const perCell = Math.max(1, Math.ceil(map.pieces.length / cells));
-  for (let cell = 0; cell * perCell < map.pieces.length; cell++) {
+  const { pieces, owners } = map;
+  const perCell = Math.max(1, Math.ceil(pieces.length / cells));
+  const count = Math.ceil(pieces.length / perCell);
+  // Cells of one row that are alike are drawn together.
+  let from = 0, kind = -1, owner = -1;
+  for (let cell = 0; cell <= count; cell++) {
     let best = cell * perCell;
-    for (let i = best; i < Math.min(map.pieces.length, (cell + 1) * perCell); i++) {
-      if (map.pieces[i]! > map.pieces[best]!) best = i;
+    const end = Math.min(pieces.length, best + perCell);
+    for (let i = best + 1; i < end; i++) if (pieces[i]! > pieces[best]!) best = i;
+    const same = pieces[best] === kind && owners[best] === owner;
+    if (same && cell < count && cell % region.w !== 0) continue;
+    if (kind >= 0) {
+      const look = lookOf(MEMORY_KINDS[kind]!, owner, s), w = cell - from;
+      region.fill(look[1], look[0], {
+        x: from % region.w,
+        y: Math.floor(from / region.w),
+        w,
+        h: 1,
+      });
     }
-    const [letter, style] = lookOf(MEMORY_KINDS[map.pieces[best]!]!, map.owners[best]!, s);
-    region.put(cell % region.w, Math.floor(cell / region.w), letter, style);
+    from = cell;
+    kind = pieces[best] ?? -1;
+    owner = owners[best] ?? -1;
   }
 }
 

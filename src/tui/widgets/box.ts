@@ -28,16 +28,15 @@ export function box(region: Region, options: BoxOptions = {}): Region {
   const { focused = false, title = "", number, count, note } = options;
   const lines = focused ? region.glyphs.heavy : region.glyphs.light;
   const style = focused ? "focus" : options.style ?? "border";
-  const [topLeft, topRight, bottomRight, bottomLeft] = lines.corners;
-
+  const { corners } = lines;
   region.fill(style, lines.h, { x: 1, y: 0, w: w - 2, h: 1 });
   region.fill(style, lines.h, { x: 1, y: h - 1, w: w - 2, h: 1 });
   region.fill(style, lines.v, { x: 0, y: 1, w: 1, h: h - 2 });
   region.fill(style, lines.v, { x: w - 1, y: 1, w: 1, h: h - 2 });
-  region.put(0, 0, topLeft, style);
-  region.put(w - 1, 0, topRight, style);
-  region.put(w - 1, h - 1, bottomRight, style);
-  region.put(0, h - 1, bottomLeft, style);
+  region.put(0, 0, corners[0], style);
+  region.put(w - 1, 0, corners[1], style);
+  region.put(w - 1, h - 1, corners[2], style);
+  region.put(0, h - 1, corners[3], style);
 
   // The text starts after one cell of line, and leaves one before the corner.
   const room = w - 4;

@@ -14,8 +14,14 @@ export interface Column {
   readonly priority?: number;
 }
 
-/** Text of a cell, with a style of its own where it needs one. */
-export type Cell = string | { readonly text: string; readonly style: StyleLike };
+/**
+ * Text of a cell, with a style of its own where it needs one; or plain one-cell code points, which
+ * are drawn before the next cell is asked for.
+ */
+export type Cell =
+  | string
+  | { readonly text: string; readonly style: StyleLike }
+  | { readonly codes: Uint16Array; readonly style: StyleLike };
 
 export interface TableOptions {
   readonly columns: readonly Column[];
@@ -67,6 +73,7 @@ export function table(region: Region, options: TableOptions): View {
     for (const { column, index, x, w } of placed) {
       const cell = options.cell(row, index);
       if (typeof cell === "string") putFitted(region, x, y, cell, w, 0, column.align);
+      else if ("codes" in cell) region.setRow(x, y, cell.codes.subarray(0, w), cell.style);
       else putFitted(region, x, y, cell.text, w, cell.style, column.align);
     }
     if (row === selected) {

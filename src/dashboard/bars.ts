@@ -1,0 +1,40 @@
+/** Counts as bars, one row high. */
+
+export interface BarOptions {
+  /** The count of a full bar. */
+  readonly max: number;
+  /** From the lowest to the highest; one UTF-16 unit each. */
+  readonly levels: readonly string[];
+  /** Columns that each bar takes. */
+  readonly columns: number;
+}
+
+let units = new Uint16Array(1024);
+
+/**
+ * Bars of the counts from `start` to before `end`, as UTF-16 units that are good until the next call;
+ * nothing is a blank. The highest stays below the row above, so that rows stay apart.
+ */
+export function bars(
+  counts: readonly number[],
+  start: number,
+  end: number,
+  { max, levels, columns }: BarOptions,
+): Uint16Array {
+  const length = (end - start) * columns, top = levels.length - 1;
+  if (length > units.length) units = new Uint16Array(2 * length);
+  for (let at = 0, i = start; i < end; i++) {
+    const count = counts[i]!;
+    const level = Math.max(1, Math.round(Math.min(1, count / max) * top)) - 1;
+    const unit = count > 0 ? levels[level]!.charCodeAt(0) : 0x20;
+    for (let n = 0; n < columns; n++) units[at++] = unit;
+  }
+  return units.subarray(0, length);
+}
+
+/** The highest of the counts from `start` to before `end`, at least 1. */
+export function highest(counts: readonly number[], start: number, end: number): number {
+  let max = 1;
+  for (let i = start; i < end; i++) if (counts[i]! > max) max = counts[i]!;
+  return max;
+}
