@@ -93,7 +93,7 @@ export const GROUPS: readonly Group[] = [
       },
       {
         name: "compare-mixed",
-        title: "compare two equal trees, 2 MiB in single pages and in one page by turns",
+        title: "compare a tree of 4 M single pages with one that has 2 MiB pages for the same",
         work: PAGES,
         unit: "leaves",
         goal: 1.1,
