@@ -31,8 +31,6 @@ export interface Design {
   readonly validates: boolean;
   /** What can be persistent comes in by IOAS_MAP_FILE and no other way (seed lines 2295-2302). */
   readonly mapsFiles: boolean;
-  /** Nobody but the heir opens a handed-over device; there is a way to give one up. */
-  readonly fences: boolean;
   /** What is done to devices at a kexec is up to the core, not to drivers (seed lines 2182-2193). */
   readonly coreBlocks: boolean;
   /** A kernel that cannot read what is handed over is refused when it is loaded. */
@@ -50,7 +48,6 @@ const NOTHING: Design = {
   inherits: false,
   validates: false,
   mapsFiles: false,
-  fences: false,
   coreBlocks: false,
   asksNext: false,
   keepsUncovered: false,
@@ -74,7 +71,6 @@ const REDRIVE: Design = {
   inherits: true,
   validates: false,
   mapsFiles: true,
-  fences: true,
   coreBlocks: true,
   asksNext: true,
   keepsUncovered: false,
