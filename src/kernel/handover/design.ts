@@ -1,4 +1,4 @@
-import { INTEL_IOMMU_KHO, IOMMUFD_KHO, SMMU_KHO } from "../../uapi/kho_abi.ts";
+import { INTEL_IOMMU_KHO, IOMMUFD_KHO, PCI_KHO, SMMU_KHO } from "../../uapi/kho_abi.ts";
 import type { Handover } from "../image.ts";
 
 /**
@@ -33,8 +33,6 @@ export interface Design {
   readonly mapsFiles: boolean;
   /** What is done to devices at a kexec is up to the core, not to drivers (seed lines 2182-2193). */
   readonly coreBlocks: boolean;
-  /** A kernel that cannot read what is handed over is refused when it is loaded. */
-  readonly asksNext: boolean;
   /** Devices that no IOMMU covers are handed over as well, and their contexts' pinned memory. */
   readonly keepsUncovered: boolean;
 }
@@ -49,7 +47,6 @@ const NOTHING: Design = {
   validates: false,
   mapsFiles: false,
   coreBlocks: false,
-  asksNext: false,
   keepsUncovered: false,
 };
 
@@ -72,7 +69,6 @@ const REDRIVE: Design = {
   validates: false,
   mapsFiles: true,
   coreBlocks: true,
-  asksNext: true,
   keepsUncovered: false,
 };
 
@@ -81,7 +77,7 @@ const DESIGNS: Readonly<Record<Handover, Design>> = {
   "serialise": {
     ...NOTHING,
     persists: true,
-    reads: SERIES,
+    reads: [...SERIES, PCI_KHO.compatible],
     iommufd: "objects",
     keepsUncovered: true,
   },
