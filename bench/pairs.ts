@@ -184,6 +184,20 @@ export const GROUPS: readonly Group[] = [
     ],
   },
   {
+    name: "guest",
+    libraries: ["z"],
+    pairs: [
+      {
+        name: "guest-check",
+        title:
+          "check 4 GiB of a paused guest's memory against its seal, by zlib's CRC of each page",
+        work: 2 ** 32,
+        unit: "bytes",
+        goal: 0.5,
+      },
+    ],
+  },
+  {
     name: "frames",
     libraries: undefined,
     pairs: [
