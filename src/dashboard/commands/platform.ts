@@ -1,4 +1,5 @@
 import { argumentsOf, parseArguments } from "../../operations/arguments.ts";
+import { unknownName } from "../../operations/names.ts";
 import { argumentText } from "../../operations/timeline.ts";
 import { OPERATIONS } from "../../operations/table.ts";
 import type { Operation } from "../../operations/types.ts";
@@ -131,6 +132,12 @@ export function runOperation(
 ): { readonly step: ReturnType<Command["run"]> } | { readonly wrong: string } {
   const parsed = parseArguments(operation, words);
   if ("wrong" in parsed) return parsed;
+  const unknown = unknownName(operation, parsed.args, {
+    vms: c.complete("vms", ""),
+    devices: c.complete("devices", ""),
+    images: c.complete("images", ""),
+  });
+  if (unknown !== undefined) return { wrong: `${operation.name}: ${unknown.message}` };
   const effect = effectOf(operation, parsed.given, model);
   if (operation.destroys === undefined) return { step: doing(model, effect) };
   const text = `${operation.name} ${argumentText(parsed.given)}`.trimEnd();
