@@ -233,6 +233,7 @@ Deno.test("settings: what can be set, and the keys that go round", () => {
   assert.deepEqual(hands.model.settings, {
     look: { palette: "colorblind", background: "dark", depth: "none" },
     mouse: false,
+    slowMotion: true,
   });
   assert.equal(hands.effects.filter((e) => e.type === "settings").length, 4);
   assert.match(hands.command("set palette pink").message, /expected one of standard, colorblind/);

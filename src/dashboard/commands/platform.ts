@@ -102,8 +102,9 @@ function updateQuestion(effect: Effect, { snapshot }: Context, model: Model): Qu
   const given = effect.type === "act" ? effect.given : {};
   return {
     title: "Live update",
-    text: `Replace the kernel under ${guests}?\nkexec into ${given.image ?? model.image}` +
-      `${given.hold === undefined ? "" : `, held after ${given.hold}`}\n\ny kexec, n cancel, ` +
+    text: `Replace the kernel under ${guests}?\nkexec from ${snapshot.image}, which hands over,\n` +
+      `into ${given.image ?? model.image}, which takes over` +
+      `${given.hold === undefined ? "" : `; held after ${given.hold}`}\n\ny kexec, n cancel, ` +
       "K another kernel",
     buttons: [{ label: "Cancel", cancel: true }, { label: "Kexec", danger: true }],
     yes: effect,
