@@ -36,6 +36,11 @@ const SETTINGS: Readonly<
   },
 };
 
+/** What a setting can be set to; nothing for what is none. */
+export function settingValues(what: string): readonly string[] {
+  return SETTINGS[what]?.values ?? [];
+}
+
 /** The next of the values something can have. */
 function next(model: Model, name: "background" | "palette" | "color"): string {
   const { depth = "auto", background = "auto", palette = "standard" } = model.settings.look;
