@@ -37,6 +37,11 @@ export interface Design {
   readonly coreBlocks: boolean;
   /** A kernel that cannot read what is handed over is refused when it is loaded. */
   readonly asksNext: boolean;
+  /**
+   * Devices may go on asking for pages through a kexec. Whoever answers changes tables, so they have to
+   * be its own by then (seed lines 2994-3001), and there has to be somebody who makes a fault queue again.
+   */
+  readonly pageRequests: boolean;
   /** Devices that no IOMMU covers are handed over as well, and their contexts' pinned memory. */
   readonly keepsUncovered: boolean;
 }
@@ -53,6 +58,7 @@ const NOTHING: Design = {
   fences: false,
   coreBlocks: false,
   asksNext: false,
+  pageRequests: false,
   keepsUncovered: false,
 };
 
@@ -77,6 +83,7 @@ const REDRIVE: Design = {
   fences: true,
   coreBlocks: true,
   asksNext: true,
+  pageRequests: true,
   keepsUncovered: false,
 };
 
@@ -94,6 +101,7 @@ const DESIGNS: Readonly<Record<Handover, Design>> = {
     reads: [IOMMUFD_KHO.callsCompatible, INTEL_IOMMU_KHO.keyedCompatible],
     iommufd: "calls",
     smmu: false,
+    pageRequests: false,
   },
   "redrive": { ...REDRIVE, validates: true },
   "redrive-replace": REDRIVE,
