@@ -11,6 +11,8 @@ import { PCI_COMMAND, PCI_COMMAND_MASTER } from "../../src/uapi/pci_regs.ts";
 import type { FieldType, Struct, StructValue } from "../../src/uapi/struct.ts";
 import * as S from "../../src/uapi/sys.ts";
 import * as V from "../../src/uapi/vfio.ts";
+import { PERSISTED_DIR } from "../../src/userspace/vmm/config.ts";
+import { openCdev } from "../../src/userspace/vmm/hardware.ts";
 
 export const PAGE = BigInt(PAGE_SIZE);
 export const RW = U.IOMMU_IOAS_MAP_READABLE | U.IOMMU_IOAS_MAP_WRITEABLE;
@@ -259,10 +261,16 @@ export class Bench {
 
   // VFIO.
 
+  /** A device's file; of one that waits for its heir, its handle gives it. */
   cdev(index = 0, sys = this.sys): number {
-    const fd = sys.open(`/dev/vfio/devices/vfio${index}`, S.O_RDWR);
-    assert.ok(fd >= 0, said(fd));
-    return fd;
+    const { dev } = this.platform.kernel.vfio.devices[index];
+    const ids = sys.readdir(PERSISTED_DIR);
+    const has = (id: string) => {
+      const names = sys.readdir(`${PERSISTED_DIR}/${id}/devices`);
+      return typeof names !== "number" && names.includes(dev.name);
+    };
+    const id = typeof ids === "number" ? undefined : ids.find(has);
+    return openCdev(sys, dev.name, Number(id ?? 0));
   }
 
   bind(cdev: number, iommufd: number, sys = this.sys) {

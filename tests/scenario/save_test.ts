@@ -118,10 +118,10 @@ Deno.test("something else done in the past gives up what came after", () => {
 Deno.test("a step with a time of its own begins then, whatever the others do", () => {
   const text = BUILTIN.get("persisted-iommufd")!.replace(
     "steps:\n",
-    "steps:\n  - { at: 450ms, do: guestmemfs.create, with: { file: a, size: 2MiB } }\n",
+    "steps:\n  - { at: 250ms, do: guestmemfs.create, with: { file: a, size: 2MiB } }\n",
   );
   const run = runScenario(prepare(loadScenario(text, "x.yaml")));
-  const [at, kill] = [450 * ms, run.steps.find((s) => s.name === "guestmemfs.create")];
+  const [at, kill] = [250 * ms, run.steps.find((s) => s.name === "guestmemfs.create")];
   assert.equal(kill?.startedAt, at);
   assert.equal(kill?.index, 0);
   assert.equal(run.judgement.verdict, "holds", textReport(run));

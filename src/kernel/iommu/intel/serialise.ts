@@ -19,7 +19,7 @@ import type { IntelUnit } from "./unit.ts";
 export const INTEL_COMPATIBLE = "intel-iommu-v0";
 
 /** Version with one list of table pages, below `pages`, for all domains. */
-export const ONE_LIST_COMPATIBLE = "intel-iommu-v1";
+export const ONE_LIST_COMPATIBLE = INTEL_IOMMU_KHO.oneListCompatible;
 
 /** Version that goes by device. */
 export const KEYED_COMPATIBLE = INTEL_IOMMU_KHO.keyedCompatible;
