@@ -5,8 +5,8 @@ import {
   compare,
   COMPARE_FORMS,
   type CompareForm,
-  withProgress,
   sizes,
+  withProgress,
 } from "./cli/compare.ts";
 import { type DashboardFlags, dashboardOptions, wantsDashboard } from "./cli/dashboard_options.ts";
 import { prepareDump } from "./cli/dump.ts";
