@@ -33,6 +33,11 @@ export interface Design {
   readonly mapsFiles: boolean;
   /** What is done to devices at a kexec is up to the core, not to drivers (seed lines 2182-2193). */
   readonly coreBlocks: boolean;
+  /**
+   * Devices may go on asking for pages through a kexec. Whoever answers changes tables, so they have to
+   * be its own by then (seed lines 2994-3001), and there has to be somebody who makes a fault queue again.
+   */
+  readonly pageRequests: boolean;
   /** Devices that no IOMMU covers are handed over as well, and their contexts' pinned memory. */
   readonly keepsUncovered: boolean;
 }
@@ -47,6 +52,7 @@ const NOTHING: Design = {
   validates: false,
   mapsFiles: false,
   coreBlocks: false,
+  pageRequests: false,
   keepsUncovered: false,
 };
 
@@ -69,6 +75,7 @@ const REDRIVE: Design = {
   validates: false,
   mapsFiles: true,
   coreBlocks: true,
+  pageRequests: true,
   keepsUncovered: false,
 };
 
@@ -86,6 +93,7 @@ const DESIGNS: Readonly<Record<Handover, Design>> = {
     reads: [IOMMUFD_KHO.callsCompatible, INTEL_IOMMU_KHO.keyedCompatible],
     iommufd: "calls",
     smmu: false,
+    pageRequests: false,
   },
   "redrive": { ...REDRIVE, validates: true },
   "redrive-replace": REDRIVE,
