@@ -1,29 +1,61 @@
 import type { PairResult } from "./measure.ts";
+import type { RunResult } from "./runs.ts";
+import type { Spread } from "./statistics.ts";
 
 /** A run as it is stored, and compared with later. */
 export interface Report {
   readonly version: 1;
   readonly pairs: readonly PairResult[];
+  readonly runs: readonly RunResult[];
 }
 
 export function jsonReport(report: Report): string {
   const rounded = (_: string, value: unknown) =>
     typeof value === "number" ? Number(value.toPrecision(5)) : value;
-  return JSON.stringify(report, rounded, 2) + "\n";
+  return JSON.stringify(report, rounded, 1) + "\n";
 }
 
-export function textReport(report: Report): string {
-  const rows = report.pairs.map(({ name, ratio, goal, ours, reference, work, unit, title }) => [
+export function textReport({ pairs, runs }: Report): string {
+  const parts = [];
+  if (pairs.length > 0) parts.push(table([PAIR_HEAD, ...pairs.map(pairRow)]));
+  if (runs.length > 0) parts.push(table([RUN_HEAD, ...runs.map(runRow)]));
+  return parts.join("\n");
+}
+
+const PAIR_HEAD = ["pair", "ratio (min-max)", "goal", "reference ms", "ours ms", "ours", "what"];
+
+function pairRow({ name, ratio, goal, ours, reference, work, unit, title }: PairResult): string[] {
+  return [
     name,
-    `${ratio.median.toFixed(2)} (${ratio.min.toFixed(2)}-${ratio.max.toFixed(2)})`,
-    goal === undefined ? "" : `${ratio.median <= goal ? "<=" : "above"} ${goal}`,
+    ratioOf(ratio),
+    goalOf(ratio, goal),
     milliseconds(reference.median),
     milliseconds(ours.median),
     `${rate(work, ours.median)} ${unit}/s`,
     title,
-  ]);
-  const head = ["pair", "ratio (min-max)", "goal", "reference ms", "ours ms", "ours", "what"];
-  return table([head, ...rows]);
+  ];
+}
+
+const RUN_HEAD = ["run", "CPU / empty (min-max)", "goal", "CPU ms", "wall ms", "peak MiB", "what"];
+
+function runRow({ name, ratio, goal, cpu, wall, peak, title }: RunResult): string[] {
+  return [
+    name,
+    ratioOf(ratio),
+    goalOf(ratio, goal),
+    milliseconds(cpu.median),
+    Number.isNaN(wall.median) ? "" : milliseconds(wall.median),
+    Number.isNaN(peak) ? "" : peak.toFixed(0),
+    title,
+  ];
+}
+
+function ratioOf({ median, min, max }: Spread): string {
+  return `${median.toFixed(2)} (${min.toFixed(2)}-${max.toFixed(2)})`;
+}
+
+function goalOf(ratio: Spread, goal: number | undefined): string {
+  return goal === undefined ? "" : `${ratio.median <= goal ? "<=" : "above"} ${goal}`;
 }
 
 function milliseconds(ms: number): string {

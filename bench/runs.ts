@@ -1,0 +1,124 @@
+/** Whole runs: what a program takes from its start to its end, beside an empty one. */
+import { BenchError, buildReference, Contender, ours } from "./contender.ts";
+import { median, type Spread, spread } from "./statistics.ts";
+
+export interface Run {
+  readonly name: string;
+  readonly title: string;
+  /** Arguments of `deno run`. Undefined: a benchmark of ours/main.ts, in a process that is warm. */
+  readonly args?: readonly string[];
+  /** The most CPU time it may take, as a multiple of an empty program's. */
+  readonly goal?: number;
+}
+
+export interface RunResult {
+  readonly name: string;
+  readonly title: string;
+  readonly goal: number | undefined;
+  /** CPU time by that of an empty program in the same round. */
+  readonly ratio: Spread;
+  /** Milliseconds. */
+  readonly cpu: Spread;
+  readonly wall: Spread;
+  /** The most memory in use, MiB. */
+  readonly peak: number;
+  readonly rounds: number;
+}
+
+const here = (path: string) => new URL(path, import.meta.url).pathname;
+
+function scenario(name: string, goal?: number): Run {
+  const args = ["--no-prompt", here("../main.ts"), "--scenario", name];
+  return { name: `run-${name}`, title: `--scenario ${name}`, args, ...(goal && { goal }) };
+}
+
+const FRAME = ["--dashboard", "--size", "200x50", "--keys", here("frames/quit.keys")];
+
+export const RUNS: readonly Run[] = [
+  scenario("handover"),
+  scenario("persisted-iommufd", 6),
+  scenario("replay"),
+  scenario("redrive"),
+  scenario("redrive-replace"),
+  scenario("noiommu-keepalive"),
+  scenario("tour"),
+  {
+    name: "run-first-frame",
+    title: "the dashboard's first frame, 200x50",
+    args: ["--no-prompt", "--allow-read", here("../main.ts"), ...FRAME],
+    goal: 8,
+  },
+  {
+    name: "run-small-platform",
+    title: "in a warm process: boot, live update and teardown of a VM of 16 MiB with one NIC",
+    goal: 0.2,
+  },
+];
+
+/** Runs that count, and one before them: what was compiled once is on disk. */
+const ROUNDS = 7;
+
+/**
+ * Measures runs, and an empty program before each. `kexec`: a command that goes through one kexec in
+ * QEMU, to be measured likewise. Throws BenchError where something cannot be run.
+ */
+export async function measureRuns(
+  runs: readonly Run[],
+  folder: string,
+  kexec?: string,
+  rounds = ROUNDS,
+): Promise<RunResult[]> {
+  const launcher = new Contender("launcher", await buildReference(folder, "launch"), []);
+  // Its platforms run before anything is measured.
+  const isWarm = runs.some(({ args }) => args === undefined);
+  const warm = isWarm ? ours("platform", 1) : undefined;
+  const launch = async (words: readonly string[]) => {
+    const [wall, cpu, peak, status] = await launcher.ask(words.join("\t"), 4);
+    if (status !== 0) throw new BenchError(`${words.join(" ")}: exit status ${status}`);
+    return { wall: wall / 1e6, cpu: cpu / 1e6, peak: peak / 1024 };
+  };
+  const deno = (args: readonly string[]) => launch([Deno.execPath(), "run", ...args]);
+  const empty = `${folder}/empty.ts`;
+  await Deno.writeTextFile(empty, "");
+  const measured = async ({ name, args }: Run) => {
+    if (args !== undefined || warm === undefined) return await deno(args ?? []);
+    const { ns } = await warm.run(name);
+    return { wall: NaN, cpu: ns / 1e6, peak: NaN };
+  };
+  try {
+    const results: RunResult[] = [];
+    for (const run of runs) {
+      const times: { wall: number; cpu: number; peak: number; empty: number }[] = [];
+      for (let round = -1; round < rounds; round++) {
+        const beside = await deno([empty]), took = await measured(run);
+        if (round >= 0) times.push({ ...took, empty: beside.cpu });
+      }
+      results.push(resultOf(run, times));
+    }
+    if (kexec !== undefined) {
+      const took = await launch(["sh", "-c", kexec]), beside = await deno([empty]);
+      const run = { name: "kexec", title: kexec };
+      results.push(resultOf(run, [{ ...took, empty: beside.cpu }]));
+    }
+    return results;
+  } finally {
+    await launcher.end();
+    await warm?.end();
+  }
+}
+
+function resultOf(
+  { name, title, goal }: Run,
+  times: readonly { wall: number; cpu: number; peak: number; empty: number }[],
+): RunResult {
+  return {
+    name,
+    title,
+    goal,
+    ratio: spread(times.map(({ cpu, empty }) => cpu / empty)),
+    cpu: spread(times.map(({ cpu }) => cpu)),
+    wall: spread(times.map(({ wall }) => wall)),
+    peak: median(times.map(({ peak }) => peak)),
+    rounds: times.length,
+  };
+}
