@@ -108,6 +108,19 @@ export const GROUPS: readonly Group[] = [
     ],
   },
   {
+    name: "devices",
+    libraries: [],
+    pairs: [
+      {
+        name: "queue-heap",
+        title: "the event queue: 10,000 devices, each event schedules the next",
+        work: 2_000_000,
+        unit: "events",
+        goal: 1.5,
+      },
+    ],
+  },
+  {
     name: "frames",
     libraries: undefined,
     pairs: [

@@ -8,6 +8,7 @@ import { type Benchmark, takeTime } from "./side.ts";
 
 const GROUPS: Record<string, (divisor: number) => Promise<Record<string, Benchmark>>> = {
   tables: async (divisor) => (await import("./tables.ts")).tables(divisor),
+  devices: async (divisor) => (await import("./devices.ts")).devices(divisor),
   frames: async (divisor) => (await import("../frames/ours.ts")).frameBenchmarks(divisor),
   "frames-by-hand": async (divisor) => (await import("../frames/by_hand.ts")).framesByHand(divisor),
 };
