@@ -33,7 +33,8 @@ const PASID_CAP = 0x100;
 export abstract class PciFunction implements Mmio {
   readonly bus: number;
   readonly devfn: number;
-  readonly #config = new DataView(new ArrayBuffer(R.PCI_CFG_SPACE_EXP_SIZE));
+  /** As far as there is anything in it: all beyond reads 0. */
+  readonly #config: DataView;
   /** Function-level resets so far. */
   resets = 0;
 
@@ -46,7 +47,8 @@ export abstract class PciFunction implements Mmio {
   ) {
     this.bus = port.sid >> 8;
     this.devfn = port.sid & 0xff;
-    const c = this.#config;
+    const extended = identity.pasidBits ? R.PCI_CFG_SPACE_SIZE : 0;
+    const c = this.#config = new DataView(new ArrayBuffer(R.PCI_CFG_SPACE_SIZE + extended));
     c.setUint16(R.PCI_VENDOR_ID, identity.vendor, true);
     c.setUint16(R.PCI_DEVICE_ID, identity.device, true);
     c.setUint32(R.PCI_CLASS_REVISION, identity.classCode << 8, true);
@@ -71,7 +73,7 @@ export abstract class PciFunction implements Mmio {
 
   /** Software allowed requests with a PASID. */
   protected get pasidEnabled(): boolean {
-    return (this.#config.getUint16(PASID_CAP + R.PCI_PASID_CTRL, true) & 1) !== 0;
+    return (this.configRead(PASID_CAP + R.PCI_PASID_CTRL, 2) & R.PCI_PASID_CTRL_ENABLE) !== 0;
   }
 
   abstract read32(offset: number): number;
@@ -85,6 +87,7 @@ export abstract class PciFunction implements Mmio {
 
   /** `size`: 1, 2 or 4 bytes; `offset` aligned to it, below 4096. */
   configRead(offset: number, size: 1 | 2 | 4): number {
+    if (offset >= this.#config.byteLength) return 0;
     if (size === 1) return this.#config.getUint8(offset);
     if (size === 2) return this.#config.getUint16(offset, true);
     return this.#config.getUint32(offset, true);
@@ -127,7 +130,7 @@ export abstract class PciFunction implements Mmio {
   /** What losing power leaves behind: no DMA, no BAR, the model as new. */
   powerOff(): void {
     this.#writeCommand(0);
-    this.#config.setUint16(PASID_CAP + R.PCI_PASID_CTRL, 0, true);
+    if (this.identity.pasidBits) this.configWrite(PASID_CAP + R.PCI_PASID_CTRL, 2, 0);
     this.#config.setUint16(EXP_CAP + R.PCI_EXP_DEVCTL, 0, true);
     if (this.identity.msiVectors) {
       this.#writeMsi(MSI_CAP + R.PCI_MSI_FLAGS, 2, 0);

@@ -27,7 +27,7 @@ export class DescriptorExecutor {
     readonly pasids: boolean,
     readonly interrupt: () => void,
   ) {
-    this.#ram = new RamMap(memory);
+    this.#ram = new RamMap(memory.ranges);
   }
 
   /**

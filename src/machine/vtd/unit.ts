@@ -73,6 +73,8 @@ export class VtdUnit implements Remapper, Mmio {
   readonly iotlb: Iotlb;
   readonly faults: FaultRecorder;
   route = Route.translated;
+  /** Counted up when a register is written, a translation pushes out another, and in other modes always. */
+  stands = 0;
   /** Called for each fault interrupt that FECTL lets out. */
   onFault: (() => void) | undefined;
   /** Called for each interrupt that a WAIT of the invalidation queue sends. */
@@ -168,6 +170,7 @@ export class VtdUnit implements Remapper, Mmio {
   }
 
   write32(offset: number, value: number): void {
+    this.stands++;
     this.#registers.write32(offset, value | 0);
     // Read back, a command register says what the command did.
     this.#hash.mixAt(this.#queue.now, this.regBase | 0);
@@ -226,6 +229,7 @@ export class VtdUnit implements Remapper, Mmio {
   /** Off, scalable or unknown. */
   #byOtherMode(sid: number, pasid: number, hi: number, lo: number, write: boolean): number {
     const { mode, root } = this.#registers;
+    this.stands++;
     if (mode === Mode.off) {
       this.route = Route.untranslated;
       return frameOf(hi, lo);
@@ -264,6 +268,7 @@ export class VtdUnit implements Remapper, Mmio {
     const asr = this.contextCache.asr(sid);
     const need = write ? ACCESS_WRITE : ACCESS_READ;
     this.#walks++;
+    this.stands++;
     const pfn = walker.walk(asr, agawToLevels(contextAw(context)), hi, lo, need);
     if (pfn >= 0) {
       this.iotlb.fill(hi, lo, contextDid(context), pfn, walker.level, walker.permission);
