@@ -5,8 +5,8 @@ import {
   compare,
   COMPARE_FORMS,
   type CompareForm,
-  progressBar,
   sizes,
+  withProgress,
 } from "./cli/compare.ts";
 import { type DashboardFlags, dashboardOptions, wantsDashboard } from "./cli/dashboard_options.ts";
 import { prepareDump } from "./cli/dump.ts";
@@ -14,15 +14,14 @@ import { defectsJson, explainDefect, listDefects, runDefects } from "./cli/defec
 import { openScenario } from "./cli/files.ts";
 import { printKho } from "./cli/kho.ts";
 import { runFor, sessionOf, worldOf } from "./cli/world.ts";
-import { versions } from "./cli/versions.ts";
+import { ALL_PROFILES, VERSION_PROFILES, versions } from "./cli/versions.ts";
 import { imageWith } from "./kernel/image.ts";
 import { findCauses } from "./scenario/causes.ts";
-import { PROFILES } from "./machine/profile.ts";
 import { BUILTIN } from "./scenario/builtin.ts";
 import { addDefects } from "./scenario/defects.ts";
 import { didYouMean, UsageError } from "./scenario/errors.ts";
 import { EXIT } from "./scenario/judge.ts";
-import { imageComplaint } from "./scenario/image_name.ts";
+import { imageComplaint } from "./operations/image_name.ts";
 import { type LoadedScenario, loadScenario } from "./scenario/load.ts";
 import { jsonReport, textReport } from "./scenario/report.ts";
 import { prepare, type Run, runScenario } from "./scenario/run.ts";
@@ -173,23 +172,19 @@ function addReviewCommands(program: Command, exit: (code: number) => void): void
             "not fit into the machine",
         );
       }
-      const bar = Deno.stderr.isTerminal();
-      const note = (done: number, of: number, what: string) => {
-        if (bar) Deno.stderr.writeSync(new TextEncoder().encode(progressBar(done, of, what)));
-      };
-      const text = compare(cases, options.report, note);
-      if (bar) Deno.stderr.writeSync(new TextEncoder().encode("\r\x1b[K"));
-      print(text);
+      print(withProgress((note) => compare(cases, options.report, note)));
       exit(0);
     });
   program.command("versions")
     .description("every kernel image into every other: what goes on, is refused, or is blocked")
     .addOption(
-      new Option("--profile <name>", "machine profile").choices(PROFILES.map((p) => p.name))
-        .default("intel-legacy"),
+      new Option("--profile <name>", "machine profile").choices([
+        ...VERSION_PROFILES,
+        ALL_PROFILES,
+      ]).default("intel-legacy"),
     )
     .action((options: { profile: string }) => {
-      const { text, safe } = versions(options.profile);
+      const { text, safe } = withProgress((note) => versions(options.profile, note));
       print(text);
       exit(safe ? 0 : 1);
     });

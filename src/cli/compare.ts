@@ -48,7 +48,7 @@ export function casesOf(guests: readonly number[], pages: readonly number[]): {
 export function compare(
   cases: readonly CompareCase[],
   form: CompareForm,
-  note: (done: number, of: number, what: string) => void,
+  note: Note,
 ): string {
   const rows = measureAll(COMPARED, cases, note);
   const survival = survivals(COMPARED);
@@ -57,6 +57,18 @@ export function compare(
     : form === "markdown"
     ? compareMarkdown(rows, survival)
     : compareText(rows, survival);
+}
+
+/** Says how far something is: so many of so many, and what is next. */
+export type Note = (done: number, of: number, what: string) => void;
+
+/** Runs what takes long, with a bar on stderr where that is a terminal. */
+export function withProgress<T>(run: (note: Note) => T): T {
+  const bar = Deno.stderr.isTerminal();
+  const write = (text: string) => bar && Deno.stderr.writeSync(new TextEncoder().encode(text));
+  const result = run((done, of, what) => void write(progressBar(done, of, what)));
+  write("\r\x1b[K");
+  return result;
 }
 
 /** `[#####.....] 5/10 redrive, …` on one line of a terminal. */

@@ -36,7 +36,7 @@ export interface Remapper {
   route: Route;
   /**
    * As long as this number stands, a request without a PASID that succeeded once would do so again,
-   * with the same answer and nothing else to show for it. Missing: each has to be asked for.
+   * with the same answer and nothing else to show for it. Missing or negative: each has to be asked for.
    */
   readonly stands?: number;
 }
@@ -59,11 +59,20 @@ export interface DmaObserver {
   work(fn: number, busy: boolean): void;
   /** The device dropped work because its ring was full. */
   starved(fn: number): void;
+  /** The device has asked for pages, as one group (PRI); it waits. */
+  asked?(fn: number): void;
+  /** A group was answered after `wait` nanoseconds; -1: a reset made the device forget it. */
+  answered?(fn: number, wait: number): void;
+  /** An answer came to nothing the device has asked. */
+  unasked?(fn: number): void;
   /** A disk has executed a command; `ok`: with success. */
   executed?(fn: number, write: boolean, block: number, blocks: number, ok: boolean): void;
   /** A disk controller was reset: nothing of what it had is left. */
   restarted?(fn: number): void;
 }
+
+/** No translation is remembered: no unit has this number. */
+const NOTHING = -2;
 
 /**
  * The way of one PCI function to memory: bus master bit, then the IOMMU unit in charge, then RAM.
@@ -77,8 +86,8 @@ export class DmaPort {
   pasid = -1;
   /** Source id its requests carry: its own, but for functions with a fault of their own. */
   requester: number;
-  /** The last translation, and the unit's number when it was made; -1: there is none. */
-  #stands = -1;
+  /** The last translation, and the unit's number when it was made. */
+  #stands = NOTHING;
   #hi = 0;
   /** Low word of the page's address; bit 0: of a write. */
   #page = 0;
@@ -130,7 +139,8 @@ export class DmaPort {
   }
 
   #remember(hi: number, page: number, pfn: number): void {
-    this.#stands = this.remapper?.stands ?? -1;
+    const stands = this.remapper?.stands ?? -1;
+    this.#stands = stands < 0 ? NOTHING : stands;
     this.#hi = hi;
     this.#page = page;
     this.#pfn = pfn;

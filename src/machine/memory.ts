@@ -138,11 +138,30 @@ export class Memory {
     return chunk;
   }
 
-  /** Zeroes one frame, which counts as written. */
+  /** Zeroes one frame. One that was never written holds zeros already, and stays unwritten. */
   clearFrame(pfn: number): void {
     this.onFill(pfn, 1);
+    if (!this.isWritten(pfn)) return;
     const chunk = this.writable(pfn), first = (pfn & CHUNK_MASK) << 10;
     chunk.fill(0, first, first + PAGE_WORDS);
+  }
+
+  /** Zeroes `count` frames like {@link clearFrame}, and looks only for those that were written. */
+  clearFrames(pfn: number, count: number): void {
+    this.onFill(pfn, count);
+    for (let i = 0; i < count;) {
+      const index = (pfn + i) >>> CHUNK_SHIFT, first = (pfn + i) & CHUNK_MASK;
+      const end = Math.min(first + count - i, CHUNK_FRAMES);
+      const chunk = this.#chunks[index], written = this.#written[index];
+      i += end - first;
+      if (chunk === undefined || written === undefined) continue;
+      for (let from = written.indexOf(1, first); from >= 0 && from < end;) {
+        let to = from + 1;
+        while (to < end && written[to] === 1) to++;
+        chunk.fill(0, from << 10, to << 10);
+        from = written.indexOf(1, to);
+      }
+    }
   }
 
   /** Fills whole frames with one word. */

@@ -1,10 +1,10 @@
 import { z } from "zod";
 import { EBADF, EBUSY, ENODEV } from "../uapi/errno.ts";
 import { formatSbdf, parseBdf, PCI_COMMAND, PCI_COMMAND_MASTER } from "../uapi/pci_regs.ts";
-import { O_RDWR } from "../uapi/sys.ts";
 import { VFIO_DEVICE_RESET, VFIO_PCI_CONFIG_REGION_INDEX } from "../uapi/vfio.ts";
 import type { Snapshot } from "../platform/snapshot.ts";
 import { giveTo } from "../userspace/paravisor/rebind.ts";
+import { openCdev } from "../userspace/vmm/hardware.ts";
 import { vfioAttach, vfioBind, vfioDetach, vfioRegion } from "../userspace/calls.ts";
 import {
   answered,
@@ -46,18 +46,16 @@ function onBound(
 
 /** Opens a device's character device, which sysfs names, and binds it to the iommufd. */
 function bind(session: Session, d: OpenDescriptor, id: string): Outcome {
-  const dir = `/sys/bus/pci/devices/${sysfsName(session, id)}/vfio-dev`;
-  const names = d.sys.readdir(dir);
-  if (typeof names === "number") return answered(names, dir);
-  const cdev = d.sys.open(`/dev/vfio/devices/${names[0]}`, O_RDWR);
-  if (cdev < 0) return answered(cdev, `/dev/vfio/devices/${names[0]}`);
-  const outcome = attempt(() => {
-    const object = vfioBind(d.sys, cdev, d.fd);
-    d.devices.set(id, cdev);
-    return { ...OK, output: `object ${object}` };
+  return attempt(() => {
+    const cdev = openCdev(d.sys, sysfsName(session, id), d.persistentId);
+    const outcome = attempt(() => {
+      const object = vfioBind(d.sys, cdev, d.fd);
+      d.devices.set(id, cdev);
+      return { ...OK, output: `object ${object}` };
+    });
+    if (outcome.errno !== 0) d.sys.close(cdev);
+    return outcome;
   });
-  if (outcome.errno !== 0) d.sys.close(cdev);
-  return outcome;
 }
 
 /** Puts a function into its slot or takes it out; the machine does it, no kernel is asked. */

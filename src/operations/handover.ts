@@ -1,12 +1,13 @@
 import { z } from "zod";
 import { ENOENT } from "../uapi/errno.ts";
 import { formatSbdf, parseBdf } from "../uapi/pci_regs.ts";
-import { O_RDONLY, O_RDWR, O_WRONLY, type Sys } from "../uapi/sys.ts";
+import { O_RDWR, O_WRONLY, type Sys } from "../uapi/sys.ts";
 import * as V from "../uapi/vfio.ts";
 import type { Platform } from "../platform/platform.ts";
 import { spoil, SPOILS } from "../platform/corrupt.ts";
 import { findDevice } from "../platform/spec.ts";
 import { call } from "../userspace/calls.ts";
+import { readHandle } from "../userspace/vmm/hardware.ts";
 import { answered, OK, operation, type Outcome } from "./types.ts";
 import { address } from "./values.ts";
 
@@ -25,14 +26,6 @@ function writeOne(platform: Platform, path: string): Outcome {
   const sys = platform.shell();
   const fd = sys.open(path, O_WRONLY);
   return answered(fd < 0 ? fd : sys.write(fd, new TextEncoder().encode("1")), path);
-}
-
-/** Reads a handle in sysfs: a descriptor, or an errno. */
-function take(sys: Sys, path: string): number {
-  const fd = sys.open(path, O_RDONLY);
-  if (fd < 0) return fd;
-  const text = sys.read(fd, 16);
-  return typeof text === "number" ? text : Number(new TextDecoder().decode(text));
 }
 
 /** BIND with an iommufd of the caller's own. */
@@ -78,7 +71,7 @@ export const HANDOVER_OPERATIONS = [
       const sys = platform.shell();
       const name = pciName(platform, args.device);
       if (args.by === "handle") {
-        const cdev = take(sys, `${DIR}/${args.id}/devices/${name}`);
+        const cdev = readHandle(sys, `${DIR}/${args.id}/devices/${name}`);
         const outcome = cdev < 0 ? answered(cdev) : bind(sys, cdev, sys.open("/dev/iommu", O_RDWR));
         if (cdev >= 0) sys.close(cdev);
         return outcome;

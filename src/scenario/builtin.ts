@@ -13,6 +13,7 @@ import noiommuPagemap from "../../scenarios/noiommu-pagemap.yaml" with { type: "
 import noiommuLostMaster from "../../scenarios/noiommu-lost-master.yaml" with { type: "text" };
 import noiommuOtherDriver from "../../scenarios/noiommu-other-driver.yaml" with { type: "text" };
 import noiommuReset from "../../scenarios/noiommu-reset.yaml" with { type: "text" };
+import noiommuUnasked from "../../scenarios/noiommu-unasked.yaml" with { type: "text" };
 import noiommuRollback from "../../scenarios/noiommu-rollback.yaml" with { type: "text" };
 import noiommuUnpinned from "../../scenarios/noiommu-unpinned.yaml" with { type: "text" };
 import noiommuUnpreserved from "../../scenarios/noiommu-unpreserved.yaml" with { type: "text" };
@@ -139,4 +140,5 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["noiommu-unpreserved", noiommuUnpreserved],
   ["noiommu-unpinned", noiommuUnpinned],
   ["noiommu-rollback", noiommuRollback],
+  ["noiommu-unasked", noiommuUnasked],
 ]);

@@ -1,7 +1,7 @@
 import { formatTime } from "../base/units.ts";
 import type { Violation } from "../health/invariants.ts";
 import { answer } from "../operations/timeline.ts";
-import { PHASES } from "../platform/live_update.ts";
+import { PHASES, type UpdateRecord } from "../platform/live_update.ts";
 import { snapshot } from "../platform/snapshot.ts";
 import { iommuFaultText } from "../uapi/iommu_faults.ts";
 import { causeKey } from "./causes.ts";
@@ -24,7 +24,7 @@ export function textReport(run: FinishedRun): string {
   ];
   for (const update of platform.updates) {
     const parts = PHASES.filter((p) => update.began[p] !== undefined).map((p, i, all) => {
-      const next = i + 1 < all.length ? update.began[all[i + 1]] : update.endedAt;
+      const next = i + 1 < all.length ? update.began[all[i + 1]] : endOf(update);
       return `${p} ${formatTime((next ?? snap.time) - (update.began[p] ?? 0))}`;
     });
     const reason = update.reason === "" ? "" : ` (${update.reason})`;
@@ -109,6 +109,11 @@ function table(rows: readonly string[][]): string[] {
   );
 }
 
+/** When it was over; undefined while it goes on. */
+function endOf(update: UpdateRecord): number | undefined {
+  return update.endedAt < 0 ? undefined : update.endedAt;
+}
+
 /** The report for programs. 64-bit values as "0x…"; times in nanoseconds. */
 export function jsonReport(run: FinishedRun): string {
   const { platform, judgement } = run;
@@ -147,9 +152,11 @@ export function jsonReport(run: FinishedRun): string {
       reason: u.reason,
       kho: u.kho,
       phases_began_ns: u.began,
-      ended_ns: u.endedAt,
+      ended_ns: endOf(u) ?? null,
       ...costsJson(u),
-      pauses_ns: Object.fromEntries([...u.pauses].map(([vm, p]) => [vm, p.to - p.from])),
+      pauses_ns: Object.fromEntries(
+        [...u.pauses].map(([vm, p]) => [vm, p.to < 0 ? null : p.to - p.from]),
+      ),
     })),
     devices: judgement.devices.map((d) => ({
       id: d.id,

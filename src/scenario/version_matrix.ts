@@ -6,9 +6,15 @@ import { prepare, runScenario } from "./run.ts";
 /**
  * What becomes of a guest's DMA when one kernel jumps into another: it goes on; the other kernel is
  * refused when it is loaded; nothing had been promised; it is blocked; or, which must not be, it
- * reaches what it should not.
+ * reaches what it should not, or nobody says why it cannot go on.
  */
-export type Passage = "goes on" | "refused" | "not promised" | "blocked" | "unsafe";
+export type Passage =
+  | "goes on"
+  | "refused"
+  | "not promised"
+  | "blocked"
+  | "unsafe"
+  | "unexplained";
 
 export interface VersionCell {
   readonly from: string;
@@ -58,8 +64,11 @@ export function passage(profile: string, from: string, to: string): VersionCell 
   const cell = (passage: Passage, why = "") => ({ from, to, passage, why });
   if (unsafe.length > 0) return cell("unsafe", unsafe.join(", "));
   const update = run.platform.update;
+  const log = run.platform.events.filter((e) => e.source === "kernel").map((e) => e.text);
   if (update?.outcome === "aborted") {
-    return cell("refused", /jump: (.*)$/.exec(update.reason)?.[1] ?? update.reason);
+    const why = /jump: (.*)$/.exec(update.reason)?.[1] ?? "";
+    const told = why !== "" && log.some((line) => line.endsWith(why));
+    return told ? cell("refused", why) : cell("unexplained", update.reason);
   }
   const said = run.platform.events.some((e) => e.boot === 1 && /cannot persist/.test(e.text));
   if (said) return cell("not promised");

@@ -126,6 +126,8 @@ export const IOMMUFD_KHO = {
 export const INTEL_IOMMU_KHO = {
   node: "intel-iommu",
   compatible: "intel-iommu-v0",
+  /** One list of table pages for all domains. */
+  oneListCompatible: "intel-iommu-v1",
   domains: "domains",
   devices: "devices",
   units: "units",

@@ -4,6 +4,7 @@ import * as U from "../uapi/iommufd.ts";
 import { O_CREAT, O_RDWR, O_WRONLY, type Sys } from "../uapi/sys.ts";
 import {
   call,
+  CallFailed,
   ioasAlloc,
   ioasMapFile,
   must,
@@ -51,12 +52,11 @@ export class BulkProgram {
   restore(sys: Sys): void {
     const dir = `${PERSISTED_DIR}/${this.#id}`;
     const names = sys.readdir(dir), handles = sys.readdir(`${dir}/devices`);
+    if (typeof handles === "number") throw new CallFailed("devices", -handles);
     const iommufd = takeHandle(sys, `${dir}/iommufd`);
     // A handover that has to be finished leaves the objects to us.
     const empty = typeof names !== "number" && names.includes("finish");
-    const cdev = empty && typeof handles !== "number"
-      ? takeHandle(sys, `${dir}/devices/${handles[0]}`)
-      : must("cdev", sys.open("/dev/vfio/devices/vfio0", O_RDWR));
+    const cdev = takeHandle(sys, `${dir}/devices/${handles[0]}`);
     vfioBind(sys, cdev, iommufd);
     if (!empty) return;
     this.#map(sys, iommufd, O_RDWR);

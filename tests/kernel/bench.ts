@@ -11,6 +11,8 @@ import { PCI_COMMAND, PCI_COMMAND_MASTER } from "../../src/uapi/pci_regs.ts";
 import type { FieldType, Struct, StructValue } from "../../src/uapi/struct.ts";
 import * as S from "../../src/uapi/sys.ts";
 import * as V from "../../src/uapi/vfio.ts";
+import { PERSISTED_DIR } from "../../src/userspace/vmm/config.ts";
+import { openCdev } from "../../src/userspace/vmm/hardware.ts";
 
 export const PAGE = BigInt(PAGE_SIZE);
 export const RW = U.IOMMU_IOAS_MAP_READABLE | U.IOMMU_IOAS_MAP_WRITEABLE;
@@ -65,6 +67,8 @@ export class Bench {
       vtd?: Partial<VtdCapability>;
       /** Bits of PASID of the network cards. */
       pasidBits?: number;
+      /** They have ATS and PRI. */
+      pageRequests?: boolean;
       /** Words for the end of the kernel's command line. */
       cmdline?: string;
       /** Bytes for guestmemfs, 32 MiB unless said. */
@@ -78,6 +82,7 @@ export class Bench {
       interval: 200_000,
       packetBytes: 256,
       ...(o.pasidBits !== undefined && { pasidBits: o.pasidBits }),
+      ...(o.pageRequests !== undefined && { pageRequests: o.pageRequests }),
     });
     const base = findProfile(o.profile ?? "intel-legacy");
     assert.ok(base);
@@ -256,10 +261,16 @@ export class Bench {
 
   // VFIO.
 
+  /** A device's file; of one that waits for its heir, its handle gives it. */
   cdev(index = 0, sys = this.sys): number {
-    const fd = sys.open(`/dev/vfio/devices/vfio${index}`, S.O_RDWR);
-    assert.ok(fd >= 0, said(fd));
-    return fd;
+    const { dev } = this.platform.kernel.vfio.devices[index];
+    const ids = sys.readdir(PERSISTED_DIR);
+    const has = (id: string) => {
+      const names = sys.readdir(`${PERSISTED_DIR}/${id}/devices`);
+      return typeof names !== "number" && names.includes(dev.name);
+    };
+    const id = typeof ids === "number" ? undefined : ids.find(has);
+    return openCdev(sys, dev.name, Number(id ?? 0));
   }
 
   bind(cdev: number, iommufd: number, sys = this.sys) {

@@ -97,6 +97,30 @@ Deno.test("written runs are exactly the frames that were written, in order", () 
   );
 });
 
+Deno.test("clearing frames leaves zeros, counts no new frame as written, and touches no other", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.nat(70), { maxLength: 20 }),
+      fc.nat(60),
+      fc.integer({ min: 1, max: 10 }),
+      (marked, first, count) => {
+        // Across the border of two chunks.
+        const memory = flat(GiB + MiB), at = GiB / PAGE_SIZE - 30;
+        for (const pfn of marked) memory.fillFrames(at + pfn, 1, 7);
+        const before = [...memory.writtenRuns()];
+        memory.clearFrames(at + first, count);
+        assert.deepEqual([...memory.writtenRuns()], before);
+        for (let pfn = 0; pfn < 75; pfn++) {
+          const kept = marked.includes(pfn) && !(pfn >= first && pfn < first + count);
+          assert.equal(memory.load(at + pfn, 0), kept ? 7 : 0);
+          assert.equal(memory.load(at + pfn, 1023), kept ? 7 : 0);
+        }
+      },
+    ),
+    { numRuns: 20 },
+  );
+});
+
 Deno.test("filling frames goes across a chunk's border and no further", () => {
   const memory = flat(GiB + MiB);
   const border = GiB / PAGE_SIZE;

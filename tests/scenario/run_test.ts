@@ -115,3 +115,11 @@ Deno.test("two updates in a row hold", () => {
   assert.equal(run.judgement.verdict, "holds", textReport(run));
   assert.equal(run.platform.boots, 3);
 });
+
+Deno.test("a run that stops in the middle of an update says how long that has taken so far", () => {
+  const text = builtin("persisted-iommufd").replace("steps:", "until: 500ms\nsteps:");
+  const run = play(text);
+  assert.match(textReport(run), /kexec 55\.0 ms, boot 81\.0 ms\n {2}guest pause of vm0: 138\.0 ms/);
+  const [update] = JSON.parse(jsonReport(run)).updates;
+  assert.deepEqual([update.ended_ns, update.pauses_ns], [null, { vm0: null }]);
+});

@@ -11,7 +11,7 @@ import { guestmemfsNotify, handedOverRange, restoreGuestmemfs } from "./guestmem
 export function mount(kernel: Kernel, type: string, target: string, options: string): number {
   const at = kernel.vfs.lookup(target);
   if (typeof at === "number") return at;
-  if (type === "iommufd_persisted" && kernel.design.fences) {
+  if (type === "iommufd_persisted" && kernel.design.inherits) {
     return options === ""
       ? kernel.vfs.mountOver(target, kernel.iommufd.heirs.handles.root)
       : -E.EINVAL;

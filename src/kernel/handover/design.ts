@@ -1,4 +1,4 @@
-import { INTEL_IOMMU_KHO, IOMMUFD_KHO, SMMU_KHO } from "../../uapi/kho_abi.ts";
+import { INTEL_IOMMU_KHO, IOMMUFD_KHO, PCI_KHO, SMMU_KHO } from "../../uapi/kho_abi.ts";
 import type { Handover } from "../image.ts";
 
 /**
@@ -31,12 +31,13 @@ export interface Design {
   readonly validates: boolean;
   /** What can be persistent comes in by IOAS_MAP_FILE and no other way (seed lines 2295-2302). */
   readonly mapsFiles: boolean;
-  /** Nobody but the heir opens a handed-over device; there is a way to give one up. */
-  readonly fences: boolean;
   /** What is done to devices at a kexec is up to the core, not to drivers (seed lines 2182-2193). */
   readonly coreBlocks: boolean;
-  /** A kernel that cannot read what is handed over is refused when it is loaded. */
-  readonly asksNext: boolean;
+  /**
+   * Devices may go on asking for pages through a kexec. Whoever answers changes tables, so they have to
+   * be its own by then (seed lines 2994-3001), and there has to be somebody who makes a fault queue again.
+   */
+  readonly pageRequests: boolean;
   /** Devices that no IOMMU covers are handed over as well, and their contexts' pinned memory. */
   readonly keepsUncovered: boolean;
 }
@@ -50,9 +51,8 @@ const NOTHING: Design = {
   inherits: false,
   validates: false,
   mapsFiles: false,
-  fences: false,
   coreBlocks: false,
-  asksNext: false,
+  pageRequests: false,
   keepsUncovered: false,
 };
 
@@ -74,9 +74,8 @@ const REDRIVE: Design = {
   inherits: true,
   validates: false,
   mapsFiles: true,
-  fences: true,
   coreBlocks: true,
-  asksNext: true,
+  pageRequests: true,
   keepsUncovered: false,
 };
 
@@ -85,7 +84,7 @@ const DESIGNS: Readonly<Record<Handover, Design>> = {
   "serialise": {
     ...NOTHING,
     persists: true,
-    reads: SERIES,
+    reads: [...SERIES, PCI_KHO.compatible],
     iommufd: "objects",
     keepsUncovered: true,
   },
@@ -94,6 +93,7 @@ const DESIGNS: Readonly<Record<Handover, Design>> = {
     reads: [IOMMUFD_KHO.callsCompatible, INTEL_IOMMU_KHO.keyedCompatible],
     iommufd: "calls",
     smmu: false,
+    pageRequests: false,
   },
   "redrive": { ...REDRIVE, validates: true },
   "redrive-replace": REDRIVE,

@@ -1,24 +1,27 @@
 import { type Fdt, openFdt } from "../../fdt/mod.ts";
+import { INTEL_IOMMU_KHO, IOMMUFD_KHO, PCI_KHO, SMMU_KHO } from "../../uapi/kho_abi.ts";
 import type { KernelImage } from "../image.ts";
 import type { Kernel } from "../kernel.ts";
 import { designOf } from "./design.ts";
 
 /** Nodes of the tree without which the devices of a guest are lost. */
-const NEEDED = ["iommufd", "intel-iommu", "arm-smmu-v3"];
+const NEEDED = [IOMMUFD_KHO.node, INTEL_IOMMU_KHO.node, SMMU_KHO.node, PCI_KHO.node];
 
 /**
  * Why an image must not be loaded while devices are to go on through the jump: it would not know what
  * they walk, and either clear translation under them or block them (FACTS 8.14 G11). Undefined when it
- * may. An image tells what it reads in its header, before anything has happened.
+ * may. An image tells what it reads in its header, before anything has happened. What only shows after
+ * the jump, that data is damaged or does not fit the hardware, is not known here: there the next kernel
+ * has to block.
  */
 export function cannotTakeOver(kernel: Kernel, image: KernelImage): string | undefined {
   const { kho, iommu, pci } = kernel;
-  if (kho.dump === undefined || !kernel.design.asksNext || kernel.has("G11")) return undefined;
+  if (kho.dump === undefined || kernel.has("G11")) return undefined;
   if (!pci.devices.some((dev) => iommu.isDumped(dev))) return undefined;
   const fdt = openFdt(kho.dump.dt, { lenient: true });
   const root = compatible(fdt, fdt.root);
   if (!image.kho || image.khoCompatible !== root) return `it does not read ${root}`;
-  const { reads } = designOf(image.handover);
+  const reads = formatsOf(image);
   for (const name of NEEDED) {
     const node = fdt.subnode(fdt.root, name);
     const format = node < 0 ? undefined : compatible(fdt, node);
@@ -26,6 +29,12 @@ export function cannotTakeOver(kernel: Kernel, image: KernelImage): string | und
   }
   return keepsSizes(kernel, image) ? undefined : "its largest pages are smaller than ours, and " +
     "on this IOMMU a page in use cannot change its size";
+}
+
+/** Formats of nodes that an image reads. */
+function formatsOf({ handover, oneTableList }: KernelImage): readonly string[] {
+  const { reads } = designOf(handover);
+  return oneTableList ? [...reads, INTEL_IOMMU_KHO.oneListCompatible] : reads;
 }
 
 /** The next kernel can make tables in which every page is as large as now, or needs not. */

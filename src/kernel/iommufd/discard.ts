@@ -5,6 +5,7 @@ import type { Kernel } from "../kernel.ts";
 import { readNumber } from "../kho/abi.ts";
 import type { PciDev } from "../pci/pci.ts";
 import { CarriedMemory } from "./carried.ts";
+import { sidOf } from "./restore.ts";
 
 /**
  * Gives up what was handed over with a context that nobody picks up (FACTS 10.6): its devices are
@@ -26,7 +27,7 @@ export function discardContext(kernel: Kernel, id: number): number {
   for (const domain of left) domain.free();
   const fdt = kernel.kho.incoming as Fdt, root = fdt.path(`/iommufd/iommufds/${id}`);
   for (const node of children(fdt, fdt.subnode(root, "devices"))) {
-    const sid = (readNumber(fdt, node, "bus") ?? 0) << 8 | (readNumber(fdt, node, "devfn") ?? 0);
+    const sid = sidOf(fdt, node);
     const dev = kernel.pci.devices.find((d) => d.sid === sid && d.incoming);
     if (dev === undefined) continue;
     dev.incoming = false;

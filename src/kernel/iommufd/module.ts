@@ -14,7 +14,13 @@ import { discardContext } from "./discard.ts";
 import { Heirs } from "./heirs.ts";
 import { PERSISTED_MOUNT } from "./persisted.ts";
 import { iommufdNotify } from "./serialise.ts";
-import { incomingIommufds, incomingMemfds, recountPins, rehydrate } from "./restore.ts";
+import {
+  incomingDevices,
+  incomingIommufds,
+  incomingMemfds,
+  recountPins,
+  rehydrate,
+} from "./restore.ts";
 
 /** What waits in a picked-up context for the device that had it. */
 export interface Reserved {
@@ -77,7 +83,7 @@ export class IommufdModule {
     const container = () => this.#openContainer();
     vfs.mkdirs("/dev/vfio").add("vfio", { kind: "file", mode: 0o666, open: container });
     if (!this.kernel.design.persists) return;
-    if (this.kernel.design.fences) vfs.mkdirs(PERSISTED_MOUNT);
+    if (this.kernel.design.inherits) vfs.mkdirs(PERSISTED_MOUNT);
     kho.register("iommufd", (command, fdt) => iommufdNotify(this, command, fdt));
     const ids = incomingIommufds(this.kernel);
     const always = kho.incoming !== undefined && this.kernel.has("D38g");
@@ -243,6 +249,18 @@ export class IommufdModule {
   /** A device that no IOMMU covers waits for this context, which had it. */
   isAwaited(ctx: IommufdCtx): boolean {
     return this.kernel.pci.devices.some((d) => d.incoming && this.isReserved(ctx, d));
+  }
+
+  /** A replay has bound the device, and its heir has not opened it yet. */
+  isAwaitedDevice(dev: PciDev): boolean {
+    return this.contexts.some((ctx) => [...ctx.awaited].some((idev) => idev.dev === dev));
+  }
+
+  /** Persistent id of the iommufd that a held device was handed over with; 0: it is not said. */
+  heirOf(dev: PciDev): number {
+    const domain = dev.group?.heldDomains[0];
+    if (domain !== undefined) return domain.persistentOwner;
+    return this.pending.find((id) => incomingDevices(this.kernel, id).includes(dev.sid)) ?? 0;
   }
 
   /** The context has taken a device that waited. */

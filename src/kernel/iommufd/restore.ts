@@ -47,6 +47,17 @@ export function incomingMemfds({ kho }: Kernel, id: number): number[] {
   return nodes(fdt, fdt.path(`/iommufd/iommufds/${id}/memory`)).map((n) => Number(fdt.name(n)));
 }
 
+/** Source ids of the devices that were bound to it. */
+export function incomingDevices({ kho }: Kernel, id: number): number[] {
+  const fdt = kho.incoming as Fdt;
+  return nodes(fdt, fdt.path(`/iommufd/iommufds/${id}/devices`)).map((node) => sidOf(fdt, node));
+}
+
+/** Source id of a device that a node says is at a bus and a devfn. */
+export function sidOf(fdt: Fdt, node: number): number {
+  return (readNumber(fdt, node, "bus") ?? 0) << 8 | (readNumber(fdt, node, "devfn") ?? 0);
+}
+
 function nodes(fdt: Fdt, parent: number): number[] {
   return parent < 0 ? [] : [...fdt.subnodes(parent)];
 }
@@ -113,7 +124,7 @@ function restoreObjects(ctx: IommufdCtx, fdt: Fdt, root: number, sources: Source
   }
   for (const node of sources.again ? [] : nodes(fdt, fdt.subnode(root, "devices"))) {
     const value = (name: string) => readNumber(fdt, node, name);
-    const sid = (value("bus") ?? 0) << 8 | (value("devfn") ?? 0);
+    const sid = sidOf(fdt, node);
     if (!isWhereItWas(kernel, ctx, fdt, node, sid)) return -EINVAL;
     const id = Number(fdt.name(node)), access = value("access-id"), hwpt = value("hwpt-id") ?? 0;
     const reserved = access === undefined ? { id } : { id, access, hwpt };

@@ -72,7 +72,7 @@ export class PageAllocator {
     const pfn = this.#starts[i] + this.chooser.pick(point, this.#ends[i] - this.#starts[i] - 1);
     this.#carve(i, pfn, 1);
     this.frames.set(pfn, 1, use);
-    this.memory.fillFrames(pfn, 1, 0);
+    this.memory.clearFrame(pfn);
     return pfn;
   }
 
@@ -87,7 +87,7 @@ export class PageAllocator {
     const taken = lowest + this.chooser.pick(point, this.#ends[i] - 1 - lowest);
     this.#carve(i, taken, 1);
     this.frames.set(taken, 1, use);
-    this.memory.fillFrames(taken, 1, 0);
+    this.memory.clearFrame(taken);
     return taken;
   }
 
@@ -111,7 +111,7 @@ export class PageAllocator {
 
   #take(pfn: number, count: number, use: FrameUse): void {
     this.frames.set(pfn, count, use);
-    this.memory.fillFrames(pfn, count, 0);
+    this.memory.clearFrames(pfn, count);
     if (use !== FrameUse.iommuTable || this.costs === undefined) return;
     this.costs.tablesAllocated += count;
     this.costs.countTables(count);

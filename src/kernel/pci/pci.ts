@@ -39,6 +39,12 @@ export class PciDev {
     return this.group?.held ?? this.incoming;
   }
 
+  /** Held, and not everybody's all the same, as it would be with what the posted series leaves out. */
+  get fenced(): boolean {
+    const { kernel } = this.pci;
+    return this.held && !kernel.has("K03") && !kernel.has("G4");
+  }
+
   /** Source ids its requests may carry, its own first. */
   get requesters(): number[] {
     return [this.sid, ...dmaAliases(this)];
@@ -85,15 +91,15 @@ export class PciDev {
 
   /** True when the device can ask for a page that is not there, and wait (PRI). */
   get pageRequests(): boolean {
-    return this.#extendedCap(R.PCI_EXT_CAP_ID_PRI) >= 0;
+    return this.extendedCapability(R.PCI_EXT_CAP_ID_PRI) >= 0;
   }
 
   get #pasidCap(): number {
-    return this.#extendedCap(R.PCI_EXT_CAP_ID_PASID);
+    return this.extendedCapability(R.PCI_EXT_CAP_ID_PASID);
   }
 
   /** Offset of an extended capability, -1: the device does not have it. */
-  #extendedCap(id: number): number {
+  extendedCapability(id: number): number {
     let at = R.PCI_CFG_SPACE_SIZE;
     // A list that runs in a circle ends where there is no room for more.
     for (let i = 0; i < 480 && at >= R.PCI_CFG_SPACE_SIZE; i++) {
@@ -246,8 +252,7 @@ export class PciCore {
    */
   bind(driver: PciDriver, dev: PciDev): number {
     if (dev.driver !== undefined) return -EBUSY;
-    const fenced = dev.held && !this.kernel.has("K03") && !this.kernel.has("G4");
-    if (fenced && !driver.forUsers) return -EBUSY;
+    if (dev.fenced && !driver.forUsers) return -EBUSY;
     const rc = driver.probe(dev);
     if (rc === 0) dev.driver = driver.name;
     else this.kernel.dmesg.warn(`${driver.name}: probe of ${dev.name} failed with error ${rc}`);

@@ -28,7 +28,7 @@ export class VfioPciDriver implements PciDriver {
   matches(dev: PciDev): boolean {
     const hex4 = (n: number) => n.toString(16).padStart(4, "0");
     if (this.#ids.has(`${hex4(dev.vendor)}:${hex4(dev.device)}`)) return true;
-    return dev.held && !this.kernel.has("K03") && !this.kernel.has("G4");
+    return dev.fenced;
   }
 
   /** EINVAL for a device without a group, unless in noiommu mode. */
@@ -42,7 +42,7 @@ export class VfioPciDriver implements PciDriver {
     this.kernel.vfs.mkdirs("/dev/vfio/devices").add(vdev.name, {
       kind: "file",
       mode: 0o600,
-      open: (task) => this.#fenced(dev) ? -EBUSY : openCdev(vdev, task),
+      open: (task) => this.#isFenced(dev) ? -EBUSY : openCdev(vdev, task),
     });
     this.#addHandle(dev, vdev);
     this.kernel.vfs.mkdirs(`/sys/bus/pci/devices/${dev.name}/vfio-dev/${vdev.name}`);
@@ -62,16 +62,21 @@ export class VfioPciDriver implements PciDriver {
     return 0;
   }
 
-  /** The device was handed over, and its heir has not got it all yet. */
-  #fenced(dev: PciDev): boolean {
-    return this.kernel.design.fences && (dev.group?.inheritedDomains.length ?? 0) > 0;
+  /** The device was handed over, and its heir has not got it yet (FACTS 10.6). */
+  #waits(dev: PciDev): boolean {
+    return dev.held || (dev.group?.inheritedDomains.length ?? 0) > 0 ||
+      this.kernel.iommufd.isAwaitedDevice(dev);
   }
 
-  /** The one way to a fenced device, for who picks up the iommufd it belongs to. */
+  #isFenced(dev: PciDev): boolean {
+    return this.#waits(dev) && (!dev.held || dev.fenced);
+  }
+
+  /** The one way to a device that waits, for who picks up the iommufd it belongs to (FACTS 7.5). */
   #addHandle(dev: PciDev, vdev: VfioPciDevice): void {
-    const owner = dev.group?.inheritedDomains[0]?.persistentOwner;
-    if (owner === undefined || !this.kernel.design.fences) return;
-    const handle = () => this.#fenced(dev) ? new VfioCdevFile(vdev) : -EBUSY;
+    const owner = dev.held ? this.kernel.iommufd.heirOf(dev) : 0;
+    if (owner === 0) return;
+    const handle = () => this.#waits(dev) ? new VfioCdevFile(vdev) : -EBUSY;
     this.kernel.iommufd.heirs.handles.add(`${owner}/devices/${dev.name}`, handle);
   }
 
@@ -83,7 +88,7 @@ export class VfioPciDriver implements PciDriver {
     this.kernel.vfs.mkdirs("/dev/vfio").add(group.name, {
       kind: "file",
       mode: 0o600,
-      open: (task) => this.#fenced(vdev.dev) ? -EBUSY : openGroup(group, task),
+      open: (task) => this.#isFenced(vdev.dev) ? -EBUSY : openGroup(group, task),
     });
   }
 }

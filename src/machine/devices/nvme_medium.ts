@@ -30,7 +30,7 @@ export class NvmeMedium {
     if (stored === undefined) {
       for (let i = 0; i < words; i++) memory[at + i] = this.unwritten(block, word + i);
     } else {
-      for (let i = 0; i < words; i++) memory[at + i] = stored[word + i];
+      memory.set(words === BLOCK_WORDS ? stored : stored.subarray(word, word + words), at);
     }
   }
 
@@ -45,9 +45,12 @@ export class NvmeMedium {
     let stored = this.#blocks.get(block);
     if (stored === undefined) {
       stored = new Uint32Array(BLOCK_WORDS);
-      for (let i = 0; i < BLOCK_WORDS; i++) stored[i] = this.unwritten(block, i);
+      if (words < BLOCK_WORDS) {
+        for (let i = 0; i < BLOCK_WORDS; i++) stored[i] = this.unwritten(block, i);
+      }
       this.#blocks.set(block, stored);
     }
-    for (let i = 0; i < words; i++) stored[word + i] = memory === undefined ? 0 : memory[at + i];
+    if (memory === undefined) stored.fill(0, word, word + words);
+    else stored.set(memory.subarray(at, at + words), word);
   }
 }

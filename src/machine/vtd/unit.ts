@@ -28,11 +28,13 @@ import {
 } from "./context_cache.ts";
 import { ContextReader, contextWidth } from "./context_reader.ts";
 import { DescriptorExecutor } from "./descriptors.ts";
+import { DeviceTlbs } from "./device_tlbs.ts";
 import { FaultRecorder } from "./faults.ts";
 import { DMA_INTERRUPT, inInterruptRange, isInterruptFrame } from "../interrupt_range.ts";
 import { ContextCommand, IotlbCommand } from "./invalidation.ts";
 import { Invalidator } from "./invalidator.ts";
 import { Iotlb, IOTLB_DENIED, IOTLB_MISS } from "./iotlb.ts";
+import { PageRequestQueue } from "./page_request_queue.ts";
 import { PasidCache } from "./pasid_cache.ts";
 import { InvalidationQueue } from "./queue.ts";
 import { Mode, Registers } from "./registers.ts";
@@ -73,15 +75,20 @@ export class VtdUnit implements Remapper, Mmio {
   readonly iotlb: Iotlb;
   readonly faults: FaultRecorder;
   route = Route.translated;
-  /** Counted up when a register is written, a translation pushes out another, and in other modes always. */
-  stands = 0;
   /** Called for each fault interrupt that FECTL lets out. */
   onFault: (() => void) | undefined;
   /** Called for each interrupt that a WAIT of the invalidation queue sends. */
   onQueueInterrupt: (() => void) | undefined;
+  /** Called for each page request interrupt that PECTL lets out. */
+  onPageRequest: (() => void) | undefined;
   /** The invalidation queue, where the unit has one. */
   readonly invalidationQueue: InvalidationQueue | undefined;
+  /** The queue for page requests, and what devices with caches of their own go by. */
+  readonly pageRequests: PageRequestQueue | undefined;
+  readonly deviceTlbs: DeviceTlbs | undefined;
   #walks = 0;
+  /** Counted up when a register is written, and when a translation may push out another. */
+  #stands = 0;
   #registers: Registers;
   #queue: EventQueue;
   #hash: EventHash;
@@ -108,6 +115,10 @@ export class VtdUnit implements Remapper, Mmio {
       iotlb: this.iotlb,
     };
     const invalidator = new Invalidator(caches, capability);
+    if (capability.scalable && capability.pageRequests) {
+      const interrupt = () => this.onPageRequest?.();
+      this.pageRequests = new PageRequestQueue(memory, queue, hash, interrupt);
+    }
     this.invalidationQueue = this.#makeQueue(invalidator);
     this.#registers = new Registers(
       capability,
@@ -115,6 +126,7 @@ export class VtdUnit implements Remapper, Mmio {
       new IotlbCommand(invalidator),
       this.faults,
       this.invalidationQueue,
+      this.pageRequests,
     );
     this.#scalable = new ScalableTranslator(
       memory,
@@ -122,6 +134,14 @@ export class VtdUnit implements Remapper, Mmio {
       caches,
       () => this.#remembersAbsence(),
     );
+    if (this.pageRequests !== undefined) {
+      this.deviceTlbs = new DeviceTlbs(
+        this.#registers,
+        this.#scalable,
+        this.faults,
+        this.pageRequests,
+      );
+    }
     this.#queue = queue;
     this.#hash = hash;
     this.#chooser = options.chooser;
@@ -139,10 +159,16 @@ export class VtdUnit implements Remapper, Mmio {
       invalidator,
       scalable,
       () => queue.complete(),
+      this.pageRequests === undefined ? undefined : (sid) => this.deviceTlbs?.endpoints.get(sid),
     );
     const interrupt = () => this.onQueueInterrupt?.();
     const queue = new InvalidationQueue(this.memory, executor, this.faults, scalable, interrupt);
     return queue;
+  }
+
+  /** Of legacy mode alone; see {@link Remapper.stands}. */
+  get stands(): number {
+    return this.#registers.legacy ? this.#stands : -1;
   }
 
   /** Table walks made so far. */
@@ -170,7 +196,7 @@ export class VtdUnit implements Remapper, Mmio {
   }
 
   write32(offset: number, value: number): void {
-    this.stands++;
+    this.#stands++;
     this.#registers.write32(offset, value | 0);
     // Read back, a command register says what the command did.
     this.#hash.mixAt(this.#queue.now, this.regBase | 0);
@@ -229,7 +255,6 @@ export class VtdUnit implements Remapper, Mmio {
   /** Off, scalable or unknown. */
   #byOtherMode(sid: number, pasid: number, hi: number, lo: number, write: boolean): number {
     const { mode, root } = this.#registers;
-    this.stands++;
     if (mode === Mode.off) {
       this.route = Route.untranslated;
       return frameOf(hi, lo);
@@ -268,7 +293,7 @@ export class VtdUnit implements Remapper, Mmio {
     const asr = this.contextCache.asr(sid);
     const need = write ? ACCESS_WRITE : ACCESS_READ;
     this.#walks++;
-    this.stands++;
+    this.#stands++;
     const pfn = walker.walk(asr, agawToLevels(contextAw(context)), hi, lo, need);
     if (pfn >= 0) {
       this.iotlb.fill(hi, lo, contextDid(context), pfn, walker.level, walker.permission);

@@ -8,19 +8,24 @@ export function canaryGpa(index: number, count: number, free: number, end: numbe
   return free + Math.floor(index * pages / count) * PAGE_SIZE;
 }
 
-function canaryWord(guest: number, gpa: number, offset: number): number {
-  return mix32(guest, gpa / PAGE_SIZE, offset) | 0;
-}
-
-/** Fills a page with what only this guest has at this address. */
+/**
+ * Fills a page with what only this guest has at this address: each word follows from the guest, the
+ * page and the place in it alone, so that one pass needs no word before it.
+ */
 export function writeCanary(cpu: GuestCpu, guest: number, gpa: number): void {
-  for (let i = 0; i < PAGE_SIZE; i += 4) cpu.store32(gpa + i, canaryWord(guest, gpa, i));
+  const page = canaryOf(guest, gpa);
+  for (let i = 0; i < PAGE_SIZE; i += 4) cpu.store32(gpa + i, page ^ Math.imul(i, 0x9e3779b1));
 }
 
 /** Address of the first wrong word of a canary page; -1 when it is as written. */
 export function findCanaryDamage(cpu: GuestCpu, guest: number, gpa: number): number {
+  const page = canaryOf(guest, gpa);
   for (let i = 0; i < PAGE_SIZE; i += 4) {
-    if ((cpu.load32(gpa + i) | 0) !== canaryWord(guest, gpa, i)) return gpa + i;
+    if ((cpu.load32(gpa + i) | 0) !== (page ^ Math.imul(i, 0x9e3779b1))) return gpa + i;
   }
   return -1;
+}
+
+function canaryOf(guest: number, gpa: number): number {
+  return mix32(guest, gpa / PAGE_SIZE, 0) | 0;
 }

@@ -15,8 +15,9 @@ export function blockOfWrite(seed: number, serial: number, slot: number, pages: 
   return slot * SLOT_BLOCKS + mix32(seed, serial, 2) % (SLOT_BLOCKS - pages + 1);
 }
 
-function step(word: number): number {
-  return (Math.imul(word, 1664525) + 1013904223) | 0;
+/** What sets a page of a write apart from every other: its words are this and their place. */
+function pageWord(seed: number, serial: number, page: number): number {
+  return mix32(seed, serial, 16 + page) | 0;
 }
 
 /** Fills `pages` pages at `gpa` with the pattern of the write `serial`. */
@@ -28,12 +29,8 @@ export function fillPattern(
   serial: number,
 ): void {
   for (let page = 0; page < pages; page++) {
-    let word = mix32(seed, serial, 16 + page) | 0;
-    const at = gpa + page * PAGE_SIZE;
-    for (let i = 0; i < PAGE_SIZE; i += 4) {
-      word = step(word);
-      cpu.store32(at + i, word);
-    }
+    const word = pageWord(seed, serial, page), at = gpa + page * PAGE_SIZE;
+    for (let i = 0; i < PAGE_SIZE; i += 4) cpu.store32(at + i, word ^ Math.imul(i, 0x9e3779b1));
   }
 }
 
@@ -46,11 +43,9 @@ export function findDamage(
   serial: number,
 ): number {
   for (let page = 0; page < pages; page++) {
-    let word = mix32(seed, serial, 16 + page) | 0;
-    const at = gpa + page * PAGE_SIZE;
+    const word = pageWord(seed, serial, page), at = gpa + page * PAGE_SIZE;
     for (let i = 0; i < PAGE_SIZE; i += 4) {
-      word = step(word);
-      if ((cpu.load32(at + i) | 0) !== word) return at + i;
+      if ((cpu.load32(at + i) | 0) !== (word ^ Math.imul(i, 0x9e3779b1))) return at + i;
     }
   }
   return -1;

@@ -204,7 +204,7 @@ function restore(sys: Sys, config: ParavisorConfig, saved: Saved): Paravised {
   const ram = mapRam(sys, config, file);
   const path = `${PERSISTED_DIR}/${saved.persistentId}/iommufd`;
   const iommufd = { fd: takeHandle(sys, path), ioas: saved.ioas };
-  const { cdev } = openDevice(sys, config.devices[0], iommufd.fd);
+  const { cdev } = openDevice(sys, config.devices[0], iommufd.fd, saved.persistentId);
   const hwpt = saved.hwpt === 0 ? 0 : vfioAttach(sys, cdev, saved.hwpt);
   if (config.dma === "mlock") throw new CallFailed("find the disk's memory again", ENODEV);
   const memory = saved.ioas !== 0

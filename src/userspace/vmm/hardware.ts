@@ -1,5 +1,5 @@
 import { PAGE_SIZE } from "../../base/units.ts";
-import { EADDRINUSE } from "../../uapi/errno.ts";
+import { EADDRINUSE, EBUSY, ENOENT } from "../../uapi/errno.ts";
 import { IOMMU_HWPT_ALLOC_PASID } from "../../uapi/iommufd.ts";
 import { KVM_CREATE_VCPU, KVM_CREATE_VM } from "../../uapi/kvm.ts";
 import { PCI_COMMAND, PCI_COMMAND_MASTER, PCI_COMMAND_MEMORY } from "../../uapi/pci_regs.ts";
@@ -27,6 +27,7 @@ import {
   BAR_STRIDE,
   BAR_WINDOW,
   BAR_WINDOW_END,
+  PERSISTED_DIR,
   RAM_BASES,
   type VmConfig,
   type VmDevice,
@@ -40,13 +41,17 @@ export interface OpenDevice {
   readonly id: number;
 }
 
-/** Opens the device's cdev, which sysfs names, and binds it to the iommufd. */
-export function openDevice(sys: Sys, device: VmDevice, iommufd: number): OpenDevice {
-  const dir = `/sys/bus/pci/devices/${device.name}/vfio-dev`;
-  const names = sys.readdir(dir);
-  if (typeof names === "number") throw new CallFailed(dir, -names);
-  const cdev = must(names[0], sys.open(`/dev/vfio/devices/${names[0]}`, O_RDWR));
-  return bindDevice(sys, device, cdev, iommufd);
+/**
+ * Opens the device's cdev, and binds it to the iommufd. `id`: the persistent one of an iommufd that
+ * was handed over, 0 for any other.
+ */
+export function openDevice(
+  sys: Sys,
+  device: VmDevice,
+  iommufd: number,
+  id = 0,
+): OpenDevice {
+  return bindDevice(sys, device, openCdev(sys, device.name, id), iommufd);
 }
 
 export function bindDevice(
@@ -58,13 +63,32 @@ export function bindDevice(
   return { device, cdev, id: vfioBind(sys, cdev, iommufd) };
 }
 
+/**
+ * A device's cdev, which sysfs names. One that was handed over is nobody's to open (EBUSY): who has
+ * the iommufd it was bound to takes its handle instead, as long as it waits there.
+ */
+export function openCdev(sys: Sys, name: string, id: number): number {
+  const handle = `${PERSISTED_DIR}/${id}/devices/${name}`;
+  const file = id > 0 ? readHandle(sys, handle) : -ENOENT;
+  if (file !== -ENOENT && file !== -EBUSY) return must(handle, file);
+  const dir = `/sys/bus/pci/devices/${name}/vfio-dev`;
+  const names = sys.readdir(dir);
+  if (typeof names === "number") throw new CallFailed(dir, -names);
+  return must(names[0], sys.open(`/dev/vfio/devices/${names[0]}`, O_RDWR));
+}
+
 /** Reads a handle in sysfs: a descriptor of what stands behind it. */
 export function takeHandle(sys: Sys, path: string): number {
-  const handle = must(path, sys.open(path, O_RDONLY));
+  return must(path, readHandle(sys, path));
+}
+
+/** The same; an errno where there is no such handle, or it gives nothing. */
+export function readHandle(sys: Sys, path: string): number {
+  const handle = sys.open(path, O_RDONLY);
+  if (handle < 0) return handle;
   const text = sys.read(handle, 16);
   sys.close(handle);
-  if (typeof text === "number") throw new CallFailed(`read ${path}`, -text);
-  return Number(new TextDecoder().decode(text));
+  return typeof text === "number" ? text : Number(new TextDecoder().decode(text));
 }
 
 /** The HWPTs devices are attached to, without a PASID and with theirs (0: none). */

@@ -205,10 +205,11 @@ function restore(sys: Sys, config: VmConfig, saved: SavedState): RunningVm {
   const iommufd = takeHandle(sys, `${dir}/iommufd`);
   // A handover that has to be finished leaves the objects to us.
   const empty = typeof names !== "number" && names.includes("finish");
+  // Then a device that does not wait is not as it was: there is no going on with it.
   const devices = config.devices.map((device) =>
     empty
       ? bindDevice(sys, device, takeHandle(sys, `${dir}/devices/${device.name}`), iommufd)
-      : openDevice(sys, device, iommufd)
+      : openDevice(sys, device, iommufd, saved.persistentId)
   );
   const attached = empty ? { hwpts: [], pasidHwpts: [] } : attachAgain(sys, devices, saved);
   const cpu = makeVm(sys, config, ram, saved.ramBase, devices.map(({ cdev }) => cdev));

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { MiB } from "../../../src/base/units.ts";
 import * as U from "../../../src/uapi/iommufd.ts";
-import { Bench, FIXED, RW } from "../bench.ts";
+import * as S from "../../../src/uapi/sys.ts";
+import { Bench, FIXED, RW, said } from "../bench.ts";
 
 /** A persistent iommufd (id 1) with devices on one mapped file, doing DMA as far as it matters. */
 function running(devices: number[] = [0]) {
@@ -69,6 +70,29 @@ Deno.test("a held device is for its heir alone (FACTS 10.6)", async (t) => {
       if (want !== "ok") bench.sys.close(cdev);
       undisturbed(bench, frame);
     });
+  }
+});
+
+Deno.test("opening what waits for its heir is EBUSY, by cdev and by group, in every design (FACTS 10.6)", () => {
+  for (const image of ["rfc-v1", "replay", "redrive", "redrive-replace"]) {
+    const bench = new Bench(image);
+    const fd = bench.persistent();
+    bench.setBusMaster(bench.attached(fd, bench.ioas(fd)).cdev);
+    bench.kexec(image);
+    const open = (path: string) => said(bench.sys.open(path, S.O_RDWR));
+    const fenced = (when: string) => {
+      assert.equal(open("/dev/vfio/devices/vfio0"), "EBUSY", `${image}, ${when}`);
+      assert.equal(open("/dev/vfio/0"), "EBUSY", `${image}, ${when}`);
+    };
+    fenced("nobody has come");
+    const heir = bench.mustPickUp(1);
+    fenced("its iommufd is picked up");
+    const { cdev } = bench.bound(heir);
+    assert.equal(open("/dev/vfio/0"), "EBUSY");
+    // Nobody is waited for any more once it has a domain of its heir's.
+    if (image.startsWith("redrive")) assert.equal(bench.attach(cdev, bench.ioas(heir)).rc, "ok");
+    assert.equal(open("/dev/vfio/devices/vfio0"), "ok", image);
+    assert.deepEqual(bench.complaints, []);
   }
 });
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { PAGE_SIZE } from "../../../src/base/units.ts";
 import * as U from "../../../src/uapi/iommufd.ts";
 import * as S from "../../../src/uapi/sys.ts";
-import { Bench, FIXED, RW, said } from "../bench.ts";
+import { Bench, FIXED, RW } from "../bench.ts";
 
 const MODE = "vfio.enable_unsafe_noiommu_mode=1";
 const BYTES = 4 * PAGE_SIZE, IOVA = 0x100000;
@@ -11,12 +11,6 @@ const BYTES = 4 * PAGE_SIZE, IOVA = 0x100000;
 class NoiommuBench extends Bench {
   constructor(kernel = "rfc-v1", cmdline = MODE) {
     super(kernel, { profile: "pc-no-iommu", cmdline });
-  }
-
-  override cdev(index = 0, sys = this.sys): number {
-    const fd = sys.open(`/dev/vfio/devices/noiommu-vfio${index}`, S.O_RDWR);
-    assert.ok(fd >= 0, said(fd));
-    return fd;
   }
 
   getPa(fd: number, ioas_id: number, iova: number): number {

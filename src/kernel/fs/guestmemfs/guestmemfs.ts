@@ -251,13 +251,9 @@ export class Guestmemfs implements FsDir {
     return -1;
   }
 
-  /** A new file must not show what an older one held. Frames never written are zero already. */
+  /** A new file must not show what an older one held. */
   private clearBlock(block: number): void {
-    const memory = this.kernel.machine.memory;
-    const first = this.frameOfBlock(block);
-    for (let i = 0; i < L.BLOCK_FRAMES; i++) {
-      if (memory.isWritten(first + i)) memory.fillFrames(first + i, 1, 0);
-    }
+    this.kernel.machine.memory.clearFrames(this.frameOfBlock(block), L.BLOCK_FRAMES);
   }
 
   frameOfBlock(block: number): number {

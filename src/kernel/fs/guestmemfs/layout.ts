@@ -1,4 +1,4 @@
-import { MiB } from "../../../base/units.ts";
+import { MiB, PAGE_SIZE } from "../../../base/units.ts";
 import type { Memory } from "../../../machine/memory.ts";
 
 /**
@@ -95,13 +95,12 @@ export class PersistedInode {
   constructor(readonly memory: Memory, readonly address: number, readonly ino: number) {}
 
   #u32(offset: number): number {
-    const b = this.memory.read(this.address + offset, 4);
-    return new DataView(b.buffer).getInt32(0, true);
+    const at = this.address + offset;
+    return this.memory.load(Math.floor(at / PAGE_SIZE), (at % PAGE_SIZE) >>> 2);
   }
   #setU32(offset: number, value: number): void {
-    const b = new Uint8Array(4);
-    new DataView(b.buffer).setInt32(0, value, true);
-    this.memory.write(this.address + offset, b);
+    const at = this.address + offset;
+    this.memory.store(Math.floor(at / PAGE_SIZE), (at % PAGE_SIZE) >>> 2, value);
   }
 
   get flags(): number {

@@ -19,7 +19,7 @@ import type { IntelUnit } from "./unit.ts";
 export const INTEL_COMPATIBLE = "intel-iommu-v0";
 
 /** Version with one list of table pages, below `pages`, for all domains. */
-export const ONE_LIST_COMPATIBLE = "intel-iommu-v1";
+export const ONE_LIST_COMPATIBLE = INTEL_IOMMU_KHO.oneListCompatible;
 
 /** Version that goes by device. */
 export const KEYED_COMPATIBLE = INTEL_IOMMU_KHO.keyedCompatible;
@@ -70,6 +70,12 @@ function serialiseUnits(
     err |= fdt.propU64("reg-base", unit.regBase);
     err |= fdt.propU64("root", unit.root * PAGE_SIZE);
     err |= memProperty(fdt, memOfPages(tablesLeadingTo(unit, domains)));
+    // Hardware goes on writing there what devices ask for.
+    if (unit.requests !== undefined && !unit.kernel.has("G14")) {
+      err |= fdt.beginNode("page-requests");
+      err |= memProperty(fdt, [memOfPage(unit.requests.pfn)]);
+      err |= fdt.endNode();
+    }
     err |= fdt.endNode();
   }
   return err | fdt.endNode();
