@@ -33,6 +33,8 @@ export interface Design {
   readonly mapsFiles: boolean;
   /** What is done to devices at a kexec is up to the core, not to drivers (seed lines 2182-2193). */
   readonly coreBlocks: boolean;
+  /** Sealed memfds that a persistent iommufd maps are handed over with it, not guestmemfs alone. */
+  readonly keepsMemfds: boolean;
   /** Devices that no IOMMU covers are handed over as well, and their contexts' pinned memory. */
   readonly keepsUncovered: boolean;
 }
@@ -47,6 +49,7 @@ const NOTHING: Design = {
   validates: false,
   mapsFiles: false,
   coreBlocks: false,
+  keepsMemfds: false,
   keepsUncovered: false,
 };
 
@@ -69,6 +72,7 @@ const REDRIVE: Design = {
   validates: false,
   mapsFiles: true,
   coreBlocks: true,
+  keepsMemfds: true,
   keepsUncovered: false,
 };
 
@@ -85,6 +89,8 @@ const DESIGNS: Readonly<Record<Handover, Design>> = {
     ...REDRIVE,
     reads: [IOMMUFD_KHO.callsCompatible, INTEL_IOMMU_KHO.keyedCompatible],
     iommufd: "calls",
+    // A log says of a file which inode it is, and a memfd has none in the next kernel.
+    keepsMemfds: false,
     smmu: false,
   },
   "redrive": { ...REDRIVE, validates: true },
