@@ -31,9 +31,11 @@ interface DeviceEntry {
 
 const CONTEXT_WORDS = 8, ENTRY_WORDS = 16;
 const SMALLEST_PASID_BITS = 13;
-/** Reserved bits: root entry, context entry (DTE and PRE with them), directory, PASID entry. */
+/** Reserved bits: root entry, context entry, directory, PASID entry. */
 const ROOT_RESERVED = 0xffe;
-const CONTEXT_RESERVED = 0x1e0 | S.SM_CONTEXT_DTE | S.SM_CONTEXT_PRE;
+const CONTEXT_RESERVED = 0x1e0;
+/** In a context entry, where devices keep no translations. */
+const DEVICE_TLB = S.SM_CONTEXT_DTE | S.SM_CONTEXT_PRE;
 const DIRECTORY_RESERVED = 0xffc;
 const ENTRY_RESERVED = 0xc20;
 const ENTRY_RESERVED_WORD4 = 0xff3;
@@ -86,9 +88,10 @@ function readDevice(
   const word = (sid & 0x7f) * CONTEXT_WORDS;
   const lo = memory.load(table, word);
   if ((lo & S.SM_CONTEXT_P) === 0) return undefined;
-  const { pasidBits } = unit.capability;
+  const { pasidBits, pageRequests } = unit.capability;
   const aux = memory.load(table, word + 2);
-  let reserved = (lo & CONTEXT_RESERVED) | (aux & ~S.SM_CONTEXT_RID_PASID_MASK_WORD2) |
+  const flags = pageRequests ? CONTEXT_RESERVED : CONTEXT_RESERVED | DEVICE_TLB;
+  let reserved = (lo & flags) | (aux & ~S.SM_CONTEXT_RID_PASID_MASK_WORD2) |
     (memory.load(table, word + 1) & reservedHigh(unit, 31));
   for (let i = 3; i < CONTEXT_WORDS; i++) reserved |= memory.load(table, word + i);
   const paside = (lo & S.SM_CONTEXT_PASIDE) !== 0;

@@ -54,6 +54,12 @@ export interface DmaObserver {
   work(fn: number, busy: boolean): void;
   /** The device dropped work because its ring was full. */
   starved(fn: number): void;
+  /** The device has asked for pages, as one group (PRI); it waits. */
+  asked?(fn: number): void;
+  /** A group was answered after `wait` nanoseconds; -1: a reset made the device forget it. */
+  answered?(fn: number, wait: number): void;
+  /** An answer came to nothing the device has asked. */
+  unasked?(fn: number): void;
   /** A disk has executed a command; `ok`: with success. */
   executed?(fn: number, write: boolean, block: number, blocks: number, ok: boolean): void;
   /** A disk controller was reset: nothing of what it had is left. */

@@ -12,6 +12,7 @@ import { Nvme } from "./devices/nvme.ts";
 import { type DmaObserver, DmaPort, type Remapper } from "./dma_port.ts";
 import type { GuestObserver } from "./guest_memory.ts";
 import { Memory, type PhysRange } from "./memory.ts";
+import { AtsPort } from "./pci/ats_port.ts";
 import type { PciFunction } from "./pci/function.ts";
 import { PciRoot } from "./pci/root.ts";
 import type { Profile } from "./profile.ts";
@@ -37,6 +38,8 @@ export type DeviceSpec =
       readonly pasidBits?: number;
       /** Its requests carry the source id of function 1 of its slot. */
       readonly aliased?: boolean;
+      /** It asks for pages that are not there (ATS, PRI). */
+      readonly pageRequests?: boolean;
     }
     | { readonly model: "nvme"; readonly latency: number }
     /** Firmware's own: it works in its {@link rmrr}. */
@@ -128,6 +131,8 @@ export class Machine {
   readonly profile: Profile;
   #faultHandlers: ((() => void) | undefined)[] = [];
   readonly #faultEvent: number;
+  #pageRequestHandlers: ((() => void) | undefined)[] = [];
+  readonly #pageRequestEvent: number;
   #pokeHandler: () => void = () => {};
 
   constructor(
@@ -141,6 +146,7 @@ export class Machine {
     this.memory = new Memory(memoryMap(spec.memory));
     if (spec.profile.smmu === undefined) powerOn(this.memory);
     this.#faultEvent = this.queue.register((unit) => this.#faultHandlers[unit]?.());
+    this.#pageRequestEvent = this.queue.register((unit) => this.#pageRequestHandlers[unit]?.());
     const remapper = this.#addIommu();
     const buses = new Set<number>(), uncovered = new Set<number>();
     let bar = BAR_BASE;
@@ -148,8 +154,7 @@ export class Machine {
       const sid = parseBdf(device.bdf);
       assert(sid !== undefined, `device ${device.id}: ${device.bdf} is no bus:device.function`);
       buses.add(sid >> 8);
-      const { memory, queue, hash } = this;
-      const port = new DmaPort(fn, sid, memory, queue, hash, this.dmaObserver);
+      const port = this.#makePort(device, fn, sid);
       if (device.iommu === "none") uncovered.add(sid);
       else port.remapper = remapper;
       const made = this.#makeDevice(device, port, bar, seed);
@@ -208,6 +213,7 @@ export class Machine {
     const options = { ...parts, name: "dmar0", regBase: DRHD_BASE, chooser, capability: vtd };
     const unit = new VtdUnit(options);
     unit.onFault = interrupt;
+    unit.onPageRequest = () => this.queue.after(0, this.#pageRequestEvent, 0);
     return this.#plug(unit, this.units);
   }
 
@@ -217,10 +223,23 @@ export class Machine {
     return unit;
   }
 
+  /** One with ATS is known to the unit that can do it. */
+  #makePort(device: DeviceSpec, fn: number, sid: number): DmaPort {
+    const { memory, queue, hash, dmaObserver } = this;
+    if (device.model !== "nic" || device.pageRequests !== true) {
+      return new DmaPort(fn, sid, memory, queue, hash, dmaObserver);
+    }
+    const port = new AtsPort(fn, sid, memory, queue, hash, dmaObserver);
+    const agent = device.iommu === "none" ? undefined : this.units[0]?.deviceTlbs;
+    agent?.endpoints.set(sid, port);
+    port.agent = agent;
+    return port;
+  }
+
   #makeDevice(spec: DeviceSpec, port: DmaPort, bar: number, seed: number): PciFunction {
     if (spec.model === "nic") {
-      const { interval, packetBytes, pasidBits = 0, aliased = false } = spec;
-      const options = { interval, packetBytes, seed, pasidBits, aliased };
+      const { interval, packetBytes, pasidBits = 0, aliased = false, pageRequests = false } = spec;
+      const options = { interval, packetBytes, seed, pasidBits, aliased, pageRequests };
       return new Nic(spec.id, port, this.bus, bar, this.chooser, options);
     }
     if (spec.model === "bmc") {
@@ -254,9 +273,15 @@ export class Machine {
     this.#faultHandlers[unit] = handler;
   }
 
+  /** The same for the interrupt that tells of page requests. */
+  onPageRequest(unit: number, handler: () => void): void {
+    this.#pageRequestHandlers[unit] = handler;
+  }
+
   /** At the jump no handler is installed any more; interrupts find nobody. */
   dropInterruptHandlers(): void {
     this.#faultHandlers = [];
+    this.#pageRequestHandlers = [];
   }
 
   /** Whoever waits for programs to get somewhere is told that something changed. */

@@ -4,7 +4,7 @@ import { INVARIANT_IDS } from "../health/invariants.ts";
 import { OPERATIONS } from "../operations/table.ts";
 import { duration, pages, size, sizeOf } from "../operations/values.ts";
 import { MiB, TiB } from "../base/units.ts";
-import { imageComplaint } from "./image_name.ts";
+import { imageComplaint } from "../operations/image_name.ts";
 import { PROFILES } from "../machine/profile.ts";
 import { PROGRAMS } from "../platform/spec.ts";
 import { RAM_FILES } from "../userspace/vmm/config.ts";
@@ -159,7 +159,7 @@ export const scenarioSchema = z.strictObject({
   }).prefault({}),
   seed: z.number().int().min(0).max(0xffffffff)
     .describe("of everything that is open; --seed goes before").default(1),
-  steps: z.array(step).min(1),
+  steps: z.array(step),
   until: duration.describe("virtual time to stop at, whatever is going on then").optional(),
   expect: z.strictObject({
     invariants: z.array(invariant).describe("must hold, and must have been exercised").default([]),

@@ -45,6 +45,7 @@ export const PCI_EXP_DEVCTL_BCR_FLR = 0x8000;
 /** Extended capabilities start here; the header's low 16 bits are the id, 1 << 16 the version. */
 export const PCI_CFG_SPACE_SIZE = 256;
 export const PCI_CFG_SPACE_EXP_SIZE = 4096;
+export const PCI_EXT_CAP_ID_ATS = 0x0f;
 export const PCI_EXT_CAP_ID_PRI = 0x13;
 export const PCI_EXT_CAP_ID_PASID = 0x1b;
 /** Offsets inside the PASID capability: width in bits 8-12 of the first, enable in the second. */
@@ -52,6 +53,22 @@ export const PCI_PASID_CAP = 0x04;
 export const PCI_PASID_CAP_WIDTH_SHIFT = 8;
 export const PCI_PASID_CTRL = 0x06;
 export const PCI_PASID_CTRL_ENABLE = 1;
+/** Offsets inside the ATS capability: what it can do; enable. */
+export const PCI_ATS_CAP = 0x04;
+export const PCI_ATS_CAP_PAGE_ALIGNED = 0x20;
+export const PCI_ATS_CTRL = 0x06;
+export const PCI_ATS_CTRL_ENABLE = 0x8000;
+/** Offsets inside the PRI capability: control, status, requests it can have open, and may have. */
+export const PCI_PRI_CTRL = 0x04;
+export const PCI_PRI_CTRL_ENABLE = 0x1;
+export const PCI_PRI_CTRL_RESET = 0x2;
+export const PCI_PRI_STATUS = 0x06;
+/** A response said that no more requests are taken; one named a group that was not open; stopped. */
+export const PCI_PRI_STATUS_RF = 0x1;
+export const PCI_PRI_STATUS_UPRGI = 0x2;
+export const PCI_PRI_STATUS_STOPPED = 0x100;
+export const PCI_PRI_MAX_REQ = 0x08;
+export const PCI_PRI_ALLOC_REQ = 0x0c;
 
 /** First byte of the class code: display controllers; first two: USB controllers. */
 export const PCI_BASE_CLASS_DISPLAY = 0x03;

@@ -233,6 +233,7 @@ export const VTD_FR_CONTEXT_TABLE = 0x09;
 export const VTD_FR_ROOT_RESERVED = 0x0a;
 export const VTD_FR_CONTEXT_RESERVED = 0x0b;
 export const VTD_FR_PTE_RESERVED = 0x0c;
+export const VTD_FR_TRANSLATION_BLOCKED = 0x0d;
 /** The translation leads into the interrupt address range. */
 export const VTD_FR_INTERRUPT_OUTPUT = 0x0e;
 /**

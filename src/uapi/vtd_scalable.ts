@@ -5,6 +5,8 @@
  * other one to the first word.
  */
 
+import { ECAP_PRS } from "./vtd_page_requests.ts";
+
 /** RTADDR, low word: translation table mode, as SRTP latches it. Bit 10 is SMT. */
 export const DMA_RTADDR_SMT = 1 << 10;
 export const DMA_RTADDR_TTM_MASK = 3 << 10;
@@ -40,6 +42,8 @@ export interface ScalableFields {
   ridPasid: boolean;
   /** FL1GP. */
   firstLevel1GiB: boolean;
+  /** PRS: a queue for page requests. */
+  pageRequests: boolean;
 }
 
 /** The bits to be set beside those of legacy mode. */
@@ -49,7 +53,7 @@ export function encodeScalable(
   const pasid = f.pasidBits === 0 ? 0 : (f.pasidBits - 1) << ECAP_PSS_SHIFT_HI | ECAP_PASID_HI;
   return {
     capHigh: f.firstLevel1GiB ? CAP_FL1GP_HI : 0,
-    ecapLow: f.nested ? ECAP_NEST : 0,
+    ecapLow: (f.nested ? ECAP_NEST : 0) | (f.pageRequests ? ECAP_PRS : 0),
     ecapHigh: pasid | (f.scalable ? ECAP_SMTS_HI : 0) | (f.slads ? ECAP_SLADS_HI : 0) |
       (f.secondLevel ? ECAP_SLTS_HI : 0) | (f.firstLevel ? ECAP_FLTS_HI : 0) |
       (f.ridPasid ? ECAP_RPS_HI : 0),
@@ -71,6 +75,7 @@ export function decodeScalable(
     nested: (ecapLow & ECAP_NEST) !== 0,
     ridPasid: (ecapHigh & ECAP_RPS_HI) !== 0,
     firstLevel1GiB: (capHigh & CAP_FL1GP_HI) !== 0,
+    pageRequests: (ecapLow & ECAP_PRS) !== 0,
   };
 }
 

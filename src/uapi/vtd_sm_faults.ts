@@ -10,6 +10,7 @@
  */
 export const VTD_FR_SM_RTA_MODE = 0x30;
 export const VTD_FR_SM_RTA_LEGACY = 0x31;
+export const VTD_FR_SM_REQUEST_LEGACY = 0x32;
 export const VTD_FR_SM_ROOT_TABLE = 0x38;
 export const VTD_FR_SM_ROOT_NOT_PRESENT = 0x39;
 export const VTD_FR_SM_ROOT_RESERVED = 0x3a;
@@ -17,8 +18,10 @@ export const VTD_FR_SM_CONTEXT_TABLE = 0x40;
 export const VTD_FR_SM_CONTEXT_NOT_PRESENT = 0x41;
 export const VTD_FR_SM_CONTEXT_RESERVED = 0x42;
 export const VTD_FR_SM_CONTEXT_INVALID = 0x43;
+export const VTD_FR_SM_NO_DEVICE_TLB = 0x44;
 export const VTD_FR_SM_PASID_DISABLED = 0x45;
 export const VTD_FR_SM_PASID_TOO_LARGE = 0x46;
+export const VTD_FR_SM_NO_PAGE_REQUESTS = 0x47;
 export const VTD_FR_SM_RID_PASID = 0x48;
 export const VTD_FR_SM_DIRECTORY = 0x50;
 export const VTD_FR_SM_DIRECTORY_NOT_PRESENT = 0x51;

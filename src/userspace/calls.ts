@@ -136,7 +136,7 @@ export function containerMap(
   return typeof reply === "number" ? reply : 0;
 }
 
-/** Maps a file from its start; see {@link ioasMap}. */
+/** Maps a file, `start` bytes into it; see {@link ioasMap}. */
 export function ioasMapFile(
   sys: Sys,
   fd: number,
@@ -144,12 +144,13 @@ export function ioasMapFile(
   file: number,
   length: number,
   iova: number,
+  start = 0,
 ): number {
   const reply = call(sys, fd, U.IOMMU_IOAS_MAP_FILE, U.iommu_ioas_map_file, {
     flags: RW_FIXED,
     ioas_id: ioas,
     fd: file,
-    start: 0n,
+    start: BigInt(start),
     length: BigInt(length),
     iova: BigInt(iova),
   });
@@ -229,6 +230,40 @@ export function ioasUnmap(
   return typeof reply === "number" ? reply : Number(reply.length);
 }
 
+/** IOMMU_FAULT_QUEUE_ALLOC: the queue's id, and the descriptor it is read by. */
+export function faultQueueAlloc(sys: Sys, fd: number): { id: number; file: number } {
+  const reply = call(sys, fd, U.IOMMU_FAULT_QUEUE_ALLOC, U.iommu_fault_queue_alloc, {});
+  const { out_fault_id, out_fault_fd } = mustReply("IOMMU_FAULT_QUEUE_ALLOC", reply);
+  return { id: out_fault_id, file: out_fault_fd };
+}
+
+/** A page a device waits for. */
+export interface AskedPage {
+  /** IOVA. */
+  readonly iova: number;
+  /** What its group is answered by. */
+  readonly cookie: number;
+  /** The last page of its group. */
+  readonly last: boolean;
+}
+
+/** Reads up to `most` pages that devices wait for, whole groups of them. */
+export function readFaults(sys: Sys, file: number, most: number): AskedPage[] {
+  const { size } = U.iommu_hwpt_pgfault;
+  const bytes = sys.read(file, most * size);
+  if (typeof bytes === "number") throw new CallFailed("read fault queue", -bytes);
+  return Array.from({ length: bytes.length / size }, (_, i) => {
+    const { addr, cookie, flags } = U.iommu_hwpt_pgfault.decode(bytes.subarray(i * size));
+    const last = (flags & U.IOMMU_PGFAULT_FLAGS_LAST_PAGE) !== 0;
+    return { iova: Number(addr), cookie, last };
+  });
+}
+
+/** Answers a group of page requests: 0, or EINVAL where nobody waits under the cookie any more. */
+export function answerFault(sys: Sys, file: number, cookie: number, code: number): number {
+  return Math.min(0, sys.write(file, U.iommu_hwpt_page_response.encode({ cookie, code })));
+}
+
 /** VFIO_DEVICE_BIND_IOMMUFD: the device's object id. */
 export function vfioBind(sys: Sys, cdev: number, iommufd: number): number {
   const reply = call(sys, cdev, V.VFIO_DEVICE_BIND_IOMMUFD, V.vfio_device_bind_iommufd, {
@@ -237,15 +272,17 @@ export function vfioBind(sys: Sys, cdev: number, iommufd: number): number {
   return mustReply("VFIO_DEVICE_BIND_IOMMUFD", reply).out_devid;
 }
 
-/** IOMMU_HWPT_ALLOC of an IOAS, for a device: the HWPT's id. */
+/** IOMMU_HWPT_ALLOC of an IOAS, for a device: the HWPT's id. `fault`: the queue of its page requests. */
 export function hwptAlloc(
   sys: Sys,
   fd: number,
   dev: number,
   ioas: number,
   flags: number,
+  fault?: number,
 ): number {
-  const value = { dev_id: dev, pt_id: ioas, flags };
+  const queued = fault === undefined ? 0 : U.IOMMU_HWPT_FAULT_ID_VALID;
+  const value = { dev_id: dev, pt_id: ioas, flags: flags | queued, fault_id: fault ?? 0 };
   const reply = call(sys, fd, U.IOMMU_HWPT_ALLOC, U.iommu_hwpt_alloc, value);
   return mustReply("IOMMU_HWPT_ALLOC", reply).out_hwpt_id;
 }

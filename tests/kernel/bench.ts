@@ -67,6 +67,8 @@ export class Bench {
       vtd?: Partial<VtdCapability>;
       /** Bits of PASID of the network cards. */
       pasidBits?: number;
+      /** They have ATS and PRI. */
+      pageRequests?: boolean;
       /** Words for the end of the kernel's command line. */
       cmdline?: string;
       /** Bytes for guestmemfs, 32 MiB unless said. */
@@ -80,6 +82,7 @@ export class Bench {
       interval: 200_000,
       packetBytes: 256,
       ...(o.pasidBits !== undefined && { pasidBits: o.pasidBits }),
+      ...(o.pageRequests !== undefined && { pageRequests: o.pageRequests }),
     });
     const base = findProfile(o.profile ?? "intel-legacy");
     assert.ok(base);

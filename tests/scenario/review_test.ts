@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
 import { BUILTIN } from "../../src/scenario/builtin.ts";
 import { VERSION_PROFILES } from "../../src/cli/versions.ts";
-import { matrixMarkdown, type VersionCell, versionMatrix } from "../../src/scenario/version_matrix.ts";
+import {
+  matrixMarkdown,
+  type VersionCell,
+  versionMatrix,
+} from "../../src/scenario/version_matrix.ts";
 
 /** docs/review.md: every demand of the review has a row, and every row something that shows it. */
 

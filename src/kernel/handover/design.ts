@@ -35,6 +35,11 @@ export interface Design {
   readonly coreBlocks: boolean;
   /** Sealed memfds that a persistent iommufd maps are handed over with it, not guestmemfs alone. */
   readonly keepsMemfds: boolean;
+  /**
+   * Devices may go on asking for pages through a kexec. Whoever answers changes tables, so they have to
+   * be its own by then (seed lines 2994-3001), and there has to be somebody who makes a fault queue again.
+   */
+  readonly pageRequests: boolean;
   /** Devices that no IOMMU covers are handed over as well, and their contexts' pinned memory. */
   readonly keepsUncovered: boolean;
 }
@@ -50,6 +55,7 @@ const NOTHING: Design = {
   mapsFiles: false,
   coreBlocks: false,
   keepsMemfds: false,
+  pageRequests: false,
   keepsUncovered: false,
 };
 
@@ -73,6 +79,7 @@ const REDRIVE: Design = {
   mapsFiles: true,
   coreBlocks: true,
   keepsMemfds: true,
+  pageRequests: true,
   keepsUncovered: false,
 };
 
@@ -92,6 +99,7 @@ const DESIGNS: Readonly<Record<Handover, Design>> = {
     // A log says of a file which inode it is, and a memfd has none in the next kernel.
     keepsMemfds: false,
     smmu: false,
+    pageRequests: false,
   },
   "redrive": { ...REDRIVE, validates: true },
   "redrive-replace": REDRIVE,

@@ -1,11 +1,13 @@
 import { assert } from "../../base/assert.ts";
 import { PAGE_SIZE } from "../../base/units.ts";
 import * as E from "../../uapi/errno.ts";
-import { IOMMU_READ, IOMMU_WRITE } from "../../uapi/iommufd.ts";
+import { IOMMU_READ, IOMMU_WRITE, IOMMUFD_PAGE_RESP_INVALID } from "../../uapi/iommufd.ts";
 import type { Kernel } from "../kernel.ts";
 import type { PciDev } from "../pci/pci.ts";
 import { type IommuDomain, PagingDomain } from "./domain.ts";
 import type { IommuOps } from "./ops.ts";
+import { PageFaults } from "./page_faults.ts";
+import type { PageRequestGroup } from "./page_requests.ts";
 import { isDirect } from "./reserved.ts";
 
 export type * from "./ops.ts";
@@ -24,6 +26,8 @@ export class IommuGroup {
   #owner: unknown = undefined;
   #ownerCount = 0;
   readonly #pasids = new Map<number, PagingDomain>();
+  /** Pages the device asks for. */
+  readonly faults: PageFaults;
   /** While set, hardware is still as it is said here. */
   #noted: { domain: IommuDomain; pasids: Map<number, PagingDomain> } | undefined;
 
@@ -36,6 +40,7 @@ export class IommuGroup {
   ) {
     this.#defaultDomain = defaultDomain;
     this.#domain = first;
+    this.faults = new PageFaults(dev, ops);
   }
 
   /** Where the device is when nobody owns it; undefined before a held group first needs one. */
@@ -160,6 +165,8 @@ export class IommuGroup {
     for (const pasid of [...this.#pasids.keys()]) this.detachPasid(pasid);
     this.#owner = undefined;
     this.#ownerCount = 0;
+    this.faults.give(undefined);
+    this.faults.disable();
     return 0;
   }
 
@@ -342,6 +349,13 @@ export class IommuCore {
     const { group } = dev;
     if (group === undefined) return dev.dumped;
     return group.domain.dumped || [...group.pasids.values()].some((domain) => domain.dumped);
+  }
+
+  /** A device asks for pages. Nobody's device gets none. */
+  pageRequest(sid: number, group: PageRequestGroup): void {
+    const owner = this.groups.find(({ dev }) => dev.requesters.includes(sid));
+    if (owner === undefined) group.respond(IOMMUFD_PAGE_RESP_INVALID);
+    else owner.faults.report(group, owner.held || owner.inheritedDomains.length > 0);
   }
 
   /** The domain, or the mapping that firmware counts on, goes over to the next kernel. */

@@ -63,6 +63,11 @@ export interface IommuOps {
    * unit has no PASIDs (also when this is missing); EINVAL for a PASID that is too large.
    */
   attachPasid?(domain: PagingDomain | undefined, dev: PciDev, pasid: number): number;
+  /**
+   * The device may keep translations and ask for pages from here on, or no more. ENODEV where unit or
+   * device cannot; ENOMEM. Missing: no unit of this driver can.
+   */
+  pageRequests?(dev: PciDev, on: boolean): number;
   /** A persistent domain of the previous kernel, by its id (seed line 1713). */
   restoredDomain(id: number): PagingDomain | undefined;
   /** What the previous kernel left this device running on. */

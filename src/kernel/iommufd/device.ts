@@ -3,6 +3,8 @@ import { IOMMU_HWPT_ALLOC_PASID } from "../../uapi/iommufd.ts";
 import type { OpenFile } from "../fs/vfs.ts";
 import type { IommuOps } from "../iommu/core.ts";
 import type { IommuDomain, PagingDomain } from "../iommu/domain.ts";
+import type { PageFaults } from "../iommu/page_faults.ts";
+import type { PageRequestGroup } from "../iommu/page_requests.ts";
 import type { PciDev } from "../pci/pci.ts";
 import { CALL_ATTACH, CALL_BIND, CALL_DETACH, CALL_UNBIND } from "./call_log.ts";
 import type { IommufdCtx } from "./ctx.ts";
@@ -30,6 +32,8 @@ export interface DmaGroup {
   replacePasid(pasid: number, domain: PagingDomain): number;
   detachPasid(pasid: number): void;
   release(): void;
+  /** What the device asks for; missing where no hardware takes it. */
+  readonly faults?: PageFaults;
 }
 
 /** A device bound to an iommufd. VFIO holds one user of it, so DESTROY answers EBUSY. */
@@ -69,7 +73,7 @@ export class IommufdDevice extends IommufdObject {
    * Attaches to an IOAS (an automatic HWPT is found or made) or to a HWPT; while attached it is a
    * replace. The HWPT's id, or: ENOENT, EINVAL for another kind, what the driver says, EADDRINUSE
    * where the device's reserved IOVAs are mapped, ENODEV for a HWPT with a fault queue where the
-   * device cannot make page requests.
+   * device cannot make page requests, or its IOMMU cannot take them.
    */
   attach(ptId: number): number {
     return this.#recorded(NO_PASID, ptId, this.#attachTo(NO_PASID, ptId));
@@ -150,7 +154,29 @@ export class IommufdDevice extends IommufdObject {
       return rc;
     }
     if (this.ctx.frozen) return -E.EBUSY;
-    if (hwpt.fault !== undefined && !this.dev.pageRequests) return -E.ENODEV;
+    if (hwpt.fault !== undefined) {
+      const rc = this.dev.pageRequests ? this.group.faults?.enable() ?? -E.ENODEV : -E.ENODEV;
+      if (rc < 0) return rc;
+    }
+    const rc = this.#moveTo(pasid, hwpt, old);
+    if (rc < 0) {
+      if (hwpt.fault !== undefined) this.group.faults?.undo();
+      return rc;
+    }
+    this.#listen(pasid, hwpt);
+    if (old !== undefined) this.#letGo(pasid, old);
+    return 0;
+  }
+
+  /** Pages it asks for under this PASID are the queue's from here on, where the HWPT has one. */
+  #listen(pasid: number, hwpt: HwptPaging | undefined): void {
+    const { fault } = hwpt ?? {};
+    const report = (group: PageRequestGroup) =>
+      fault?.report({ ...group, hwpt: hwpt as HwptPaging, devId: this.id });
+    this.group.faults?.listen(pasid, fault && report);
+  }
+
+  #moveTo(pasid: number, hwpt: HwptPaging, old: HwptPaging | undefined): number {
     if (!this.#fitsPasids(pasid, hwpt)) return -E.EINVAL;
     // Only requests without a PASID can be interrupts, or what else the regions are reserved for.
     const reserves = pasid === NO_PASID && old?.ioas !== hwpt.ioas;
@@ -169,10 +195,7 @@ export class IommufdDevice extends IommufdObject {
       this.#leaveNested();
       this.hwpt = hwpt;
     } else this.#pasids.set(pasid, hwpt);
-    if (old !== undefined) {
-      if (reserves) old.ioas.iopt.space.release(this);
-      this.#letGo(pasid, old);
-    }
+    if (old !== undefined && reserves) old.ioas.iopt.space.release(this);
     return 0;
   }
 
@@ -244,6 +267,7 @@ export class IommufdDevice extends IommufdObject {
     const hwpt = this.hwpt;
     if (hwpt === undefined) return;
     this.ctx.calls?.device(CALL_DETACH, this.dev.sid, this.id);
+    this.#listen(NO_PASID, undefined);
     this.group.detach();
     this.noiommu?.access.detach();
     this.#leaveNested();
@@ -257,6 +281,7 @@ export class IommufdDevice extends IommufdObject {
     const hwpt = this.#pasids.get(pasid);
     if (hwpt === undefined) return;
     this.ctx.calls?.device(CALL_DETACH, this.dev.sid, this.id, 0, pasid);
+    this.#listen(pasid, undefined);
     this.group.detachPasid(pasid);
     this.#pasids.delete(pasid);
     this.#letGo(pasid, hwpt);

@@ -1,32 +1,19 @@
 import * as E from "../../uapi/errno.ts";
 import * as U from "../../uapi/iommufd.ts";
 import { OpenFile } from "../fs/vfs.ts";
+import type { PageRequestGroup } from "../iommu/page_requests.ts";
 import type { Task } from "../process/task.ts";
 import type { IommufdCtx } from "./ctx.ts";
 import type { HwptPaging } from "./hwpt.ts";
 import type { Ucmd } from "./ioctls.ts";
 import { IommufdObject, ObjectKind } from "./objects.ts";
 
-/** One page a device asked for. */
-export interface PageRequest {
-  /** IOMMU_PGFAULT_PERM_*: what it wants to do there. */
-  readonly perm: number;
-  /** IOVA. */
-  readonly addr: bigint;
-}
-
-/** Page requests that are answered together: a page request group of PCI. */
-export interface FaultGroup {
+/** What a device asks for, as its iommufd knows it. */
+export interface FaultGroup extends PageRequestGroup {
   /** What the device was attached to when it asked. */
   readonly hwpt: HwptPaging;
   /** Object id of the device. */
   readonly devId: number;
-  /** Undefined: requests without a PASID. */
-  readonly pasid: number | undefined;
-  readonly grpid: number;
-  readonly requests: readonly PageRequest[];
-  /** Takes the answer, IOMMUFD_PAGE_RESP_*, once. */
-  readonly respond: (code: number) => void;
 }
 
 /**

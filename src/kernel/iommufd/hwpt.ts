@@ -115,6 +115,7 @@ export function hwptAlloc(ucmd: Ucmd): number {
   }
   if (!(target instanceof Ioas)) return -E.EINVAL;
   const refused = refusedFlags(ctx, cmd.flags);
+  if (refused && losesRequests(ctx, cmd.flags)) tellRefused(ctx);
   // No driver here takes user data for tables of its own.
   if (refused || cmd.data_type !== U.IOMMU_HWPT_DATA_NONE) return -E.EOPNOTSUPP;
   if (ctx.immutable) return -E.EBUSY;
@@ -131,9 +132,26 @@ export function hwptAlloc(ucmd: Ucmd): number {
   return tell(hwpt);
 }
 
+/** Page requests in a persistent context, of a kernel whose successor would not answer them. */
+function losesRequests({ persistentId, kernel }: IommufdCtx, flags: number): boolean {
+  const faults = (flags & U.IOMMU_HWPT_FAULT_ID_VALID) !== 0;
+  return faults && persistentId !== 0 && !kernel.design.pageRequests;
+}
+
+/** Once: the errno alone does not say why. */
+function tellRefused({ kernel: { iommufd, dmesg } }: IommufdCtx): void {
+  const what = "page requests";
+  if (iommufd.refused.has(what)) return;
+  iommufd.refused.add(what);
+  dmesg.warn(
+    "iommufd: page requests of a persistent iommufd are refused: neither its fault queue nor who " +
+      "reads it would be handed over",
+  );
+}
+
 /**
  * Flags that do not go whatever the driver says: unknown ones; page requests of a nesting parent;
- * and in a persistent context page requests, since who would answer them across a kexec is unknown,
+ * and in a persistent context page requests, where who would answer them after a kexec is unknown,
  * and nesting parents, since tables of a guest's own would not come over (seed line 2150).
  */
 function refusedFlags(ctx: IommufdCtx, flags: number): boolean {
@@ -144,5 +162,5 @@ function refusedFlags(ctx: IommufdCtx, flags: number): boolean {
   const faults = (flags & U.IOMMU_HWPT_FAULT_ID_VALID) !== 0;
   const parent = (flags & U.IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0;
   const lost = parent && !ctx.kernel.has("D34");
-  return (faults && parent) || (persistent && (faults || lost));
+  return (faults && parent) || losesRequests(ctx, flags) || (persistent && lost);
 }

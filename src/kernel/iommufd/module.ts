@@ -15,7 +15,13 @@ import { discardContext } from "./discard.ts";
 import { Heirs } from "./heirs.ts";
 import { PERSISTED_MOUNT } from "./persisted.ts";
 import { iommufdNotify } from "./serialise.ts";
-import { incomingDevices, incomingIommufds, incomingMemfds, recountPins, rehydrate } from "./restore.ts";
+import {
+  incomingDevices,
+  incomingIommufds,
+  incomingMemfds,
+  recountPins,
+  rehydrate,
+} from "./restore.ts";
 
 /** What waits in a picked-up context for the device that had it. */
 export interface Reserved {

@@ -91,15 +91,15 @@ export class PciDev {
 
   /** True when the device can ask for a page that is not there, and wait (PRI). */
   get pageRequests(): boolean {
-    return this.#extendedCap(R.PCI_EXT_CAP_ID_PRI) >= 0;
+    return this.extendedCapability(R.PCI_EXT_CAP_ID_PRI) >= 0;
   }
 
   get #pasidCap(): number {
-    return this.#extendedCap(R.PCI_EXT_CAP_ID_PASID);
+    return this.extendedCapability(R.PCI_EXT_CAP_ID_PASID);
   }
 
   /** Offset of an extended capability, -1: the device does not have it. */
-  #extendedCap(id: number): number {
+  extendedCapability(id: number): number {
     let at = R.PCI_CFG_SPACE_SIZE;
     // A list that runs in a circle ends where there is no room for more.
     for (let i = 0; i < 480 && at >= R.PCI_CFG_SPACE_SIZE; i++) {

@@ -1,4 +1,5 @@
 import * as R from "../../uapi/pci_regs.ts";
+import { type AtsState, atsState, setAtsState } from "./ats.ts";
 import type { PciDev } from "./pci.ts";
 
 /** What a reset takes from a device's configuration space and software has to put back. */
@@ -11,6 +12,8 @@ export interface PciSavedState {
   readonly msi: { flags: number; low: number; high: number; data: number } | undefined;
   /** The device may put PASIDs into its requests. */
   readonly pasid: boolean;
+  /** Undefined without the capabilities. */
+  readonly ats: AtsState | undefined;
 }
 
 /** Reads it; the device does not notice. */
@@ -28,6 +31,7 @@ export function saveState(dev: PciDev): PciSavedState {
       data: dev.read(msi + R.PCI_MSI_DATA_64, 2),
     },
     pasid: dev.pasidEnabled,
+    ats: atsState(dev),
   };
 }
 
@@ -39,6 +43,7 @@ export function restoreState(dev: PciDev, state: PciSavedState): void {
   dev.write(R.PCI_BASE_ADDRESS_0 + 4, 4, state.bars[1]);
   dev.write(R.PCI_INTERRUPT_LINE, 1, state.interruptLine);
   if (state.pasid) dev.enablePasid();
+  if (state.ats !== undefined) setAtsState(dev, state.ats);
   if (state.msi !== undefined) {
     dev.write(at + R.PCI_MSI_ADDRESS_LO, 4, state.msi.low);
     dev.write(at + R.PCI_MSI_ADDRESS_HI, 4, state.msi.high);

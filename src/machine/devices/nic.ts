@@ -5,8 +5,13 @@ import * as N from "../../uapi/nic_regs.ts";
 import { PCI_CLASS_NETWORK_ETHERNET } from "../../uapi/pci_regs.ts";
 import type { Bus } from "../bus.ts";
 import type { DmaPort } from "../dma_port.ts";
+import { AtsPort } from "../pci/ats_port.ts";
 import { PciFunction } from "../pci/function.ts";
 import { fillPacket, streamOf } from "./nic_packet.ts";
+import { PacketBuffer } from "./packet_buffer.ts";
+
+/** Page requests a card can have open at once, and bytes of its packet memory. */
+const PAGE_REQUESTS = 32, BUFFER_BYTES = 1024 * 1024;
 
 export interface NicOptions {
   /** Nanoseconds between two packets on the wire, at least 1. */
@@ -18,6 +23,8 @@ export interface NicOptions {
   readonly pasidBits?: number;
   /** Its requests carry the source id of function 1 of its slot. */
   readonly aliased?: boolean;
+  /** It asks for pages that are not there (ATS, PRI), and keeps packets meanwhile. */
+  readonly pageRequests?: boolean;
 }
 
 /**
@@ -25,7 +32,8 @@ export interface NicOptions {
  * does not wait: whatever the card cannot deliver is gone, and the packets' sequence numbers,
  * which count on the wire, show the gap.
  *
- * A DMA that fails costs the packet; the card tries the same descriptor with the next one.
+ * A DMA that fails costs the packet; the card tries the same descriptor with the next one. A card with
+ * page requests waits for a page that is not there: packets are kept in its memory until the answer.
  */
 export class Nic extends PciFunction {
   /** Packets that came over the wire; the last one's sequence number. */
@@ -40,6 +48,9 @@ export class Nic extends PciFunction {
   dmaErrors = 0;
   readonly options: NicOptions;
 
+  /** Of a card with page requests: packets on their way to the guest, one more waits for a page. */
+  readonly #buffer: PacketBuffer | undefined;
+  #waiting = false;
   readonly #event: number;
   readonly #stream: number;
   readonly #words: number;
@@ -74,6 +85,7 @@ export class Nic extends PciFunction {
       interruptPin: 1,
       msiVectors: 1,
       pasidBits: options.pasidBits ?? 0,
+      pageRequests: options.pageRequests ? PAGE_REQUESTS : 0,
     };
     super(name, identity, port, systemBus, bar0);
     if (options.aliased) port.requester |= 1;
@@ -85,6 +97,7 @@ export class Nic extends PciFunction {
     );
     this.options = options;
     this.#words = packetBytes / 4;
+    if (options.pageRequests) this.#buffer = new PacketBuffer(BUFFER_BYTES / packetBytes);
     this.#stream = streamOf(seed, port.fn);
     this.#event = port.queue.register(() => this.#arrive());
     port.queue.after(chooser.pick(`nic:${name}:phase`, interval - 1), this.#event);
@@ -166,6 +179,8 @@ export class Nic extends PciFunction {
       this.#rxpasid =
         0;
     this.#mpc = this.#gprc = 0;
+    this.#buffer?.clear();
+    this.#waiting = false;
     this.#tellWork();
   }
 
@@ -183,31 +198,73 @@ export class Nic extends PciFunction {
   #arrive(): void {
     this.port.queue.after(this.options.interval, this.#event);
     this.arrived++;
-    if (!this.#enabled) {
-      this.lostOnWire++;
-    } else if (this.#rdlen === 0 || this.#rdh === this.#rdt) {
-      this.starved++;
-      this.#mpc = (this.#mpc + 1) >>> 0;
-      this.port.observer.starved(this.port.fn);
-    } else if (this.#receive()) {
-      this.delivered++;
-      this.#gprc = (this.#gprc + 1) >>> 0;
-      this.#rdh = (this.#rdh + 1) * N.RX_DESC_BYTES >= this.#rdlen ? 0 : this.#rdh + 1;
-      this.#tellWork();
-    } else {
+    if (!this.#enabled) this.lostOnWire++;
+    else if (this.#buffer !== undefined) this.#keep(this.#buffer);
+    else if (this.#full) this.#drop();
+    else this.#finish(this.#receive(this.arrived));
+  }
+
+  /** No descriptor is left for the card. */
+  get #full(): boolean {
+    return this.#rdlen === 0 || this.#rdh === this.#rdt;
+  }
+
+  #drop(): void {
+    this.starved++;
+    this.#mpc = (this.#mpc + 1) >>> 0;
+    this.port.observer.starved(this.port.fn);
+  }
+
+  #finish(received: boolean): void {
+    if (!received) {
       this.dmaErrors++;
+      return;
+    }
+    this.delivered++;
+    this.#gprc = (this.#gprc + 1) >>> 0;
+    this.#rdh = (this.#rdh + 1) * N.RX_DESC_BYTES >= this.#rdlen ? 0 : this.#rdh + 1;
+    this.#tellWork();
+  }
+
+  #keep(buffer: PacketBuffer): void {
+    if (!buffer.push(this.arrived)) this.#drop();
+    this.#drain(buffer);
+  }
+
+  /** Delivers what was kept, until a page is not there or the ring is full. */
+  #drain(buffer: PacketBuffer): void {
+    while (!this.#waiting && !buffer.empty && !this.#full) {
+      const received = this.#receive(buffer.oldest);
+      if (!received && this.#awaitPage(buffer)) return;
+      buffer.shift();
+      this.#finish(received);
     }
   }
 
-  /** Delivers the packet that just arrived. False when a DMA failed. */
-  #receive(): boolean {
+  /** True when the DMA that did not come through only needs a page, which was asked for. */
+  #awaitPage(buffer: PacketBuffer): boolean {
+    const { port } = this;
+    if (!(port instanceof AtsPort) || port.missing === undefined) return false;
+    this.#waiting = port.ask([port.missing], (granted) => {
+      this.#waiting = false;
+      if (!granted) {
+        buffer.shift();
+        this.#finish(false);
+      }
+      this.#drain(buffer);
+    });
+    return this.#waiting;
+  }
+
+  /** Delivers a packet. False when a DMA failed. */
+  #receive(sequence: number): boolean {
     const tagged = this.pasidEnabled && (this.#rxpasid & N.NIC_RXPASID_VALID) !== 0;
     this.port.pasid = tagged ? this.#rxpasid & N.NIC_RXPASID_MASK : -1;
     const descriptor = this.#descriptor;
     const at = this.#rdbal + this.#rdh * N.RX_DESC_BYTES;
     const hi = this.#rdbah + (at >= 4294967296 ? 1 : 0), lo = at >>> 0;
     if (!this.port.read(hi, lo, descriptor, 4)) return false;
-    fillPacket(this.#packet, this.#words, this.#stream, this.arrived);
+    fillPacket(this.#packet, this.#words, this.#stream, sequence);
     // Buffers are word aligned here; a real card takes any byte.
     if (!this.#writeBuffer(descriptor[1], (descriptor[0] & ~3) >>> 0)) return false;
     descriptor[2] = this.options.packetBytes;

@@ -1,6 +1,9 @@
+import { assert } from "../../base/assert.ts";
 import * as R from "../../uapi/pci_regs.ts";
 import type { Bus, Mmio } from "../bus.ts";
 import type { DmaPort } from "../dma_port.ts";
+import { AtsConfig } from "./ats_config.ts";
+import { AtsPort } from "./ats_port.ts";
 
 /** Where the capabilities sit in our functions' config space. */
 const EXP_CAP = 0x40;
@@ -20,10 +23,12 @@ export interface PciIdentity {
   readonly interruptPin?: number;
   /** Messages it can send as interrupts: 1, 2, 4 … 32; 0 or missing: no MSI capability. */
   readonly msiVectors?: number;
+  /** Page requests it can have open at once; 0 or missing: it has neither ATS nor PRI. */
+  readonly pageRequests?: number;
 }
 
-/** Where the PASID capability sits in extended config space. */
-const PASID_CAP = 0x100;
+/** Where the PASID capability sits in extended config space, and the others behind it. */
+const PASID_CAP = 0x100, BEHIND_PASID = 0x110;
 
 /**
  * A PCI Express function: 4 KiB of configuration space, one 64-bit memory BAR, function-level reset.
@@ -34,6 +39,7 @@ export abstract class PciFunction implements Mmio {
   readonly bus: number;
   readonly devfn: number;
   readonly #config = new DataView(new ArrayBuffer(R.PCI_CFG_SPACE_EXP_SIZE));
+  readonly #ats: AtsConfig | undefined;
   /** Function-level resets so far. */
   resets = 0;
 
@@ -61,8 +67,14 @@ export abstract class PciFunction implements Mmio {
       const flags = R.PCI_MSI_FLAGS_64BIT | Math.log2(identity.msiVectors) << 1;
       c.setUint16(MSI_CAP + R.PCI_MSI_FLAGS, flags, true);
     }
+    if (identity.pageRequests) {
+      assert(port instanceof AtsPort, `${name}: ATS wants a port of its own`);
+      const at = identity.pasidBits ? BEHIND_PASID : PASID_CAP;
+      this.#ats = new AtsConfig(c, at, port, identity.pageRequests);
+    }
     if (identity.pasidBits) {
-      c.setUint32(PASID_CAP, R.PCI_EXT_CAP_ID_PASID | 1 << 16, true);
+      const next = identity.pageRequests ? BEHIND_PASID << 20 : 0;
+      c.setUint32(PASID_CAP, R.PCI_EXT_CAP_ID_PASID | 1 << 16 | next, true);
       const width = identity.pasidBits << R.PCI_PASID_CAP_WIDTH_SHIFT;
       c.setUint16(PASID_CAP + R.PCI_PASID_CAP, width, true);
     }
@@ -71,7 +83,8 @@ export abstract class PciFunction implements Mmio {
 
   /** Software allowed requests with a PASID. */
   protected get pasidEnabled(): boolean {
-    return (this.#config.getUint16(PASID_CAP + R.PCI_PASID_CTRL, true) & 1) !== 0;
+    return !!this.identity.pasidBits &&
+      (this.#config.getUint16(PASID_CAP + R.PCI_PASID_CTRL, true) & 1) !== 0;
   }
 
   abstract read32(offset: number): number;
@@ -101,7 +114,8 @@ export abstract class PciFunction implements Mmio {
     } else if (offset === EXP_CAP + R.PCI_EXP_DEVCTL && size >= 2) {
       c.setUint16(offset, value & 0xffff & ~R.PCI_EXP_DEVCTL_BCR_FLR, true);
       if (value & R.PCI_EXP_DEVCTL_BCR_FLR) this.reset();
-    } else if (offset === PASID_CAP + R.PCI_PASID_CTRL && size === 2) {
+    } else if (this.#ats?.write(offset, size, value) === true) return;
+    else if (offset === PASID_CAP + R.PCI_PASID_CTRL && size === 2) {
       if (this.identity.pasidBits) c.setUint16(offset, value & R.PCI_PASID_CTRL_ENABLE, true);
     } else if (offset === R.PCI_INTERRUPT_LINE) c.setUint8(offset, value & 0xff);
     else if (this.identity.msiVectors && offset >= MSI_CAP) this.#writeMsi(offset, size, value);
@@ -127,7 +141,8 @@ export abstract class PciFunction implements Mmio {
   /** What losing power leaves behind: no DMA, no BAR, the model as new. */
   powerOff(): void {
     this.#writeCommand(0);
-    this.#config.setUint16(PASID_CAP + R.PCI_PASID_CTRL, 0, true);
+    if (this.identity.pasidBits) this.#config.setUint16(PASID_CAP + R.PCI_PASID_CTRL, 0, true);
+    this.#ats?.reset();
     this.#config.setUint16(EXP_CAP + R.PCI_EXP_DEVCTL, 0, true);
     if (this.identity.msiVectors) {
       this.#writeMsi(MSI_CAP + R.PCI_MSI_FLAGS, 2, 0);

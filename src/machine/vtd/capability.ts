@@ -40,6 +40,8 @@ export interface VtdCapability {
   readonly slads: boolean;
   /** ECAP.NEST: first-level tables over second-level ones; needs both. */
   readonly nested: boolean;
+  /** ECAP.DT and PRS: devices may keep translations of their own, and ask for pages. */
+  readonly pageRequests: boolean;
   /** CAP.FL5LP and FL1GP: five-level first-level tables, and first-level pages of 1 GiB. */
   readonly fiveLevelFirst: boolean;
   readonly firstLevel1GiB: boolean;
@@ -64,6 +66,7 @@ export const DEFAULT_CAPABILITY: VtdCapability = {
   secondLevel: false,
   slads: false,
   nested: false,
+  pageRequests: false,
   fiveLevelFirst: false,
   firstLevel1GiB: false,
 };
@@ -80,6 +83,7 @@ export const SCALABLE_CAPABILITY: VtdCapability = {
   secondLevel: true,
   slads: true,
   nested: true,
+  pageRequests: true,
   fiveLevelFirst: true,
   firstLevel1GiB: true,
 };
@@ -126,7 +130,7 @@ export function ecapRegister(c: VtdCapability): [number, number] {
   const [low, high] = encodeEcap({
     coherent: true,
     queuedInvalidation: c.queuedInvalidation,
-    deviceTlb: false,
+    deviceTlb: c.scalable && c.pageRequests,
     interruptRemapping: false,
     passThrough: c.passThrough,
     snoopControl: c.snoopControl,

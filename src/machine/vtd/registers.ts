@@ -23,12 +23,14 @@ import {
   DMAR_RTADDR_REG,
   DMAR_VER_REG,
 } from "../../uapi/vtd_regs.ts";
+import { DMAR_PEUADDR_REG, DMAR_PQH_REG } from "../../uapi/vtd_page_requests.ts";
 import { DMAR_IEUADDR_REG, DMAR_IQH_REG } from "../../uapi/vtd_queue.ts";
 import { DMA_RTADDR_SMT, DMA_RTADDR_TTM_MASK } from "../../uapi/vtd_scalable.ts";
 import type { Mmio } from "../bus.ts";
 import { capRegister, ecapRegister, FRO, IRO, type VtdCapability } from "./capability.ts";
 import type { FaultRecorder } from "./faults.ts";
 import type { ContextCommand, IotlbCommand } from "./invalidation.ts";
+import type { PageRequestQueue } from "./page_request_queue.ts";
 import type { InvalidationQueue } from "./queue.ts";
 
 /** Version 1.0. */
@@ -76,6 +78,7 @@ export class Registers implements Mmio {
     readonly iotlb: IotlbCommand,
     readonly faults: FaultRecorder,
     readonly queue: InvalidationQueue | undefined,
+    readonly requests?: PageRequestQueue,
   ) {
     this.#rtaddrMask = capability.scalable ? ~0xfff | DMA_RTADDR_TTM_MASK : ~0xfff;
     this.#cap = capRegister(capability);
@@ -86,6 +89,7 @@ export class Registers implements Mmio {
     const record = (offset - FRCD) >> 2;
     if (record >= 0) return record < this.faults.words ? this.faults.readWord(record) : 0;
     if (isOfQueue(offset)) return this.queue?.read32(offset) ?? 0;
+    if (isOfRequests(offset)) return this.requests?.read32(offset) ?? 0;
     switch (offset) {
       case DMAR_VER_REG:
         return VERSION;
@@ -134,6 +138,7 @@ export class Registers implements Mmio {
       return;
     }
     if (isOfQueue(offset)) return this.queue?.write32(offset, value);
+    if (isOfRequests(offset)) return this.requests?.write32(offset, value);
     switch (offset) {
       case DMAR_GCMD_REG:
         return this.#command(value);
@@ -202,4 +207,9 @@ export class Registers implements Mmio {
 /** IQH … IEUADDR. */
 function isOfQueue(offset: number): boolean {
   return offset >= DMAR_IQH_REG && offset <= DMAR_IEUADDR_REG;
+}
+
+/** PQH … PEUADDR. */
+function isOfRequests(offset: number): boolean {
+  return offset >= DMAR_PQH_REG && offset <= DMAR_PEUADDR_REG;
 }

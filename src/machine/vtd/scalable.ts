@@ -84,8 +84,7 @@ export class ScalableTranslator {
     write: boolean,
   ): number {
     const { scalableContexts, pasids } = this.caches;
-    let context = scalableContexts.lookup(sid);
-    if (context === 0) context = this.#readContext(root, sid);
+    const context = this.contextOf(root, sid);
     this.fpd = scalableFpd(context);
     const reason = scalableReason(context);
     if (reason !== 0) return -reason;
@@ -105,6 +104,12 @@ export class ScalableTranslator {
       ? this.#firstLevel(sid, used, entry, hi, lo, write)
       : this.#secondLevel(sid, used, entry, hi, lo, write);
     return isInterruptFrame(pfn) ? -VTD_FR_INTERRUPT_INPUT : pfn;
+  }
+
+  /** The context entry of a source id, from the cache or from the tables. */
+  contextOf(root: number, sid: number): PackedScalableContext {
+    const context = this.caches.scalableContexts.lookup(sid);
+    return context === 0 ? this.#readContext(root, sid) : context;
   }
 
   #readContext(root: number, sid: number): PackedScalableContext {

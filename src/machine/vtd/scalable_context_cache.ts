@@ -2,17 +2,33 @@ import { FUNCTION_MASK } from "./context_cache.ts";
 
 /**
  * A scalable context entry as the unit keeps it, in one word: bit 0 valid, bit 1 FPD, bit 2
- * PASIDE, bits 4-6 PDTS, bits 8-15 fault reason (0 = usable).
+ * PASIDE, bit 3 DTE, bits 4-6 PDTS, bit 7 PRE, bits 8-15 fault reason (0 = usable).
  */
 export type PackedScalableContext = number;
+
+/** What a context entry lets its device do with translations of its own (ATS, PRI). */
+const DTE = 1 << 3, PRE = 1 << 7;
 
 export function packScalableContext(
   pdts: number,
   paside: boolean,
   fpd: boolean,
   reason: number,
+  dte = false,
+  pre = false,
 ): PackedScalableContext {
-  return (reason << 8) | (pdts << 4) | (paside ? 4 : 0) | (fpd ? 2 : 0) | 1;
+  return (reason << 8) | (pre ? PRE : 0) | (pdts << 4) | (dte ? DTE : 0) | (paside ? 4 : 0) |
+    (fpd ? 2 : 0) | 1;
+}
+
+/** The device may ask for translations, and use what it was told. */
+export function scalableDte(c: PackedScalableContext): boolean {
+  return (c & DTE) !== 0;
+}
+
+/** The device may ask for pages. */
+export function scalablePre(c: PackedScalableContext): boolean {
+  return (c & PRE) !== 0;
 }
 
 export function scalableReason(c: PackedScalableContext): number {

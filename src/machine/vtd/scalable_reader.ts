@@ -17,8 +17,7 @@ import { type PackedScalableContext, packScalableContext } from "./scalable_cont
 
 /** Low word of root and context entries between their flags and the next field. */
 const ROOT_RESERVED = 0xffe;
-/** DTE and PRE are reserved in a unit without device-TLBs and page requests. */
-const CONTEXT_RESERVED = 0x1e0 | SM_CONTEXT_DTE | SM_CONTEXT_PRE;
+const CONTEXT_RESERVED = 0x1e0;
 /** Words of an entry; entries are indexed by devfn & 0x7f. */
 const CONTEXT_WORDS = 8;
 
@@ -35,12 +34,16 @@ export class ScalableReader {
   #capability: VtdCapability;
   /** Address bits above the host's width, up to bit 63. */
   #reservedHigh: number;
+  #contextReserved: number;
 
   constructor(memory: Memory, capability: VtdCapability) {
     this.#memory = memory;
     this.#ram = new RamMap(memory);
     this.#capability = capability;
     this.#reservedHigh = -1 << (capability.hostWidth - 32);
+    // DTE and PRE are reserved in a unit without device-TLBs and page requests.
+    const unknown = capability.pageRequests ? 0 : SM_CONTEXT_DTE | SM_CONTEXT_PRE;
+    this.#contextReserved = CONTEXT_RESERVED | unknown;
   }
 
   /** The context of a source id under the root table at frame `root` (-1 = beyond all RAM). */
@@ -55,7 +58,7 @@ export class ScalableReader {
     let reason = 0;
     if ((w0 & SM_CONTEXT_P) === 0) reason = fault.VTD_FR_SM_CONTEXT_NOT_PRESENT;
     else {
-      let reserved = (w0 & CONTEXT_RESERVED) | (w1 & this.#reservedHigh) |
+      let reserved = (w0 & this.#contextReserved) | (w1 & this.#reservedHigh) |
         (w2 & ~SM_CONTEXT_RID_PASID_MASK_WORD2);
       for (let i = 3; i < CONTEXT_WORDS; i++) reserved |= memory.load(table, word + i);
       if (paside && this.#capability.pasidBits === 0) reserved = 1;
@@ -67,7 +70,8 @@ export class ScalableReader {
     }
     this.directory = (w1 << 20) | (w0 >>> 12);
     this.ridPasid = w2 & SM_CONTEXT_RID_PASID_MASK_WORD2;
-    return packScalableContext(pdts, paside, fpd, reason);
+    const dte = (w0 & SM_CONTEXT_DTE) !== 0, pre = (w0 & SM_CONTEXT_PRE) !== 0;
+    return packScalableContext(pdts, paside, fpd, reason, dte, pre);
   }
 
   /** Frame of the context table of the source id's half of its bus, or -reason. */

@@ -28,11 +28,13 @@ import {
 } from "./context_cache.ts";
 import { ContextReader, contextWidth } from "./context_reader.ts";
 import { DescriptorExecutor } from "./descriptors.ts";
+import { DeviceTlbs } from "./device_tlbs.ts";
 import { FaultRecorder } from "./faults.ts";
 import { DMA_INTERRUPT, inInterruptRange, isInterruptFrame } from "../interrupt_range.ts";
 import { ContextCommand, IotlbCommand } from "./invalidation.ts";
 import { Invalidator } from "./invalidator.ts";
 import { Iotlb, IOTLB_DENIED, IOTLB_MISS } from "./iotlb.ts";
+import { PageRequestQueue } from "./page_request_queue.ts";
 import { PasidCache } from "./pasid_cache.ts";
 import { InvalidationQueue } from "./queue.ts";
 import { Mode, Registers } from "./registers.ts";
@@ -77,8 +79,13 @@ export class VtdUnit implements Remapper, Mmio {
   onFault: (() => void) | undefined;
   /** Called for each interrupt that a WAIT of the invalidation queue sends. */
   onQueueInterrupt: (() => void) | undefined;
+  /** Called for each page request interrupt that PECTL lets out. */
+  onPageRequest: (() => void) | undefined;
   /** The invalidation queue, where the unit has one. */
   readonly invalidationQueue: InvalidationQueue | undefined;
+  /** The queue for page requests, and what devices with caches of their own go by. */
+  readonly pageRequests: PageRequestQueue | undefined;
+  readonly deviceTlbs: DeviceTlbs | undefined;
   #walks = 0;
   #registers: Registers;
   #queue: EventQueue;
@@ -106,6 +113,10 @@ export class VtdUnit implements Remapper, Mmio {
       iotlb: this.iotlb,
     };
     const invalidator = new Invalidator(caches, capability);
+    if (capability.scalable && capability.pageRequests) {
+      const interrupt = () => this.onPageRequest?.();
+      this.pageRequests = new PageRequestQueue(memory, queue, hash, interrupt);
+    }
     this.invalidationQueue = this.#makeQueue(invalidator);
     this.#registers = new Registers(
       capability,
@@ -113,6 +124,7 @@ export class VtdUnit implements Remapper, Mmio {
       new IotlbCommand(invalidator),
       this.faults,
       this.invalidationQueue,
+      this.pageRequests,
     );
     this.#scalable = new ScalableTranslator(
       memory,
@@ -120,6 +132,14 @@ export class VtdUnit implements Remapper, Mmio {
       caches,
       () => this.#remembersAbsence(),
     );
+    if (this.pageRequests !== undefined) {
+      this.deviceTlbs = new DeviceTlbs(
+        this.#registers,
+        this.#scalable,
+        this.faults,
+        this.pageRequests,
+      );
+    }
     this.#queue = queue;
     this.#hash = hash;
     this.#chooser = options.chooser;
@@ -137,6 +157,7 @@ export class VtdUnit implements Remapper, Mmio {
       invalidator,
       scalable,
       () => queue.complete(),
+      this.pageRequests === undefined ? undefined : (sid) => this.deviceTlbs?.endpoints.get(sid),
     );
     const interrupt = () => this.onQueueInterrupt?.();
     const queue = new InvalidationQueue(this.memory, executor, this.faults, scalable, interrupt);

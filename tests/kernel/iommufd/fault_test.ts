@@ -8,16 +8,12 @@ const { size: RECORD } = U.iommu_hwpt_pgfault;
 const { IOMMUFD_PAGE_RESP_SUCCESS: SUCCESS, IOMMUFD_PAGE_RESP_INVALID: INVALID } = U;
 const { IOMMU_PGFAULT_FLAGS_LAST_PAGE: LAST, IOMMU_PGFAULT_FLAGS_PASID_VALID: PASID } = U;
 
-/**
- * A device on a HWPT with a fault queue. No device here makes page requests: the test says that this
- * one can, and stands for the hardware that takes them to the queue.
- */
+/** A device on a HWPT with a fault queue. The test stands for the hardware that fills it. */
 function queueBench() {
-  const bench = new Bench();
+  const bench = new Bench("rfc-v1", { profile: "intel-scalable", pageRequests: true });
   const fd = bench.iommufd(), ioas = bench.ioas(fd);
   const { cdev, dev } = bench.bound(fd);
   const { kernel } = bench.platform;
-  Object.defineProperty(kernel.vfio.devices[0].dev, "pageRequests", { value: true });
   const queue = bench.ioctl(fd, U.IOMMU_FAULT_QUEUE_ALLOC, U.iommu_fault_queue_alloc, {}).out;
   const hwpts = [0, 1].map(() =>
     bench.ioctl(fd, U.IOMMU_HWPT_ALLOC, U.iommu_hwpt_alloc, {

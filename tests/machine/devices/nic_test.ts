@@ -195,3 +195,53 @@ Deno.test("a ring above 4 GiB is reached through the high address register", () 
   assert.equal(nic.delivered, 4);
   assert.ok(isSound(rig, BUFFERS, 256));
 });
+
+Deno.test("a card with page requests keeps packets until the page is there, in their order", () => {
+  const rig = new Rig();
+  const { nic, bar, port, present } = rig.pagingNic({ interval: 1000 });
+  startRing(rig, bar, 64);
+  rig.run(5500);
+  assert.deepEqual([nic.delivered, port.open.length], [0, 1], "the ring's page is missing");
+  present.add(RING / 4096);
+  port.respond(-1, 0, 0);
+  rig.run(1000);
+  assert.deepEqual([nic.delivered, port.open.length], [0, 1], "now the first buffer's");
+  for (let page = 0; page < 32; page++) present.add(BUFFERS / 4096 + page);
+  port.respond(-1, 1, 0);
+  rig.run(600);
+  assert.deepEqual([nic.delivered, nic.starved, nic.dmaErrors], [7, 0, 0]);
+  for (let i = 0; i < 7; i++) assert.equal(rig.load32(BUFFERS + i * 2048), i + 1);
+});
+
+Deno.test("a page that is refused costs one packet; a memory that is full, those that come then", () => {
+  const rig = new Rig();
+  // As many packets as a MiB of packet memory holds, and 100 more.
+  const { nic, bar, port, present } = rig.pagingNic({ interval: 100, packetBytes: 2048 });
+  startRing(rig, bar, 1024);
+  rig.run(100 * (512 + 100));
+  assert.deepEqual([nic.starved, rig.observer.starvations], [100, 100]);
+  port.respond(-1, 0, 1);
+  rig.run(600);
+  assert.deepEqual([nic.dmaErrors, nic.delivered, port.open.length], [1, 0, 1]);
+  present.add(RING / 4096);
+  for (let page = 0; page < 512; page++) {
+    present.add(BUFFERS / 4096 + page);
+    present.add(RING / 4096 + page);
+  }
+  port.respond(-1, 1, 0);
+  rig.run(600);
+  assert.ok(nic.delivered >= 511, String(nic.delivered));
+  assert.equal(rig.load32(BUFFERS), 2, "the first one is the one that was lost");
+});
+
+Deno.test("a reset forgets what was kept and asked for", () => {
+  const rig = new Rig();
+  const { nic, bar, port } = rig.pagingNic({ interval: 1000 });
+  startRing(rig, bar, 64);
+  rig.run(3500);
+  nic.reset();
+  assert.equal(port.open.length, 0);
+  port.respond(-1, 0, 0);
+  rig.run(5000);
+  assert.deepEqual([nic.delivered, nic.dmaErrors], [0, 0]);
+});

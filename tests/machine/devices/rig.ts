@@ -8,6 +8,8 @@ import { Nic, type NicOptions } from "../../../src/machine/devices/nic.ts";
 import { Nvme, type NvmeOptions } from "../../../src/machine/devices/nvme.ts";
 import { type DmaObserver, DmaPort, type Remapper, Route } from "../../../src/machine/dma_port.ts";
 import { Memory } from "../../../src/machine/memory.ts";
+import { ATS_NO_ACCESS } from "../../../src/machine/ats.ts";
+import { AtsPort } from "../../../src/machine/pci/ats_port.ts";
 import type { PciFunction } from "../../../src/machine/pci/function.ts";
 import { PCI_COMMAND, PCI_COMMAND_MASTER, PCI_COMMAND_MEMORY } from "../../../src/uapi/pci_regs.ts";
 import type { GuestCpu } from "../../../src/userspace/guest/cpu.ts";
@@ -103,6 +105,27 @@ export class Rig implements GuestCpu {
     const nic = new Nic(`nic${port.fn}`, port, this.bus, bar, this.chooser, all);
     setCommand(nic, true);
     return { nic, bar };
+  }
+
+  /** A card that asks for every page but those in `present`. */
+  pagingNic(options: Partial<NicOptions> = {}) {
+    const fn = this.#functions++;
+    const { memory, queue, hash, observer } = this;
+    const port = new AtsPort(fn, (fn + 1) << 3, memory, queue, hash, observer);
+    const present = new Set<number>();
+    port.agent = {
+      translationRequest: (_sid, _pasid, _hi, lo) =>
+        present.has(lo >>> 12) ? lo >>> 12 : ATS_NO_ACCESS,
+      translated: () => 0,
+      pageRequest: () => {},
+    };
+    const bar = 0xfe000000 + fn * 0x100000;
+    const all = { interval: 1000, packetBytes: 256, seed: 7, pageRequests: true, ...options };
+    const nic = new Nic(`nic${fn}`, port, this.bus, bar, this.chooser, all);
+    setCommand(nic, true);
+    port.ats = port.pri = true;
+    port.allocation = 32;
+    return { nic, bar, port, present };
   }
 
   nvme(options: Partial<NvmeOptions> = {}): { nvme: Nvme; bar: number } {

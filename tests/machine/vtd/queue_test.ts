@@ -127,7 +127,8 @@ Deno.test("device-TLB and interrupt entry cache descriptors are accepted", () =>
 Deno.test("what cannot be carried out sets IQE and stays at the head", async (t) => {
   const wrong: [string, bigint[]][] = [
     ["type 0", [0n]],
-    ["type 9", [9n]],
+    ["type 10", [10n]],
+    ["page group response, reserved word", [9n, 1n << 32n]],
     ["a type with its upper bits set", [0x201n]],
     ["reserved words of a 32-byte descriptor", [4n, 0n, 1n, 0n]],
     ["context cache, granularity 0", desc.context(0)],
@@ -163,6 +164,13 @@ Deno.test("types 6 to 8 are invalid where there is no scalable mode", () => {
     bench.submit(words);
     assert.equal(fsts(bench), qi.DMA_FSTS_IQE);
   }
+});
+
+Deno.test("type 9 is invalid where there are no page requests", () => {
+  const bench = new ScalableBench({ pageRequests: false });
+  bench.startQueue(true);
+  bench.submit([9n]);
+  assert.equal(fsts(bench), qi.DMA_FSTS_IQE);
 });
 
 Deno.test("after IQE the queue waits until it is cleared, then goes on from the head", () => {

@@ -42,8 +42,18 @@ const CASES: Case[] = [
   },
   { reason: 0x41, name: "no context entry", prepare: (b) => b.contextTable(HALF) },
   { reason: 0x42, name: "context, bits 5-8", prepare: (b) => b.device(SID, 0x20n) },
-  { reason: 0x42, name: "DTE without device-TLBs", prepare: (b) => b.device(SID, 4n) },
-  { reason: 0x42, name: "PRE without page requests", prepare: (b) => b.device(SID, 0x10n) },
+  {
+    reason: 0x42,
+    name: "DTE without device-TLBs",
+    capability: { pageRequests: false },
+    prepare: (b) => b.device(SID, 4n),
+  },
+  {
+    reason: 0x42,
+    name: "PRE without page requests",
+    capability: { pageRequests: false },
+    prepare: (b) => b.device(SID, 0x10n),
+  },
   { reason: 0x42, name: "context, beside RID_PASID", prepare: (b) => b.device(SID, 0n, 1n << 20n) },
   {
     reason: 0x42,

@@ -52,6 +52,10 @@ export interface Contexts {
   clearPasids(sid: number): void;
   /** Blocks the device altogether. */
   clearDevice(sid: number): void;
+  /** The device may keep translations and ask for pages, or no more. False where that cannot be said. */
+  setDeviceTlb(sid: number, on: boolean): boolean;
+  /** It may. */
+  hasDeviceTlb(sid: number): boolean;
   /** Where the device's context entry lies; undefined where none is present. */
   entryOf(sid: number): EntryPlace | undefined;
   /** True when the entry leads exactly there. */
@@ -151,6 +155,14 @@ export class LegacyContexts implements Contexts {
 
   clearDevice(sid: number): void {
     this.clear(sid, IOMMU_NO_PASID);
+  }
+
+  setDeviceTlb(): boolean {
+    return false;
+  }
+
+  hasDeviceTlb(): boolean {
+    return false;
   }
 
   entryOf(sid: number): EntryPlace | undefined {

@@ -133,9 +133,16 @@ export class DmarDomain extends HeritableDomain {
     return unmapped;
   }
 
-  /** Of a nested domain everything: which of a guest's addresses led here nobody knows. */
+  /**
+   * Devices with caches of their own are told too. Of a nested domain everything: which of a guest's
+   * addresses led here nobody knows.
+   */
   #flush(page: number, count: number): void {
-    this.unit.flushIotlbPages(this.did, page, count);
+    const { unit } = this;
+    unit.flushIotlbPages(this.did, page, count);
+    for (const { sid, pasid } of unit.requests === undefined ? [] : this.attachments) {
+      if (unit.contexts.hasDeviceTlb(sid)) unit.flushDeviceTlb(sid, pasid, page, count);
+    }
     for (const { did } of this.nested) this.unit.invalidation.iotlbDomain(did);
   }
 
@@ -179,7 +186,7 @@ export class DmarDomain extends HeritableDomain {
       read: (page, count, clear, seen) => {
         bits.read(page, count, clear, seen);
         // Hardware does not look again at what it remembers as dirty.
-        if (clear) this.unit.flushIotlbPages(this.did, page, count);
+        if (clear) this.#flush(page, count);
       },
     };
   }

@@ -1,4 +1,4 @@
-import { EINVAL, ENOMEM, ENOSPC, EOPNOTSUPP } from "../../../uapi/errno.ts";
+import { EINVAL, ENODEV, ENOMEM, ENOSPC, EOPNOTSUPP } from "../../../uapi/errno.ts";
 import {
   IOMMU_HW_CAP_DIRTY_TRACKING,
   IOMMU_HW_INFO_TYPE_INTEL_VTD,
@@ -12,6 +12,7 @@ import {
 import * as V from "../../../uapi/vtd_regs.ts";
 import type { Kernel } from "../../kernel.ts";
 import { FrameUse } from "../../mm/frames.ts";
+import { asksForPages, disablePageRequests, enablePageRequests } from "../../pci/ats.ts";
 import type { PciDev } from "../../pci/pci.ts";
 import type {
   HwInfo,
@@ -270,6 +271,28 @@ export class IntelDriver implements IommuDriver {
       domains.set(pasid, domain);
     }
     if (old?.inherited === true) leave(old, dev.name, how);
+    return 0;
+  }
+
+  /**
+   * Context entry first, so that what the device asks is taken; the device last. Off is the other way
+   * round. A device that was handed over asking goes on undisturbed.
+   */
+  pageRequests(dev: PciDev, on: boolean): number {
+    const unit = this.unitOf(dev.sid);
+    if (unit === undefined || !dev.pageRequests) return -ENODEV;
+    if (!on) {
+      // What it has asked for is answered while it still knows.
+      unit.requests?.service();
+      disablePageRequests(dev);
+      unit.contexts.setDeviceTlb(dev.sid, false);
+      return 0;
+    }
+    const rc = unit.startRequests();
+    if (rc < 0) return rc;
+    if (!unit.contexts.setDeviceTlb(dev.sid, true)) return -ENOMEM;
+    if (!asksForPages(dev)) enablePageRequests(dev);
+    unit.requests?.listen();
     return 0;
   }
 

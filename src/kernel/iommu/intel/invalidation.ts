@@ -17,7 +17,14 @@ export interface Invalidation {
   iotlbDomain(did: number): void;
   /** `order`: log2 of the pages from `page` on, aligned to that many. */
   iotlbPages(did: number, page: number, order: number): void;
+  /** What a device remembers of `2 ** order` pages itself. `pasid`: 0 for requests without one. */
+  deviceTlb(sid: number, pasid: number, page: number, order: number): void;
+  /** The answer to a group of page requests: QI_RESP_*. `pasid`: undefined for requests without one. */
+  respond(sid: number, pasid: number | undefined, grpid: number, code: number): void;
 }
+
+/** Order of an invalidation of all there is. */
+export const ALL_PAGES = 52;
 
 /** A unit's registers, as the driver reaches them. */
 export interface UnitRegisters {
@@ -55,6 +62,10 @@ export class RegisterInvalidation implements Invalidation {
     this.unit.write64(this.unit.iotlbOffset + V.DMAR_IVA_REG, low, high);
     this.#iotlb(V.GRANU_PAGE, did);
   }
+
+  /** Units with device-TLBs and page requests have a queue. */
+  deviceTlb(): void {}
+  respond(): void {}
 
   #context(granularity: number, sid: number, did: number): void {
     const high = V.DMA_CCMD_ICC_HI | (granularity << V.DMA_CCMD_CIRG_SHIFT_HI);

@@ -1,8 +1,10 @@
 import { PAGE_SIZE } from "../../../base/units.ts";
 import type { Memory } from "../../../machine/memory.ts";
+import * as pr from "../../../uapi/vtd_page_requests.ts";
 import * as qi from "../../../uapi/vtd_queue.ts";
 import * as V from "../../../uapi/vtd_regs.ts";
 import type { Dmesg } from "../../dmesg.ts";
+import { IOMMU_NO_PASID } from "./contexts.ts";
 import { type Invalidation, pageAddress } from "./invalidation.ts";
 
 /** What the queue needs of its unit. */
@@ -82,6 +84,28 @@ export class QueueInvalidation implements Invalidation {
   iotlbPages(did: number, page: number, order: number): void {
     const low = qi.QI_IOTLB_TYPE | V.GRANU_PAGE << qi.QI_GRAN_SHIFT | did << qi.QI_DID_SHIFT;
     this.#submit(low, 0, ...pageAddress(page, order));
+  }
+
+  deviceTlb(sid: number, pasid: number, page: number, order: number): void {
+    // Below its size an address tells the size; S says that it does.
+    const first = page - page % 2 ** order;
+    const at = order === 0 ? first : first + 2 ** (order - 1) - 1;
+    const low = ((at % 1048576) * PAGE_SIZE) >>> 0, high = Math.floor(at / 1048576);
+    const sized = (flag: number) => low | (order === 0 ? 0 : flag);
+    if (pasid === IOMMU_NO_PASID) {
+      this.#submit(qi.QI_DIOTLB_TYPE, sid, sized(pr.QI_DEV_IOTLB_SIZE_WORD2), high);
+    } else {
+      const type = qi.QI_DEIOTLB_TYPE | sid << pr.QI_DEV_EIOTLB_SID_SHIFT;
+      this.#submit(type, pasid, sized(pr.QI_DEV_EIOTLB_SIZE_WORD2), high);
+    }
+  }
+
+  respond(sid: number, pasid: number | undefined, grpid: number, code: number): void {
+    const tagged = pasid === undefined ? 0 : pr.QI_PGRP_PASID_PRESENT;
+    const low = pr.QI_PGRP_RESP_TYPE | tagged | code << pr.QI_PGRP_CODE_SHIFT |
+      sid << pr.QI_PGRP_RID_SHIFT;
+    const group = pr.QI_PGRP_LPIG_WORD2 | grpid << pr.QI_PGRP_IDX_SHIFT_WORD2;
+    this.#submit(low, pasid ?? 0, group);
   }
 
   #submit(w0: number, w1 = 0, w2 = 0, w3 = 0): void {

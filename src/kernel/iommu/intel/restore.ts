@@ -7,6 +7,7 @@ import { DmarDomain } from "./domain.ts";
 import type { IntelDriver } from "./driver.ts";
 import { framesOf, type Walkers, walkersOf } from "../keyed.ts";
 import type { Attachment } from "../succession.ts";
+import { PageRequests } from "./page_requests.ts";
 import { INTEL_COMPATIBLE, KEYED_COMPATIBLE, ONE_LIST_COMPATIBLE } from "./serialise.ts";
 import type { IntelUnit } from "./unit.ts";
 
@@ -60,9 +61,19 @@ export function adoptUnit(driver: IntelDriver, unit: IntelUnit): boolean {
     }
     unit.root = root / PAGE_SIZE;
     unit.adopted = true;
+    adoptRequests(driver, unit, fdt, fdt.subnode(node, "page-requests"));
     return true;
   }
   return false;
+}
+
+/** The queue in which hardware left what devices have asked for meanwhile. */
+function adoptRequests({ kernel, name }: IntelDriver, unit: IntelUnit, fdt: Fdt, node: number) {
+  const mem = node < 0 ? [] : readMem(fdt, node);
+  if (mem.length === 0 || !kernel.kho.claim(mem, FrameUse.kernel, name)) return;
+  unit.requests = PageRequests.adopt(unit, mem[0].address / PAGE_SIZE);
+  const kept = unit.requests === undefined ? "is not hardware's, ignored" : "adopted";
+  kernel.dmesg.info(`DMAR: ${unit.name}: page request queue ${kept}`);
 }
 
 /** The domains hardware walks for handed-over devices, as objects of this kernel. */

@@ -11,9 +11,14 @@ import {
   type Target,
 } from "./contexts.ts";
 
+import { ALL_PAGES } from "./invalidation.ts";
+
 /** Words of a context entry, and of a PASID table entry. */
 const CONTEXT_WORDS = 8;
 const ENTRY_WORDS = 16;
+
+/** What lets a device keep translations, and ask for pages. */
+const DEVICE_TLB = S.SM_CONTEXT_DTE | S.SM_CONTEXT_PRE;
 
 /** One page of directory: 512 entries, 15 bits of PASID (PDTS 2); no more than the unit has. */
 const DIRECTORY_PDTS = 2;
@@ -77,9 +82,16 @@ export class ScalableContexts implements Contexts {
     if ((memory.load(table, word + 2) & S.PASID_DID_MASK_WORD2) !== target.did) return false;
     memory.store(table, word + 1, target.pgd >>> 20);
     memory.store(table, word, lowWord(target));
-    this.unit.invalidation.pasid(target.did, pasid);
-    this.unit.invalidation.iotlbDomain(target.did);
+    this.#forget(sid, pasid, target.did);
     return true;
+  }
+
+  /** Whatever is cached of a PASID's translations, in the device as well. */
+  #forget(sid: number, pasid: number, did: number): void {
+    const { invalidation } = this.unit;
+    invalidation.pasid(did, pasid);
+    invalidation.iotlbDomain(did);
+    if (this.hasDeviceTlb(sid)) invalidation.deviceTlb(sid, pasid, 0, ALL_PAGES);
   }
 
   clear(sid: number, pasid: number): void {
@@ -90,8 +102,7 @@ export class ScalableContexts implements Contexts {
     if ((memory.load(table, word) & S.PASID_P) === 0) return;
     const oldDid = memory.load(table, word + 2) & S.PASID_DID_MASK_WORD2;
     for (let i = 0; i < ENTRY_WORDS; i++) memory.store(table, word + i, 0);
-    this.unit.invalidation.pasid(oldDid, pasid);
-    this.unit.invalidation.iotlbDomain(oldDid);
+    this.#forget(sid, pasid, oldDid);
   }
 
   clearPasids(sid: number): void {
@@ -106,6 +117,25 @@ export class ScalableContexts implements Contexts {
     this.clearPasids(sid);
     for (let i = 0; i < CONTEXT_WORDS; i++) memory.store(place.table, place.word + i, 0);
     this.unit.invalidation.contextDevice(sid, 0);
+  }
+
+  setDeviceTlb(sid: number, on: boolean): boolean {
+    if (!on && !this.hasDeviceTlb(sid)) return true;
+    const place = this.#directory(sid, true) < 0 ? undefined : this.entryOf(sid);
+    if (place === undefined) return false;
+    const { memory } = this;
+    const low = memory.load(place.table, place.word);
+    const wanted = on ? low | DEVICE_TLB : low & ~DEVICE_TLB;
+    if (wanted === low) return true;
+    memory.store(place.table, place.word, wanted);
+    this.unit.invalidation.contextDevice(sid, 0);
+    return true;
+  }
+
+  hasDeviceTlb(sid: number): boolean {
+    const place = this.entryOf(sid);
+    return place !== undefined &&
+      (this.memory.load(place.table, place.word) & S.SM_CONTEXT_DTE) !== 0;
   }
 
   entryOf(sid: number): EntryPlace | undefined {

@@ -70,6 +70,12 @@ function serialiseUnits(
     err |= fdt.propU64("reg-base", unit.regBase);
     err |= fdt.propU64("root", unit.root * PAGE_SIZE);
     err |= memProperty(fdt, memOfPages(tablesLeadingTo(unit, domains)));
+    // Hardware goes on writing there what devices ask for.
+    if (unit.requests !== undefined && !unit.kernel.has("G14")) {
+      err |= fdt.beginNode("page-requests");
+      err |= memProperty(fdt, [memOfPage(unit.requests.pfn)]);
+      err |= fdt.endNode();
+    }
     err |= fdt.endNode();
   }
   return err | fdt.endNode();

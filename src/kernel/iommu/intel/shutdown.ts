@@ -1,4 +1,5 @@
 import * as V from "../../../uapi/vtd_regs.ts";
+import { asksForPages } from "../../pci/ats.ts";
 import type { PciDev } from "../../pci/pci.ts";
 import type { IntelDriver } from "./driver.ts";
 import type { IntelUnit } from "./unit.ts";
@@ -18,9 +19,14 @@ export function shutdownUnits(driver: IntelDriver): void {
     if (!staysOn) unit.disableTranslation();
     if (kernel.has("D20")) walkDomainList(unit);
   }
+  for (const dev of kernel.pci.devices) {
+    if (!kernel.iommu.handsOver(dev) && asksForPages(dev)) driver.pageRequests(dev, false);
+  }
+  for (const unit of units) unit.requests?.stop();
   if (!carriesDump && !staysOn) return;
-  if (!kernel.design.coreBlocks || !carriesDump) {
-    for (const dev of kernel.pci.devices) blockUnlessDumped(driver, dev);
+  for (const dev of kernel.pci.devices) {
+    if (!kernel.design.coreBlocks || !carriesDump) blockUnlessDumped(driver, dev);
+    else if (!kernel.iommu.handsOver(dev)) forgetTables(driver, dev);
   }
   for (const unit of units) if (!zaps(unit)) unit.flushAll();
 }
@@ -36,6 +42,12 @@ function blockUnlessDumped(driver: IntelDriver, dev: PciDev): void {
     else if (blocked) unit.contexts.clearDevice(sid);
     else blockPasids(driver, unit, sid);
   }
+}
+
+/** The core has blocked it; what is left of its tables is the next kernel's memory. */
+function forgetTables(driver: IntelDriver, dev: PciDev): void {
+  const unit = driver.unitOf(dev.sid);
+  for (const sid of dev.requesters) unit?.contexts.clearDevice(sid);
 }
 
 /** What a device that goes on does with PASIDs, as far as that is not handed over. */

@@ -1,4 +1,5 @@
 import { PAGE_SIZE } from "../../../base/units.ts";
+import { ENODEV, ENOMEM } from "../../../uapi/errno.ts";
 import * as V from "../../../uapi/vtd_regs.ts";
 import { decodeScalable, DMA_RTADDR_SMT, type ScalableFields } from "../../../uapi/vtd_scalable.ts";
 import type { Kernel } from "../../kernel.ts";
@@ -6,6 +7,7 @@ import { FrameUse } from "../../mm/frames.ts";
 import { type Contexts, LegacyContexts } from "./contexts.ts";
 import type { DmarDomain } from "./domain.ts";
 import { type Invalidation, RegisterInvalidation } from "./invalidation.ts";
+import { PageRequests } from "./page_requests.ts";
 import { QueueInvalidation } from "./queue.ts";
 import { ScalableContexts } from "./scalable.ts";
 
@@ -29,6 +31,8 @@ export class IntelUnit {
   root = -1;
   /** The unit was taken over running, with the tables of the previous kernel. */
   adopted = false;
+  /** Where devices ask for pages, once one may. */
+  requests: PageRequests | undefined;
   /** Domains in the order of a kernel's list, newest first: only where that list is walked. */
   readonly listed: DmarDomain[] = [];
   readonly #queued: boolean;
@@ -191,12 +195,30 @@ export class IntelUnit {
     this.invalidation.iotlbGlobal();
   }
 
+  /** The page request queue is there, made now if need be. ENODEV where the unit has none; ENOMEM. */
+  startRequests(): number {
+    if (!this.scalable || !this.features.pageRequests) return -ENODEV;
+    this.requests ??= PageRequests.start(this);
+    return this.requests === undefined ? -ENOMEM : 0;
+  }
+
+  /** What a device itself remembers of [page, page + count). */
+  flushDeviceTlb(sid: number, pasid: number, page: number, count: number): void {
+    this.invalidation.deviceTlb(sid, pasid, page, orderOf(page, count));
+  }
+
   /** Flushes [page, page + count) of a domain, by page if the unit can, else the whole domain. */
   flushIotlbPages(did: number, page: number, count: number): void {
-    let order = 0;
-    while (2 ** order < count || page % 2 ** order + count > 2 ** order) order++;
+    const order = orderOf(page, count);
     if (!this.cap.pageSelective || order > this.cap.maxAddressMask) {
       this.invalidation.iotlbDomain(did);
     } else this.invalidation.iotlbPages(did, page - page % 2 ** order, order);
   }
+}
+
+/** Of the smallest aligned power of two of pages that holds [page, page + count). */
+function orderOf(page: number, count: number): number {
+  let order = 0;
+  while (2 ** order < count || page % 2 ** order + count > 2 ** order) order++;
+  return order;
 }

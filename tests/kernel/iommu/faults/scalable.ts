@@ -69,6 +69,7 @@ export const SCALABLE: FaultCase[] = [
   {
     reason: 0x42,
     name: "reserved bits in the context entry: device-TLBs, which there are none of",
+    vtd: { pageRequests: false },
     prepare: (at) => at.change(...at.context, (v) => v | 4n),
     write,
     iova,

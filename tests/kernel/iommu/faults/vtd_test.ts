@@ -18,10 +18,10 @@ const PROFILES: [string, FaultCase[]][] = [["intel-legacy", LEGACY], ["intel-sca
 /** Reasons that the log has a text for, and why no request here ever ends in them. */
 const NEVER: Record<number, string> = {
   0x00: "no fault: software's own",
-  0x0d: "only translation requests of device-TLBs, and ECAP.DT is 0",
-  0x32: "only page requests, and ECAP.PRS is 0",
-  0x44: "only translation requests of device-TLBs, and ECAP.DT is 0",
-  0x47: "only page requests, and ECAP.PRS is 0",
+  0x0d: "only translation requests, see tests/machine/vtd/page_requests_test.ts",
+  0x32: "only page requests, see there",
+  0x44: "only translation requests, see there",
+  0x47: "only page requests, see there",
   0x5c: "only requests to execute, which no device makes",
   0x5d: "only requests with supervisor privilege, which no device makes",
   0x7c: "walks snoop (ECAP.C is 1): accessed and dirty bits can always be set",

@@ -1,0 +1,161 @@
+import {
+  PCI_PRI_STATUS_RF,
+  PCI_PRI_STATUS_STOPPED,
+  PCI_PRI_STATUS_UPRGI,
+} from "../../uapi/pci_regs.ts";
+import * as pr from "../../uapi/vtd_page_requests.ts";
+import {
+  ALL_PAGES,
+  ATS_NO_ACCESS,
+  type AtsEndpoint,
+  DMA_PAGE_REFUSED,
+  type TranslationAgent,
+} from "../ats.ts";
+import { DMA_MASTER_ABORT, DmaPort, Route } from "../dma_port.ts";
+import { Atc } from "./atc.ts";
+
+/** Nanoseconds from a response at the IOMMU to the device that goes on. */
+const RESPONSE_TIME = 500;
+
+/** A page the device wants. */
+export interface WantedPage {
+  readonly hi: number;
+  readonly lo: number;
+  readonly write: boolean;
+}
+
+/** A group of page requests without an answer, for whoever inspects the device. */
+export interface OpenGroup {
+  /** Its index. */
+  readonly group: number;
+  /** -1: without a PASID. */
+  readonly pasid: number;
+  readonly pages: readonly WantedPage[];
+  /** Virtual nanoseconds. */
+  readonly since: number;
+}
+
+interface Waiting extends OpenGroup {
+  readonly resume: (granted: boolean) => void;
+}
+
+/**
+ * The way to memory of a function with ATS and PRI. While ATS is on it asks for translations, keeps
+ * them, and sends its requests with translated addresses. Where the answer is that nothing there
+ * allows the access, and PRI is on, nothing has happened yet: the access gives {@link ATS_NO_ACCESS},
+ * {@link missing} says where, and the device may {@link ask} for the page and try again after the answer.
+ */
+export class AtsPort extends DmaPort implements AtsEndpoint {
+  readonly atc = new Atc();
+  /** By the capabilities' control registers. */
+  ats = false;
+  pri = false;
+  /** Requests that may be open at once (Outstanding Page Request Allocation). */
+  allocation = 0;
+  /** Sets bits of the PRI status register. */
+  onStatus: (bits: number) => void = () => {};
+  /** The IOMMU, where it has ATS. */
+  agent: TranslationAgent | undefined;
+  /** Where the last access wanted to go, if it only lacks a page that can be asked for. */
+  missing: WantedPage | undefined;
+  #groups: Waiting[] = [];
+  /** Groups with an answer on its way. */
+  #answered: { readonly waiting: Waiting; readonly granted: boolean }[] = [];
+  #next = 0;
+  #event: number | undefined;
+
+  override access(hi: number, lo: number, bytes: number, write: boolean): number {
+    if (!this.ats || !this.busMaster) return super.access(hi, lo, bytes, write);
+    const { agent, pasid, sid } = this;
+    this.missing = undefined;
+    let pfn = this.atc.lookup(pasid, hi, lo, write);
+    if (pfn < 0) {
+      pfn = agent?.translationRequest(sid, pasid, hi, lo, write) ?? DMA_MASTER_ABORT;
+      if (pfn >= 0) this.atc.fill(pasid, hi, lo, write, pfn);
+      else if (pfn === ATS_NO_ACCESS && this.pri) {
+        this.missing = { hi, lo, write };
+        return pfn;
+      }
+    }
+    const passed = pfn < 0 ? 0 : agent?.translated(sid) ?? DMA_MASTER_ABORT;
+    if (passed < 0) pfn = passed;
+    if (pfn >= 0 && (pfn >= this.memory.frames || !this.memory.isRam(pfn))) {
+      pfn = DMA_MASTER_ABORT;
+    }
+    this.hash.mixAt(this.queue.now, this.fn);
+    this.hash.mix(lo, hi, pfn);
+    if (pfn >= 0) this.observer.done(this.fn, write, hi, lo, pfn, bytes, Route.translated);
+    else this.observer.failed(this.fn, write, hi, lo, pfn);
+    return pfn;
+  }
+
+  /**
+   * Asks for pages, as one group. `resume` is called once, when the answer is there: true means try
+   * again. False: it has as many requests open as it may.
+   */
+  ask(pages: readonly WantedPage[], resume: (granted: boolean) => void): boolean {
+    const open = this.#groups.reduce((sum, { pages }) => sum + pages.length, 0);
+    if (!this.pri || open + pages.length > this.allocation) return false;
+    const { sid, pasid, queue } = this, group = this.#next;
+    this.#next = (group + 1) & pr.PRGI_MASK;
+    this.#groups.push({ group, pasid, pages, since: queue.now, resume });
+    this.observer.asked?.(this.fn);
+    pages.forEach(({ hi, lo, write }, i) => {
+      const last = i === pages.length - 1;
+      this.agent?.pageRequest({ sid, pasid, hi, lo, write, group, last });
+    });
+    return true;
+  }
+
+  invalidate(pasid: number, hi: number, lo: number, order: number): void {
+    if (order >= ALL_PAGES && pasid < 0) this.atc.invalidateAll();
+    else this.atc.invalidate(pasid, hi, lo, order);
+  }
+
+  /** FAILURE stops the interface: nothing more is asked for. */
+  respond(pasid: number, group: number, code: number): void {
+    const waiting = this.#groups.find((g) => g.group === group && g.pasid === pasid);
+    if (code === pr.QI_RESP_FAILURE) this.#stop();
+    if (waiting === undefined) {
+      this.onStatus(PCI_PRI_STATUS_UPRGI);
+      this.observer.unasked?.(this.fn);
+      return;
+    }
+    this.#groups = this.#groups.filter((g) => g !== waiting);
+    const granted = code === pr.QI_RESP_SUCCESS;
+    this.observer.answered?.(this.fn, this.queue.now - waiting.since);
+    this.#answered.push({ waiting, granted });
+    this.#event ??= this.queue.register(() => this.#resume());
+    this.queue.after(RESPONSE_TIME, this.#event);
+  }
+
+  #stop(): void {
+    this.pri = false;
+    this.onStatus(PCI_PRI_STATUS_RF | PCI_PRI_STATUS_STOPPED);
+  }
+
+  #resume(): void {
+    const next = this.#answered.shift();
+    if (next === undefined) return;
+    const { waiting: { pages: [page], resume }, granted } = next;
+    // What cannot be had is a DMA that did not come through.
+    if (!granted) {
+      this.observer.failed(this.fn, page.write, page.hi, page.lo, DMA_PAGE_REFUSED);
+    }
+    resume(granted);
+  }
+
+  /** Groups without an answer, oldest first. */
+  get open(): readonly OpenGroup[] {
+    return this.#groups;
+  }
+
+  /** A reset: nothing is remembered, and nothing is waited for. */
+  forget(): void {
+    this.atc.invalidateAll();
+    for (const _ of this.#groups) this.observer.answered?.(this.fn, -1);
+    this.#groups = [];
+    this.#answered = [];
+    this.#next = 0;
+  }
+}
