@@ -20,6 +20,7 @@ export function leavesOwned(kernel: Kernel, unit: UnitReader, look: Look): void 
       for (let at = page; at < page + span;) {
         const found = unit.lookUp(context, at);
         if (found === undefined) return;
+        // Entries that are visited together say the same, frame after frame.
         const step = memory.step(found.pfn, page + span - at);
         const what = memory.strange(found.pfn, own) ?? look.strangerOf(context.sid, found.pfn);
         if (what !== undefined) {
@@ -50,7 +51,8 @@ function report(
 /** What frames are used for, by the allocator's books and the file system's. */
 class MemoryUse {
   readonly #kernel: Kernel;
-  readonly #blocks: ReadonlySet<number> | undefined;
+  /** By block of guestmemfs: 1 where it is some file's. */
+  readonly #blocks: Uint8Array | undefined;
 
   constructor(kernel: Kernel) {
     this.#kernel = kernel;
@@ -71,7 +73,7 @@ class MemoryUse {
       return userPages.pinsOf(pfn) > 0 ? undefined : "a process's memory that nobody has pinned";
     }
     const block = this.#blockOf(pfn);
-    if (block !== undefined && this.#blocks?.has(block.number) === false) {
+    if (block !== undefined && this.#blocks?.[block.number] === 0) {
       return "a block of guestmemfs that is no file's";
     }
     return own && use === FrameUse.kernel ? undefined : STRANGE[use];
@@ -93,10 +95,10 @@ const STRANGE: Partial<Record<FrameUse, string>> = {
   [FrameUse.scratch]: "scratch, where the next kernel boots",
 };
 
-function blocksOfFiles(fs: Guestmemfs): Set<number> {
-  const blocks = new Set<number>();
+function blocksOfFiles(fs: Guestmemfs): Uint8Array {
+  const blocks = new Uint8Array(fs.blocks);
   for (const inode of fs.allInodes()) {
-    for (let i = 0; i < inode.numMappings; i++) blocks.add(inode.block(i));
+    for (const block of inode.blocks()) blocks[block] = 1;
   }
   return blocks;
 }

@@ -76,17 +76,22 @@ export class SuperBlock {
 
   /** Bit of a data block. */
   blockUsed(block: number): boolean {
-    const byte = this.memory.read(this.bitmap + (block >> 3), 1)[0];
-    return (byte & (1 << (block & 7))) !== 0;
+    return (this.#bitmapWord(block) & (1 << block)) !== 0;
   }
 
   setBlockUsed(block: number, used: boolean): void {
-    const at = this.bitmap + (block >> 3);
-    const bit = 1 << (block & 7);
-    const byte = this.memory.read(at, 1)[0];
-    this.memory.write(at, Uint8Array.of(used ? byte | bit : byte & ~bit));
+    const word = this.#bitmapWord(block), bit = 1 << block;
+    const at = this.bitmap + (block >>> 5) * 4;
+    const { memory } = this;
+    memory.store(at / PAGE_SIZE | 0, at % PAGE_SIZE >>> 2, used ? word | bit : word & ~bit);
     if (!used) this.lowestFree = Math.min(this.lowestFree, block);
     else if (block === this.lowestFree) this.lowestFree++;
+  }
+
+  /** The 32 bits of the bitmap a block's bit is in. */
+  #bitmapWord(block: number): number {
+    const at = this.bitmap + (block >>> 5) * 4;
+    return this.memory.load(at / PAGE_SIZE | 0, at % PAGE_SIZE >>> 2);
   }
 }
 
@@ -155,6 +160,12 @@ export class PersistedInode {
   /** Data block number `index` of the file. */
   block(index: number): number {
     return this.memory.read64(this.mappings + index * 8);
+  }
+  /** All of them. */
+  blocks(): Int32Array {
+    const { memory, mappings, numMappings } = this;
+    const pfn = Math.floor(mappings / PAGE_SIZE);
+    return Int32Array.from({ length: numMappings }, (_, i) => memory.load(pfn, i * 2));
   }
   setBlock(index: number, block: number): void {
     this.memory.write64(this.mappings + index * 8, block);
