@@ -3,6 +3,8 @@
  * pages are collected to be handed over, then it is mapped once more, the two trees are compared, and
  * the unit walks each leaf once.
  */
+/* Bits 43 to 51. */
+#define RESERVED 0x000ff80000000000ull
 #include "tables.h"
 
 #define GIB_PAGES (1u << 18)

@@ -14,8 +14,10 @@
 #define LARGE 0x80u
 #define SNOOP 0x800u
 #define ADDRESS 0x000ffffffffff000ull
-/* Bits 39 to 51: beyond the machine's physical addresses. */
+/* Beyond the machine's physical addresses: bits 39 to 51, unless said. */
+#ifndef RESERVED
 #define RESERVED 0x000fff8000000000ull
+#endif
 #define LEVELS 4
 #define TABLE_FRAMES (1u << 17)
 #define CHUNK_SHIFT 18

@@ -5,7 +5,7 @@
  */
 import { GiB, MiB, PAGE_SIZE } from "../../src/base/units.ts";
 import type { HeritableDomain } from "../../src/kernel/iommu/succession.ts";
-import { DEFAULT_CAPABILITY } from "../../src/machine/vtd/capability.ts";
+import type { VtdUnit } from "../../src/machine/vtd/unit.ts";
 import { ACCESS_WRITE, Walker } from "../../src/machine/vtd/walker.ts";
 import { BulkUpdate } from "../../src/scenario/compare.ts";
 import { type Benchmark, mix, timed } from "./side.ts";
@@ -38,7 +38,8 @@ function tableWork(update: BulkUpdate, pages: number, step: number): number {
   const { machine, iommu, costs } = platform.kernel;
   const domain = iommu.groups[0]?.domain as HeritableDomain;
   const { length } = domain.pages, root = domain.radix.root;
-  const walker = new Walker(machine.memory, DEFAULT_CAPABILITY);
+  const { capability } = machine.units[0] as VtdUnit;
+  const walker = new Walker(machine.memory, capability);
   let walked = 0;
   for (let page = 0; page < pages; page += step) {
     const iova = FIRST_PAGE + page;

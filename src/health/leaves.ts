@@ -17,17 +17,18 @@ export function leavesOwned(kernel: Kernel, unit: UnitReader, look: Look): void 
     unit.eachLeaf(context, (page, _, span) => {
       seen++;
       if (bad !== undefined) return;
-      for (let at = page; at < page + span;) {
-        const found = unit.lookUp(context, at);
-        if (found === undefined) return;
-        // Entries that are visited together say the same, frame after frame.
-        const step = memory.step(found.pfn, page + span - at);
-        const what = memory.strange(found.pfn, own) ?? look.strangerOf(context.sid, found.pfn);
+      // What is visited at once says the same, frame after frame.
+      const found = unit.lookUp(context, page);
+      if (found === undefined) return;
+      for (let at = page, pfn = found.pfn; at < page + span;) {
+        const what = memory.strange(pfn, own) ?? look.strangerOf(context.sid, pfn);
         if (what !== undefined) {
-          bad = { page: at, pfn: found.pfn, what };
+          bad = { page: at, pfn, what };
           return;
         }
+        const step = memory.step(pfn, page + span - at);
         at += step;
+        pfn += step;
       }
     });
     if (seen > 0) look.premises.add("memory-mapped");
@@ -54,15 +55,20 @@ class MemoryUse {
   /** By block of guestmemfs: 1 where it is some file's. */
   readonly #blocks: Uint8Array | undefined;
 
+  /** Frames of guestmemfs's memory. */
+  readonly #range: { readonly first: number; readonly end: number };
+
   constructor(kernel: Kernel) {
     this.#kernel = kernel;
+    const { base, size } = kernel.guestRange ?? { base: 0, size: 0 };
+    this.#range = { first: base / PAGE_SIZE, end: (base + size) / PAGE_SIZE };
     this.#blocks = kernel.guestmemfs && blocksOfFiles(kernel.guestmemfs);
   }
 
   /** Frames from `pfn` on, at most `count`, of which one answer of {@link strange} is that of all. */
   step(pfn: number, count: number): number {
-    const block = this.#blockOf(pfn);
-    return block === undefined ? 1 : Math.min(count, BLOCK_FRAMES - block.offset);
+    const at = this.#inRange(pfn);
+    return at < 0 ? 1 : Math.min(count, BLOCK_FRAMES - at % BLOCK_FRAMES);
   }
 
   /** Why no device should reach a frame; undefined where one may. `own`: it is the kernel's own. */
@@ -72,19 +78,17 @@ class MemoryUse {
     if (use === FrameUse.user) {
       return userPages.pinsOf(pfn) > 0 ? undefined : "a process's memory that nobody has pinned";
     }
-    const block = this.#blockOf(pfn);
-    if (block !== undefined && this.#blocks?.[block.number] === 0) {
+    const at = this.#inRange(pfn);
+    if (at >= 0 && this.#blocks?.[Math.floor(at / BLOCK_FRAMES)] === 0) {
       return "a block of guestmemfs that is no file's";
     }
     return own && use === FrameUse.kernel ? undefined : STRANGE[use];
   }
 
-  #blockOf(pfn: number): { number: number; offset: number } | undefined {
-    const range = this.#kernel.guestRange;
-    if (range === undefined) return undefined;
-    const at = pfn - range.base / PAGE_SIZE;
-    if (at < 0 || at >= range.size / PAGE_SIZE) return undefined;
-    return { number: Math.floor(at / BLOCK_FRAMES), offset: at % BLOCK_FRAMES };
+  /** Frame of guestmemfs's memory, from its first one on; -1: it is none of it. */
+  #inRange(pfn: number): number {
+    const { first, end } = this.#range;
+    return pfn >= first && pfn < end ? pfn - first : -1;
   }
 }
 

@@ -95,6 +95,14 @@ export class SuperBlock {
   }
 }
 
+/** The words that a name begins with as it is persisted, its NUL included. */
+export function nameWords(name: string): Int32Array {
+  const text = new TextEncoder().encode(name);
+  const bytes = new Uint8Array(4 * Math.ceil((text.length + 1) / 4));
+  bytes.set(text);
+  return new Int32Array(bytes.buffer);
+}
+
 /** One persisted inode. */
 export class PersistedInode {
   constructor(readonly memory: Memory, readonly address: number, readonly ino: number) {}
@@ -130,6 +138,13 @@ export class PersistedInode {
     const bytes = this.memory.read(this.address + I_NAME, FILENAME_LEN);
     const end = bytes.indexOf(0);
     return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
+  }
+  /** It is called so; `wanted` is {@link nameWords} of a name. */
+  isNamed(wanted: Int32Array): boolean {
+    for (let i = 0; i < wanted.length; i++) {
+      if (this.#u32(I_NAME + 4 * i) !== wanted[i]) return false;
+    }
+    return true;
   }
   set name(text: string) {
     const bytes = new Uint8Array(FILENAME_LEN);
