@@ -1,3 +1,4 @@
+import { GiB } from "../../base/units.ts";
 import {
   F_SEAL_GROW,
   F_SEAL_SEAL,
@@ -15,6 +16,7 @@ import { EAGAIN, EINVAL, EOPNOTSUPP, errnoName } from "../../uapi/errno.ts";
 import {
   IOMMU_HWPT_ALLOC_PAGE_2M,
   IOMMU_HWPT_ALLOC_PAGE_4K,
+  IOMMU_HWPT_ALLOC_PAGE_MASK,
   IOMMU_HWPT_ALLOC_REPLACE,
 } from "../../uapi/iommufd.ts";
 import {
@@ -25,6 +27,7 @@ import {
   ioasUnmapAll,
   must,
   noHugePages,
+  setPageLimit,
   setPersistent,
 } from "../calls.ts";
 import { Guest } from "../guest/guest.ts";
@@ -101,8 +104,25 @@ function manageable(sys: Sys, vm: RunningVm): Manageable {
     },
     save: () => vm.state,
     unmap: () => vm.stuck !== undefined ? -EAGAIN : ioasUnmapAll(sys, vm.iommufd, vm.state.ioas),
+    limitPages: (bytes) => vm.stuck !== undefined ? -EAGAIN : limitPages(sys, vm, bytes),
     map: () => vm.stuck !== undefined ? -EAGAIN : mapGuest(sys, vm),
   };
+}
+
+/** Has every HWPT go by pages of up to so many bytes. 0 or a negative errno. */
+function limitPages(
+  sys: Sys,
+  { iommufd, state }: Pick<RunningVm, "iommufd" | "state">,
+  bytes: number,
+): number {
+  for (const hwpt of new Set([...state.hwpts, ...state.pasidHwpts])) {
+    const rc = hwpt > 0 ? setPageLimit(sys, iommufd, hwpt, bytes) : 0;
+    if (rc < 0) {
+      sys.log(`HWPT ${hwpt}: pages stay as they are (${errnoName(rc)})`);
+      return rc;
+    }
+  }
+  return 0;
 }
 
 /** Cold start. Falls back to ordinary memory where the kernel has no persistence. */
@@ -243,14 +263,22 @@ function* remake(
   must("map guest memory", rc);
   yield;
   const hwpts: number[] = [], pasidHwpts: number[] = [];
+  let limited = false;
   for (const device of devices) {
     const one = attachOrReplace(sys, iommufd, ioas, device);
     hwpts.push(...one.hwpts);
     pasidHwpts.push(...one.pasidHwpts);
+    limited ||= one.limited;
     yield;
   }
   finishHandover(sys, saved.persistentId);
-  return { ...saved, ioas, hwpts, pasidHwpts };
+  const state = { ...saved, ioas, hwpts, pasidHwpts };
+  if (limited) {
+    // Nothing of the previous kernel's is there any more that sizes would have to match.
+    yield;
+    limitPages(sys, { iommufd, state }, GiB);
+  }
+  return state;
 }
 
 /** What is asked of a kernel that does not take a device over as it is, one after the other. */
@@ -265,18 +293,27 @@ const FALLBACKS = [
  * should. Then they are replaced; where pages may not change their size under way, by tables made as
  * a kernel would have made them that coalesced less.
  */
-function attachOrReplace(sys: Sys, iommufd: number, ioas: number, device: OpenDevice): Attached {
+function attachOrReplace(
+  sys: Sys,
+  iommufd: number,
+  ioas: number,
+  device: OpenDevice,
+): Attached & { limited: boolean } {
   let flags = 0;
+  const attach = () => ({
+    ...attachDevices(sys, iommufd, ioas, [device], flags),
+    limited: (flags & IOMMU_HWPT_ALLOC_PAGE_MASK) !== 0,
+  });
   for (const next of FALLBACKS) {
     try {
-      return attachDevices(sys, iommufd, ioas, [device], flags);
+      return attach();
     } catch (error) {
       if (!(error instanceof CallFailed) || error.errno !== EINVAL) throw error;
       sys.log(`${device.device.name}: not as it was (${error.message}): other tables instead`);
       flags = next;
     }
   }
-  return attachDevices(sys, iommufd, ioas, [device], flags);
+  return attach();
 }
 
 /** Says that nothing of the previous kernel's is needed any more. */
