@@ -108,6 +108,33 @@ export const GROUPS: readonly Group[] = [
     ],
   },
   {
+    name: "devices",
+    libraries: [],
+    pairs: [
+      {
+        name: "queue-heap",
+        title: "the event queue: 10,000 devices, each event schedules the next",
+        work: 2_000_000,
+        unit: "events",
+        goal: 1.5,
+      },
+      {
+        name: "dma-packets",
+        title: "10,000 cards receive packets of 256 bytes: 3 DMAs each, all of them miss the IOTLB",
+        work: 1_000_000,
+        unit: "packets",
+        goal: 2,
+      },
+      {
+        name: "dma-writes",
+        title: "10,000 devices write, 16 times 64 bytes an event",
+        work: 8_000_000,
+        unit: "writes",
+        goal: 2,
+      },
+    ],
+  },
+  {
     name: "fdt",
     libraries: ["fdt"],
     pairs: [
