@@ -120,6 +120,17 @@ export const VM_OPERATIONS = [
     },
   }),
   operation({
+    name: "vm.crash",
+    summary: "let a VMM crash (SIGSEGV): it was meant to run on, and nobody stopped it",
+    args: vm,
+    refers,
+    destroys: "the guest, and its devices' DMA",
+    unavailable: someVmRuns,
+    *run(session, { vm: id }) {
+      return yield* withTask(session, id, "crash", ["exited"]);
+    },
+  }),
+  operation({
     name: "vm.pages",
     summary: "let a VMM limit the pages in its devices' tables: what is mapped is joined or split",
     args: vm.extend({
@@ -130,17 +141,6 @@ export const VM_OPERATIONS = [
     *run(session, { vm: id, largest }) {
       const message = `${LIMIT_PAGES}${parseSize(largest)}`;
       return yield* withTask(session, id, message, ["running"]);
-    },
-  }),
-  operation({
-    name: "vm.crash",
-    summary: "let a VMM crash (SIGSEGV): it was meant to run on, and nobody stopped it",
-    args: vm,
-    refers,
-    destroys: "the guest, and its devices' DMA",
-    unavailable: someVmRuns,
-    *run(session, { vm: id }) {
-      return yield* withTask(session, id, "crash", ["exited"]);
     },
   }),
 ];

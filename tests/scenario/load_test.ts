@@ -51,7 +51,7 @@ const WRONG: [what: string, from: string | RegExp, to: string, expected: string]
     "vm.start",
     "vm.strat",
     '11:11: do: found "vm.strat", expected one of run, check, vm.start, vm.stop, vm.kill, ' +
-    "vm.unmap, vm.map, vm.crash, update, update.continue, update.abort, kho.activate, …, " +
+    "vm.unmap, vm.map, vm.crash, vm.pages, update, update.continue, update.abort, …, " +
     "did you mean vm.start?",
   ],
   [
