@@ -46,6 +46,11 @@ export class Meter {
   aborted = 0;
   untranslated = 0;
   starved = 0;
+  /** Groups of pages it has asked for, and those of them that were answered. */
+  pageRequests = 0;
+  pagesAnswered = 0;
+  /** The longest it has waited for an answer. */
+  longestWait = 0;
   /** The ring is full now: dropped since the last success, and no room was made. */
   isStarved = false;
   firstFault: DmaIncident | undefined;
@@ -124,6 +129,9 @@ export interface IncidentSink {
   untranslated(incident: DmaIncident): void;
   /** The device lost its work without having tried to do it. */
   stopped(fn: number): void;
+  /** It asks for a page, or was answered what it has not asked. */
+  asked(fn: number): void;
+  unasked(fn: number): void;
   /** Every access that reached memory. */
   done(fn: number, pfn: number): void;
   /** Commands of disks; see {@link DmaObserver}. */
@@ -222,6 +230,23 @@ export class Meters implements DmaObserver {
     if (!stopped) return;
     meter.stopped++;
     this.sink?.stopped(fn);
+  }
+
+  asked(fn: number): void {
+    this.get(fn).pageRequests++;
+    this.sink?.asked(fn);
+  }
+
+  /** One that a reset made it forget has not been answered. */
+  answered(fn: number, wait: number): void {
+    const meter = this.get(fn);
+    if (wait < 0) return;
+    meter.pagesAnswered++;
+    meter.longestWait = Math.max(meter.longestWait, wait);
+  }
+
+  unasked(fn: number): void {
+    this.sink?.unasked(fn);
   }
 
   executed(fn: number, write: boolean, block: number, blocks: number, ok: boolean): void {
