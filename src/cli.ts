@@ -21,7 +21,7 @@ import { BUILTIN } from "./scenario/builtin.ts";
 import { addDefects } from "./scenario/defects.ts";
 import { didYouMean, UsageError } from "./scenario/errors.ts";
 import { EXIT } from "./scenario/judge.ts";
-import { imageComplaint } from "./scenario/image_name.ts";
+import { imageComplaint } from "./operations/image_name.ts";
 import { type LoadedScenario, loadScenario } from "./scenario/load.ts";
 import { jsonReport, textReport } from "./scenario/report.ts";
 import { prepare, type Run, runScenario } from "./scenario/run.ts";

@@ -40,7 +40,9 @@ export function manPage(program: Command): string {
   for (const { title, commands } of chapters()) {
     out.push(`.SS ${roff(title)}`);
     for (const c of commands) {
-      out.push(".TP", `.B ${roff(commandUsage(c))}${c.destructive ? " !" : ""}`);
+      // A line may end behind any of the words that can stand in one place.
+      const usage = roff(commandUsage(c)).replaceAll("|", "|\\:");
+      out.push(".TP", `.B ${usage}${c.destructive ? " !" : ""}`);
       out.push(roff(`${c.title}.`));
       if (c.keys.length > 0) out.push(".br", roff(`Keys: ${keysOf(c)}`));
       if (c.aliases?.length) out.push(".br", roff(`Also: ${c.aliases.join(", ")}`));

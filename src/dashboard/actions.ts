@@ -28,7 +28,7 @@ export function nextPane(model: Model, by: number): Model {
 
 export function setSpeed(model: Model, c: Context, speed: number): Model {
   const text = `speed ${speedText(SPEEDS[speed] ?? 1)}`;
-  return say({ ...model, speed, pace: 0 }, c.now, text);
+  return say({ ...model, speed, fullSpeed: undefined, pace: 0 }, c.now, text);
 }
 
 /** Rows of the focused pane that can be chosen; undefined where it only scrolls. */

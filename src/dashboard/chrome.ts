@@ -39,9 +39,7 @@ function headerPieces(s: Scene, model: Model, terse: boolean): Piece[] {
   const speed = SPEEDS[model.speed] ?? 1;
   // Where the machine cannot keep up, the speed that is kept is shown as well.
   const lags = !model.paused && model.pace > 0 && model.pace < 0.9 * speed;
-  const pace = lags
-    ? ` (${model.pace < 9.95 ? model.pace.toFixed(1) : Math.round(model.pace)}x)`
-    : "";
+  const pace = lags ? ` (${digits(model.pace)}x)` : "";
   return [
     { text: "hitless", style: "title", priority: 6 },
     ...(model.title === "" ? [] : [{ text: model.title, style: "text", priority: 8 } as const]),
@@ -57,6 +55,11 @@ function headerPieces(s: Scene, model: Model, terse: boolean): Piece[] {
       ? []
       : [{ text: `${s.armed.length} FAULT ARMED`, style: "warn", priority: 2 } as const]),
   ];
+}
+
+/** Two digits that count. */
+function digits(pace: number): string {
+  return pace < 0.995 ? pace.toFixed(2) : pace < 9.95 ? pace.toFixed(1) : `${Math.round(pace)}`;
 }
 
 /** Whether time runs, and whether this is the past. */

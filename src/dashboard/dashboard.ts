@@ -35,7 +35,7 @@ import { doLine } from "./prompt.ts";
 import { Sight } from "./sight.ts";
 import { saveSession } from "./save.ts";
 import { NO_WORLD, type Session, type World } from "./session.ts";
-import { type Journey, toMoment, toPhase, toTime, travelOf } from "./travel.ts";
+import { type Journey, marksBehind, toMoment, toPhase, toTime, travelOf } from "./travel.ts";
 import { type Happening, update } from "./update.ts";
 import { view } from "./view.ts";
 
@@ -43,6 +43,8 @@ export interface DashboardOptions {
   readonly look?: LookOptions;
   /** Default true. */
   readonly mouse?: boolean;
+  /** Time slows down while one kernel gives way to the next; default true. */
+  readonly slowMotion?: boolean;
   /** Most frames in a second, default 30. */
   readonly fps?: number;
   readonly io?: TerminalIo;
@@ -91,7 +93,8 @@ export class Dashboard implements App {
   #open: StepResult[] = [];
 
   constructor(session: Session, options: DashboardOptions = {}) {
-    const { look = {}, mouse = true, fps = DEFAULT_FPS, clock = () => performance.now() } = options;
+    const { look = {}, mouse = true, slowMotion = true, fps = DEFAULT_FPS } = options;
+    const { clock = () => performance.now() } = options;
     this.#options = options;
     this.#world = options.world ?? NO_WORLD;
     this.#clock = clock;
@@ -100,7 +103,7 @@ export class Dashboard implements App {
     this.#session = session;
     this.#timeline = session.timeline;
     this.#model = initialModel(session.title, session.image, {
-      settings: { look, mouse },
+      settings: { look, mouse, slowMotion },
       readOnly: options.readOnly ?? false,
     });
     this.#begin(session);
@@ -142,11 +145,14 @@ export class Dashboard implements App {
 
   tick(now: number, ui: Ui): number | undefined {
     this.#now = now;
-    for (const event of this.#events.splice(0)) {
+    const events = this.#events.splice(0);
+    for (const event of events) {
       // Several keys may come at once, and each may do something.
       this.#model = { ...this.#model, history: historyOf(this.#timeline) };
       this.#happen(event, ui);
     }
+    // What was begun may change how fast time goes on.
+    if (events.length > 0) this.#frame(ui);
     if (this.#journey !== undefined) this.#travel(this.#journey, ui);
     else if (this.#model.paused) this.#pacer.rest();
     else {
@@ -155,6 +161,14 @@ export class Dashboard implements App {
       ui.invalidate();
     }
     this.#hear(ui);
+    this.#frame(ui);
+    if (this.#journey !== undefined) return now;
+    if (!this.#model.paused) return now + this.#frameMs;
+    // Nothing moves but the message, which goes at its time.
+    return this.#model.message?.until;
+  }
+
+  #frame(ui: Ui): void {
     const { message } = this.#model;
     this.#happen({
       type: "frame",
@@ -163,10 +177,6 @@ export class Dashboard implements App {
       travel: this.#journey === undefined ? undefined : travelOf(this.#journey),
     }, ui);
     if (this.#model.message !== message) ui.invalidate();
-    if (this.#journey !== undefined) return now;
-    if (!this.#model.paused) return now + this.#frameMs;
-    // Nothing moves but the message, which goes at its time.
-    return this.#model.message?.until;
   }
 
   draw(screen: Region): void {
@@ -285,6 +295,7 @@ export class Dashboard implements App {
         return this.#say(parsed?.wrong ?? `there is no operation ${effect.operation}`, ui);
       }
       const { given, args } = parsed;
+      this.#model = { ...this.#model, marks: marksBehind(this.#model.marks, timeline) };
       this.#open.push(timeline.act({ do: effect.operation, with: given, args }));
     }
   }

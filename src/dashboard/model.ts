@@ -20,6 +20,8 @@ export type PaneId = (typeof PANE_IDS)[number];
 /** Speeds of virtual time, as multiples of wall time. */
 export const SPEEDS = [1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16, 32, 64] as const;
 const NORMAL_SPEED = SPEEDS.indexOf(1);
+/** Most while one kernel gives way to the next: what takes a third of a second is to be seen. */
+export const SLOW_MOTION = SPEEDS.indexOf(1 / 8);
 
 /** How long a message stays, in milliseconds of wall time. */
 export const MESSAGE_MS = 5000;
@@ -139,6 +141,8 @@ export interface Sorting {
 export interface Settings {
   readonly look: LookOptions;
   readonly mouse: boolean;
+  /** Time is slowed down while one kernel gives way to the next. */
+  readonly slowMotion: boolean;
 }
 
 /** Everything the screen shows that is not the platform's. */
@@ -167,6 +171,10 @@ export interface Model {
   readonly source: EventSource;
   /** Index into {@link SPEEDS}. */
   readonly speed: number;
+  /** The speed to go back to after the slow motion; undefined: time is as a person wanted it. */
+  readonly fullSpeed: number | undefined;
+  /** One kernel gives way to the next. */
+  readonly changing: boolean;
   /** Speed reached of late, as a multiple of wall time; 0 when not known. */
   readonly pace: number;
   readonly paused: boolean;
@@ -275,6 +283,8 @@ export function initialModel(title: string, image: string, more: Partial<Model> 
     follow: true,
     source: "all",
     speed: NORMAL_SPEED,
+    fullSpeed: undefined,
+    changing: false,
     pace: 0,
     paused: false,
     travel: undefined,
@@ -285,7 +295,7 @@ export function initialModel(title: string, image: string, more: Partial<Model> 
     lines: [],
     bindings: new Map(),
     readOnly: false,
-    settings: { look: {}, mouse: true },
+    settings: { look: {}, mouse: true, slowMotion: true },
     message: undefined,
     announced: { violations: 0, outcome: "" },
     ...more,

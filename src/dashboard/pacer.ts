@@ -19,6 +19,7 @@ export class Pacer {
   #wall = 0;
   #virtual = 0;
   #pace = 0;
+  #speed = 0;
 
   /** `clock`: real time in milliseconds, which the budget is kept by. */
   constructor(clock: () => number) {
@@ -40,6 +41,9 @@ export class Pacer {
 
   /** A frame at wall time `now`: runs what has passed since the last one, times `speed`. */
   frame(paced: Paced, now: number, speed: number): void {
+    // What was reached at another speed says nothing of this one.
+    if (speed !== this.#speed) this.#wall = this.#virtual = this.#pace = 0;
+    this.#speed = speed;
     const passed = Math.max(0, Math.min(MAX_STEP_MS, now - (this.#last ?? now)));
     this.#last = now;
     if (passed === 0) return;

@@ -17,7 +17,7 @@ import { enterLine } from "./prompt.ts";
 import type { Session, World } from "./session.ts";
 import { saveSession } from "./save.ts";
 import { Sight } from "./sight.ts";
-import { type Journey, toMoment, toPhase, toTime } from "./travel.ts";
+import { type Journey, marksBehind, toMoment, toPhase, toTime } from "./travel.ts";
 import { seconds, violatedCount } from "./words.ts";
 
 /** Virtual time after which something that has not answered is no longer waited for. */
@@ -51,7 +51,7 @@ export class Plain {
     this.#model = initialModel(session.title, session.image, {
       paused: true,
       readOnly: options.readOnly ?? false,
-      settings: { look: { depth: "none", ascii: true }, mouse: false },
+      settings: { look: { depth: "none", ascii: true }, mouse: false, slowMotion: false },
     });
     this.#arrive();
   }
@@ -223,6 +223,7 @@ export class Plain {
     const parsed = row && check(row, { ...given });
     if (parsed === undefined || "wrong" in parsed) return this.#fail(parsed?.wrong ?? operation);
     const before = violatedCount(this.#scene);
+    this.#model = { ...this.#model, marks: marksBehind(this.#model.marks, this.#timeline) };
     const action = { do: operation, with: parsed.given, args: parsed.args };
     const result = this.#timeline.act(action);
     this.#wait(() => result.outcome !== undefined);

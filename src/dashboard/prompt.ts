@@ -1,6 +1,7 @@
 import { words } from "../operations/arguments.ts";
 import type { Argument } from "../operations/arguments.ts";
 import { editInput, inputOf, insertText, type KeyEvent, type PasteEvent } from "../tui/mod.ts";
+import { settingValues } from "./commands/session.ts";
 import { COMMAND_NAMES, commandNamed, runCommand, unknownCommand } from "./commands/table.ts";
 import {
   type Completion,
@@ -157,13 +158,13 @@ export function completionOf(line: string, model: Model, c: Context): Completion
     const argument = all.find((a) => a.name === named[1]);
     if (argument === undefined) return of([]);
     const head = `${named[1]}=`;
-    const values = valuesOf(command.id, argument, word.slice(head.length), model, c);
+    const values = valuesOf(command.id, argument, word.slice(head.length), before, model, c);
     return of(values.map((v) => head + v));
   }
   const used = new Set(before.slice(1).map((w, i) => /^([a-z]+)=/.exec(w)?.[1] ?? all[i]?.name));
   const free = all.filter((a) => !used.has(a.name));
   const next = free[0];
-  const values = next === undefined ? [] : valuesOf(command.id, next, word, model, c);
+  const values = next === undefined ? [] : valuesOf(command.id, next, word, before, model, c);
   return of([...values, ...free.map((a) => `${a.name}=`)]);
 }
 
@@ -171,9 +172,13 @@ function valuesOf(
   id: string,
   argument: Argument,
   word: string,
+  before: readonly string[],
   model: Model,
   c: Context,
 ): readonly string[] {
+  if (id === "set" && argument.name === "to") {
+    return settingValues((before[1] ?? "").replace(/^what=/, ""));
+  }
   if (argument.choices !== undefined) return argument.choices;
   if (argument.suggests !== undefined) return c.complete(argument.suggests, word);
   if (id === "open") return c.scenarios;

@@ -1,5 +1,5 @@
 import type { Moment, Timeline } from "../operations/timeline.ts";
-import type { Travel } from "./model.ts";
+import type { Mark, Travel } from "./model.ts";
 
 /** Events between two looks at the clock. */
 const STEPS = 2000;
@@ -72,4 +72,10 @@ export function toPhase(timeline: Timeline): Journey {
 
 export function travelOf({ to, ratio }: Journey): Travel {
   return { to, ratio: Math.min(1, Math.max(0, ratio())) };
+}
+
+/** The marks that are still places of this run once something else is done at its present moment. */
+export function marksBehind(marks: readonly Mark[], { moment }: Timeline): readonly Mark[] {
+  const { events, begun } = moment;
+  return marks.filter((m) => m.moment.events <= events && m.moment.begun <= begun);
 }

@@ -17,6 +17,8 @@ import {
   type Model,
   type Overlay,
   say,
+  SLOW_MOTION,
+  SPEEDS,
   type Step,
   type Travel,
 } from "./model.ts";
@@ -26,7 +28,7 @@ import { helpRows } from "./overlays/help.ts";
 import { showText } from "./overlays/text.ts";
 import { copyOf } from "./panes/copy.ts";
 import { doLine, onPrompt } from "./prompt.ts";
-import { seconds, violatedCount } from "./words.ts";
+import { seconds, speedText, violatedCount } from "./words.ts";
 
 /** What happens to the dashboard: the terminal's events, and news from what it drives. */
 export type Happening =
@@ -60,7 +62,7 @@ export function update(model: Model, event: Happening, c: Context): Step {
       return onMouse(model, event, c, (key) => onKey(model, { type: "key", key }, c));
     case "frame": {
       const { pace, history, travel } = event;
-      return just(announce(expire({ ...model, pace, history, travel }, c), c));
+      return just(announce(inMotion(expire({ ...model, pace, history, travel }, c), c), c));
     }
     case "answered":
       return just(answered(model, event, c));
@@ -228,6 +230,10 @@ function onKernel(
     const next = { ...model, overlay: undefined, image: overlay.image };
     return just(say(next, c.now, `the next kexec boots ${overlay.image} (k)`));
   }
+  if (key === "ctrl-r") {
+    const over = { ...model, overlay: undefined, image: overlay.image };
+    return doLine(`restart ${overlay.image}`, over, c);
+  }
   const input = editInput(overlay.input, event);
   return just(input === null ? model : { ...model, overlay: { ...overlay, input, selected: 0 } });
 }
@@ -277,6 +283,26 @@ function expire(model: Model, c: Context): Model {
   return over ? { ...model, message: undefined } : model;
 }
 
+/** Slows time down when one kernel begins to give way to the next, and brings it back after that. */
+function inMotion(model: Model, { snapshot: s }: Context): Model {
+  const { speed, fullSpeed } = model;
+  const changing = s.panicked === "" &&
+    (s.update?.outcome === "running" ? !s.update.held : s.boot > 1 && !s.ready);
+  if (changing === model.changing) return model;
+  if (changing) {
+    return model.settings.slowMotion && speed > SLOW_MOTION
+      ? { ...model, changing, speed: SLOW_MOTION, fullSpeed: speed, pace: 0 }
+      : { ...model, changing };
+  }
+  return { ...model, changing, speed: fullSpeed ?? speed, fullSpeed: undefined, pace: 0 };
+}
+
+/** What to know of the speed when an update begins. */
+function paceOf({ paused, fullSpeed, speed }: Model): string {
+  if (paused) return " (paused: Space runs it)";
+  return fullSpeed === undefined ? "" : ` in slow motion, ${speedText(SPEEDS[speed] ?? 1)}`;
+}
+
 /** News that must not be missed: the end of an update, and above all a broken invariant. */
 function announce(model: Model, c: Context): Model {
   const { snapshot: s } = c;
@@ -300,7 +326,7 @@ function announce(model: Model, c: Context): Model {
       return say(
         next,
         c.now,
-        `live update to ${record.image}${model.paused ? " (paused: Space runs it)" : ""}`,
+        `live update to ${record.image}${paceOf(model)}`,
       );
     case "done":
       return say(next, c.now, `live update done: boot ${s.boot}`, "good");

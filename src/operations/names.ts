@@ -1,8 +1,10 @@
+import { didYouMean } from "../base/nearest.ts";
 import { SWITCHES } from "../kernel/defects/catalogue.ts";
 import { imageProblem, IMAGES, parseImageName } from "../kernel/image.ts";
 import { POINTS } from "./faults.ts";
+import { imageComplaint } from "./image_name.ts";
 import type { Timeline } from "./timeline.ts";
-import type { Suggestion } from "./types.ts";
+import type { Names, Operation, Suggestion } from "./types.ts";
 
 /** A kernel image that can be booted. */
 export interface ImageInfo {
@@ -35,6 +37,30 @@ export function defectsAdded(name: string): readonly string[] {
 /** There is such an image. */
 export function isImage(name: string): boolean {
   return imageProblem(name) === undefined;
+}
+
+const THINGS: Readonly<Record<keyof Names, string>> = {
+  vms: "VM",
+  devices: "device",
+  images: "kernel image",
+};
+
+/** The first argument that names something there is not, and what to say of it. */
+export function unknownName(
+  { refers = {} }: Operation,
+  args: Readonly<Record<string, unknown>>,
+  known: Names,
+): { readonly argument: string; readonly message: string } | undefined {
+  for (const [argument, kind] of Object.entries(refers)) {
+    const value = args[argument];
+    if (typeof value !== "string" || known[kind].includes(value)) continue;
+    const near = didYouMean(value, known[kind]);
+    const message = kind === "images"
+      ? imageComplaint(value)
+      : `there is no ${THINGS[kind]} ${JSON.stringify(value)}${near}`;
+    if (message !== undefined) return { argument, message };
+  }
+  return undefined;
 }
 
 /** Words that begin as `word` does and can stand where one of this kind is wanted. */

@@ -233,6 +233,7 @@ export class Platform {
       hugePages: vm.hugePages ?? true,
       guestIommu: vm.guestIommu ?? false,
       resident: vm.resident,
+      backing: vm.backing ?? "guestmemfs",
       devices: vm.devices.map((id) => {
         const device = findDevice(this.spec, id);
         assert(device !== undefined, `VM ${vm.id}: no device ${id}`);

@@ -1,5 +1,6 @@
 import { MiB } from "../base/units.ts";
 import type { DeviceSpec, MachineSpec } from "../machine/machine.ts";
+import type { RamFile } from "../userspace/vmm/config.ts";
 import type { DmaKind } from "../userspace/paravisor/config.ts";
 
 /** What runs a guest. */
@@ -22,6 +23,8 @@ export interface VmSpec {
   readonly guestIommu?: boolean;
   /** Bytes of RAM its devices can reach at a time, a multiple of 2 MiB; undefined: all of it. */
   readonly resident?: number | undefined;
+  /** What its RAM is in where it is persistent; guestmemfs unless told. */
+  readonly backing?: RamFile;
   /** A VMM unless told. */
   readonly program?: typeof PROGRAMS[number];
   /** Of a paravisor. */

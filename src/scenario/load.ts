@@ -2,13 +2,14 @@ import type { z } from "zod";
 import { formatSize } from "../base/units.ts";
 import { IMAGES, imageWith } from "../kernel/image.ts";
 import { findProfile, PROFILES } from "../machine/profile.ts";
+import { unknownName } from "../operations/names.ts";
 import { OPERATIONS } from "../operations/table.ts";
 import type { Names } from "../operations/types.ts";
 import { layOut } from "../userspace/guest/layout.ts";
 import { BAR_WINDOW, BAR_WINDOW_END, RAM_BASES } from "../userspace/vmm/config.ts";
 import { didYouMean, UsageError } from "./errors.ts";
 import { reservedComplaint } from "./firmware.ts";
-import { imageComplaint } from "./image_name.ts";
+import { imageComplaint } from "../operations/image_name.ts";
 import { pagingComplaint } from "./page_requests.ts";
 import { programComplaint } from "./programs.ts";
 import { NIC_PASID_BITS, type Scenario, scenarioSchema } from "./schema.ts";
@@ -29,6 +30,13 @@ export function loadScenario(text: string, file: string): LoadedScenario {
   const result = scenarioSchema.safeParse(document.value);
   if (!result.success) throw explain(first(result.error.issues), document, file, []);
   const scenario = result.data;
+  if (scenario.steps.length === 0 && scenario.until === undefined) {
+    throw new UsageError(
+      "steps: found nothing to do, expected at least one",
+      file,
+      document.placeOf(["steps"]),
+    );
+  }
   addDefects(scenario, document, file);
   checkMachine(scenario, document, file);
   const args = scenario.steps.map((_, i) => stepArguments(scenario, i, document, file));
@@ -330,20 +338,9 @@ function stepArguments(
     devices: scenario.machine.devices.map((d) => d.id),
     images: IMAGES.map((i) => i.name),
   };
-  for (const [argument, kind] of Object.entries(operation.refers ?? {})) {
-    const value = result.data[argument];
-    if (typeof value !== "string" || known[kind].includes(value)) continue;
-    const wrong = kind === "images" ? imageComplaint(value) : undefined;
-    if (kind === "images" && wrong === undefined) continue;
-    if (wrong !== undefined) {
-      throw new UsageError(wrong, file, document.placeOf([...prefix, argument]));
-    }
-    const thing = { vms: "VM", devices: "device", images: "kernel image" }[kind];
-    throw new UsageError(
-      `there is no ${thing} ${quote(value)}${didYouMean(value, known[kind])}`,
-      file,
-      document.placeOf([...prefix, argument]),
-    );
+  const unknown = unknownName(operation, result.data, known);
+  if (unknown !== undefined) {
+    throw new UsageError(unknown.message, file, document.placeOf([...prefix, unknown.argument]));
   }
   return result.data;
 }

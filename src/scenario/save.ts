@@ -1,4 +1,4 @@
-import { type Action, answer, type StepResult } from "../operations/timeline.ts";
+import { answer, type StepResult, type Timeline } from "../operations/timeline.ts";
 import { durationText } from "../operations/values.ts";
 import { snapshot } from "../platform/snapshot.ts";
 import type { Run } from "./run.ts";
@@ -15,28 +15,34 @@ export function saveText(run: Run, name: string): string {
   const { hash, invariants } = snapshot(platform);
   const ids = (verdict: string) => invariants.filter((i) => i.verdict === verdict).map((i) => i.id);
   const { machine } = loaded.raw;
+  const { cmdline } = loaded.scenario.kernel;
   const head = {
     version: 1,
     name,
     description: `What was done by hand on ${loaded.scenario.name}, seed ${seed}, up to ` +
       `${durationText(timeline.now)}.`,
     ...(machine === undefined ? {} : { machine }),
-    kernel: { image: platform.spec.kernel, next: run.image },
+    kernel: {
+      image: platform.spec.kernel,
+      next: run.image,
+      ...(cmdline === "" ? {} : { cmdline }),
+    },
     seed,
   };
   const tail = {
     until: durationText(timeline.now),
     expect: { invariants: ids("holds"), violated: ids("violated"), hash },
   };
-  const steps = lines(timeline.plan, run.steps);
-  return yamlText(head, 3) + "steps:\n" + steps.join("") + yamlText(tail, 2);
+  const steps = lines(timeline, run.steps);
+  const list = steps.length === 0 ? "steps: []\n" : "steps:\n" + steps.join("");
+  return yamlText(head, 3) + list + yamlText(tail, 2);
 }
 
-/** Each step on a line; what lies ahead is left out. */
-function lines(plan: readonly Action[], results: readonly StepResult[]): string[] {
+/** Each step on a line; what lies ahead is left out, and what a failure has kept from beginning. */
+function lines({ plan, failed }: Timeline, results: readonly StepResult[]): string[] {
   return plan.flatMap((action) => {
     const result = results.find((r) => r.action === action);
-    if (action.at !== undefined && result === undefined) return [];
+    if (result === undefined && (failed || action.at !== undefined)) return [];
     const got = result?.outcome === undefined ? "any" : answer(result.outcome);
     const step = {
       ...(action.at === undefined ? {} : { at: durationText(action.at) }),

@@ -4,9 +4,10 @@ import { INVARIANT_IDS } from "../health/invariants.ts";
 import { OPERATIONS } from "../operations/table.ts";
 import { duration, pages, size, sizeOf } from "../operations/values.ts";
 import { MiB, TiB } from "../base/units.ts";
-import { imageComplaint } from "./image_name.ts";
+import { imageComplaint } from "../operations/image_name.ts";
 import { PROFILES } from "../machine/profile.ts";
 import { PROGRAMS } from "../platform/spec.ts";
+import { RAM_FILES } from "../userspace/vmm/config.ts";
 import { DMA_MEMORY } from "../userspace/paravisor/config.ts";
 import { parseBdf } from "../uapi/pci_regs.ts";
 
@@ -96,6 +97,9 @@ const vm = z.strictObject({
       "All of it when left out",
   ).optional(),
   huge_pages: z.boolean().describe("its RAM is mapped for devices in large pages").default(true),
+  backing: z.enum(RAM_FILES).default("guestmemfs").describe(
+    "the file its RAM is in, where that is to outlive a kernel: of guestmemfs, or a sealed memfd",
+  ),
   guest_iommu: z.boolean().describe(
     "its guest has an IOMMU of its own where the host nests tables, and does without elsewhere",
   ).default(false),
@@ -167,7 +171,7 @@ export const scenarioSchema = z.strictObject({
   }).prefault({}),
   seed: z.number().int().min(0).max(0xffffffff)
     .describe("of everything that is open; --seed goes before").default(1),
-  steps: z.array(step).min(1),
+  steps: z.array(step),
   until: duration.describe("virtual time to stop at, whatever is going on then").optional(),
   expect: z.strictObject({
     invariants: z.array(invariant).describe("must hold, and must have been exercised").default([]),

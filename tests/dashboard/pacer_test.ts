@@ -39,6 +39,8 @@ Deno.test("Pacer.frame() lets virtual time lag when emulation is slow, and tells
   for (let now = 0; now <= 1000; now += 50) pacer.frame(paced, now, 1);
   assert.ok(paced.ns >= 20 * 12e6 && paced.ns <= 20 * 13e6, String(paced.ns));
   assert.ok(pacer.pace > 0.2 && pacer.pace < 0.3, String(pacer.pace));
+  pacer.frame(paced, 1050, 1 / 8);
+  assert.equal(pacer.pace, 0, "nothing is known of the new speed yet");
   pacer.rest();
   assert.equal(pacer.pace, 0);
 });

@@ -39,6 +39,14 @@ Deno.test("line mode: things are done and answered, time runs only while they ar
   assert.equal(teller.plain.failures, 0);
 });
 
+Deno.test("line mode: marks go with the future they were in", () => {
+  const teller = new Teller();
+  teller.say("mark early", "run 20ms", "mark late", "goto 270ms");
+  assert.match(teller.say("mark.goto late"), /^at 0\.280 s/, "nothing else was done");
+  teller.say("goto 270ms", "check");
+  assert.match(teller.say("mark.goto late"), /there is no mark "late", there are early/);
+});
+
 Deno.test("line mode: a question that is not answered with yes does nothing", () => {
   const teller = new Teller();
   assert.equal(teller.plain.prompt, "hitless> ");

@@ -219,6 +219,24 @@ Deno.test("news: the start and the end of an update, and a broken invariant by n
   assert.match(hands.frame().message, /aborted: called off/);
 });
 
+Deno.test("slow motion: while kernels change, unless a person wants another speed or none of it", () => {
+  const speeds = (hands: Hands, ...keys: string[]) =>
+    [preparing(), preparing(), snapshotOf(), preparing()].map((s, i) => {
+      hands.snapshot = s;
+      hands.frame();
+      if (i === 0) hands.press(...keys);
+      return SPEEDS[hands.model.speed];
+    });
+  assert.deepEqual(speeds(new Hands().frame()), [1 / 8, 1 / 8, 1, 1 / 8]);
+  assert.deepEqual(speeds(new Hands().frame(), "+", "+"), [1 / 2, 1 / 2, 1 / 2, 1 / 8]);
+  const slower = new Hands({ ...snapshotOf() }, { speed: 0 }).frame();
+  assert.deepEqual(speeds(slower), [1 / 16, 1 / 16, 1 / 16, 1 / 16]);
+  const off = new Hands().command("set slow-motion off").frame();
+  assert.deepEqual(speeds(off), [1, 1, 1, 1]);
+  const held = new Hands(snapshotOf({ updates: [record("pause", {}, { held: true })] })).frame();
+  assert.equal(SPEEDS[held.model.speed], 1);
+});
+
 Deno.test("answers: an errno is said, short output too, long output is shown", () => {
   const answered = { type: "answered", text: "file.read path=/a", detail: "", output: "" } as const;
   const hands = new Hands().happen({ ...answered, text: "x.y", answer: "EBUSY", detail: "busy" });
@@ -242,6 +260,13 @@ Deno.test("K chooses image and defects; the next kexec boots them", () => {
   assert.equal(hands.model.image, "mainline", "a defect does not follow to an image without it");
   assert.equal(hands.command("kernel rfc-v1").model.image, "rfc-v1");
   assert.match(hands.command("kernel rfc-v2").message, /there is no kernel image "rfc-v2"/);
+  assert.equal(hands.command("kernel rfc-v1-posted-D77").model.image, "rfc-v1-posted-D77");
+  // To see a defect in how a kernel hands over, one has to begin with that kernel.
+  hands.press("K").type("D55").press(" ", "ctrl-r");
+  const restart = hands.model.overlay;
+  assert.ok(
+    restart?.kind === "question" && /power-on with rfc-v1.*\+D55/.test(restart.question.text),
+  );
 });
 
 Deno.test("read-only: nothing can be done to the platform, everything can be looked at", () => {

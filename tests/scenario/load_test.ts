@@ -148,6 +148,12 @@ const WRONG: [what: string, from: string | RegExp, to: string, expected: string]
   ],
   ["a wrong type", "devices: [nic0]", "devices: 7", "9:42: devices: found 7, expected a list"],
   ["another version", "version: 1", "version: 2", "1:10: version: found 2, expected 1"],
+  [
+    "no steps",
+    "steps:\n  - { do: vm.start }",
+    "steps: []",
+    "10:8: steps: found nothing to do, expected at least one",
+  ],
   ["a key twice", "name: x", "name: x\nname: y", "3:1: not YAML: duplicated mapping key"],
   [
     "no YAML at all",

@@ -133,3 +133,57 @@ Deno.test("durations are written so that they are read back exactly", () => {
   }
   assert.equal(durationText(812_500_000), "812.5ms");
 });
+
+/** Sessions of every kind of platform: until when, and what is done by hand then, at which pauses. */
+type Deeds = readonly (readonly [name: string, given: Record<string, unknown>, then: number])[];
+const SESSIONS: readonly [scenario: string, warm: number, deeds: Deeds][] = [
+  ["noiommu-keepalive", 420 * ms + 7, [
+    ["fault.arm", { point: "alloc_page", nth: 2 }, 1],
+    ["update", { hold: "pause" }, 9 * ms],
+    ["vm.kill", { vm: "pv0" }, 0],
+    ["update.abort", {}, 40 * ms + 3],
+  ]],
+  ["noiommu-mixed", 500 * ms, [
+    ["update", {}, 61 * ms],
+    ["device.unplug", { device: "nvme0" }, 300 * ms],
+    ["fault.arm", { point: "copy_from_user" }, 17],
+    ["update", {}, 123_456_789],
+  ]],
+  ["noiommu-unpinned", 300 * ms, [["race", { what: "mark" }, 5], ["update", {}, 350 * ms]]],
+  ["redrive-smmu", 400 * ms, [["vm.crash", { vm: "vm0" }, 1], ["kexec.load", {}, 3 * ms]]],
+  // What its kernel is told on the command line is part of the platform.
+  ["native-driver", 350 * ms, [["update", {}, 333 * ms]]],
+  ["table-limit", 300 * ms, []],
+  // Nothing was done at all.
+  ["nothing-to-pick-up", 300 * ms, []],
+];
+
+for (const [scenario, warm, deeds] of SESSIONS) {
+  Deno.test(`a session on ${scenario}, and half of it again: the same hashes`, () => {
+    const run = begin(scenario);
+    run.timeline.runFor(warm);
+    for (const [name, given, then] of deeds) {
+      act(run, name, given);
+      run.timeline.runFor(then);
+    }
+    playAgain(run);
+    const half = run.timeline.again();
+    half.runTo(Math.floor(run.timeline.now / 2));
+    const past: Run = { ...run, timeline: half, platform: half.platform, steps: half.results };
+    playAgain(past);
+    act(past, "fault.arm", { point: "alloc_page" });
+    half.runFor(2 * ms);
+    playAgain(past);
+  });
+}
+
+Deno.test("a session whose scenario failed by what was done early does not go on when run again", () => {
+  const run = begin("persisted-iommufd");
+  const { timeline } = run;
+  timeline.runFor(100 * ms);
+  // The next step would let time pass: it is not reached.
+  act(run, "fault.arm", { point: "alloc_pages" });
+  timeline.runFor(600 * ms);
+  assert.equal(timeline.failed, true);
+  playAgain(run);
+});

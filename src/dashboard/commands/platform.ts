@@ -1,4 +1,5 @@
 import { argumentsOf, parseArguments } from "../../operations/arguments.ts";
+import { unknownName } from "../../operations/names.ts";
 import { argumentText } from "../../operations/timeline.ts";
 import { OPERATIONS } from "../../operations/table.ts";
 import type { Operation } from "../../operations/types.ts";
@@ -101,8 +102,9 @@ function updateQuestion(effect: Effect, { snapshot }: Context, model: Model): Qu
   const given = effect.type === "act" ? effect.given : {};
   return {
     title: "Live update",
-    text: `Replace the kernel under ${guests}?\nkexec into ${given.image ?? model.image}` +
-      `${given.hold === undefined ? "" : `, held after ${given.hold}`}\n\ny kexec, n cancel, ` +
+    text: `Replace the kernel under ${guests}?\nkexec from ${snapshot.image}, which hands over,\n` +
+      `into ${given.image ?? model.image}, which takes over` +
+      `${given.hold === undefined ? "" : `; held after ${given.hold}`}\n\ny kexec, n cancel, ` +
       "K another kernel",
     buttons: [{ label: "Cancel", cancel: true }, { label: "Kexec", danger: true }],
     yes: effect,
@@ -131,6 +133,12 @@ export function runOperation(
 ): { readonly step: ReturnType<Command["run"]> } | { readonly wrong: string } {
   const parsed = parseArguments(operation, words);
   if ("wrong" in parsed) return parsed;
+  const unknown = unknownName(operation, parsed.args, {
+    vms: c.complete("vms", ""),
+    devices: c.complete("devices", ""),
+    images: c.complete("images", ""),
+  });
+  if (unknown !== undefined) return { wrong: `${operation.name}: ${unknown.message}` };
   const effect = effectOf(operation, parsed.given, model);
   if (operation.destroys === undefined) return { step: doing(model, effect) };
   const text = `${operation.name} ${argumentText(parsed.given)}`.trimEnd();

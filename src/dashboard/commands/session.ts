@@ -1,4 +1,4 @@
-import { OPERATIONS } from "../../operations/table.ts";
+import { imageComplaint } from "../../operations/image_name.ts";
 import { inputOf } from "../../tui/mod.ts";
 import { ask, quit } from "../actions.ts";
 import { copyOf } from "../panes/copy.ts";
@@ -30,7 +30,16 @@ const SETTINGS: Readonly<
     set: (s, value) => ({ ...s, look: { ...s.look, ascii: value === "on" } }),
   },
   mouse: { values: ["on", "off"], set: (s, value) => ({ ...s, mouse: value === "on" }) },
+  "slow-motion": {
+    values: ["on", "off"],
+    set: (s, value) => ({ ...s, slowMotion: value === "on" }),
+  },
 };
+
+/** What a setting can be set to; nothing for what is none. */
+export function settingValues(what: string): readonly string[] {
+  return SETTINGS[what]?.values ?? [];
+}
 
 /** The next of the values something can have. */
 function next(model: Model, name: "background" | "palette" | "color"): string {
@@ -63,11 +72,9 @@ export const SESSION_COMMANDS: readonly Command[] = [
     disabled: (_c, model) => model.readOnly ? "this is a read-only session" : null,
     run(model, c, { image }) {
       if (image === undefined) return just(kernelPicker(model));
-      const update = OPERATIONS.get("update")!;
-      if (c.complete("images", image).includes(image) && update.args.safeParse({ image }).success) {
-        return just(say({ ...model, image }, c.now, `the next kexec boots ${image}`));
-      }
-      return refuse(model, c, `there is no kernel image ${JSON.stringify(image)}`);
+      const wrong = imageComplaint(image);
+      if (wrong !== undefined) return refuse(model, c, wrong);
+      return just(say({ ...model, image }, c.now, `the next kexec boots ${image}`));
     },
   },
   {
@@ -126,9 +133,8 @@ export const SESSION_COMMANDS: readonly Command[] = [
       argument("image", "image of the first boot", { required: false, suggests: "images" }),
     ],
     run(model, c, { image }) {
-      if (image !== undefined && !c.complete("images", image).includes(image)) {
-        return refuse(model, c, `there is no kernel image ${JSON.stringify(image)}`);
-      }
+      const wrong = image === undefined ? undefined : imageComplaint(image);
+      if (wrong !== undefined) return refuse(model, c, wrong);
       return just(ask(model, {
         title: "Restart",
         text: `Begin again from power-on${image === undefined ? "" : ` with ${image}`}?\n\n` +
@@ -164,7 +170,7 @@ export const SESSION_COMMANDS: readonly Command[] = [
     id: "set",
     keys: [],
     group: "session",
-    title: "Set colours, background, palette, ascii or mouse",
+    title: "Set colours, background, palette, ascii, mouse, or slow motion in a live update",
     arguments: [
       argument("what", "what to set", { choices: Object.keys(SETTINGS) }),
       argument("to", "the value", {

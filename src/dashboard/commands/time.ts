@@ -85,7 +85,9 @@ export const TIME_COMMANDS: readonly Command[] = [
     title: "Run to the beginning of the next phase of the live update, and pause",
     onBar: "phase",
     disabled: (c) => {
-      const busy = c.snapshot.update?.outcome === "running" || !c.snapshot.ready;
+      const { update, ready } = c.snapshot;
+      if (update?.outcome === "running" && update.held) return "it is held: A goes on, a aborts";
+      const busy = update?.outcome === "running" || !ready;
       return busy ? null : "no live update runs, and no kernel boots";
     },
     run: (model) => doing(paused(model), { type: "step", by: "phase" }),

@@ -7,6 +7,8 @@ import { chosenDevice } from "../panes/devices.ts";
 import { detailLines } from "../panes/device_lines.ts";
 
 const WIDTH = 100;
+/** The same for all pages: nothing jumps when one is turned. */
+const HEIGHT = 30;
 
 type Open = { readonly top: number; readonly tab: DeviceTab };
 
@@ -15,7 +17,7 @@ export function deviceOverlay(screen: Region, s: Scene, model: Model, open: Open
   const d = chosenDevice(model, s);
   if (d === undefined) return { offset: 0, visible: 0, total: 0 };
   const lines = deviceLines(s, model, open.tab, Math.min(WIDTH, screen.w) - 3);
-  const panel = screen.sub(center(screen.area, WIDTH, lines.length + 3));
+  const panel = screen.sub(center(screen.area, WIDTH, HEIGHT));
   panel.fill();
   const inside = box(panel, {
     title: `Device ${d.id}`,

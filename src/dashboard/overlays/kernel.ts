@@ -5,17 +5,29 @@ import {
   imageBase,
   isImage,
 } from "../../operations/names.ts";
-import { box, center, type Line, list, type Region } from "../../tui/mod.ts";
-import { drawInput, inputOf } from "../../tui/mod.ts";
+import {
+  box,
+  center,
+  drawInput,
+  inputOf,
+  type Line,
+  list,
+  type Region,
+  wrap,
+} from "../../tui/mod.ts";
 import { filterOf } from "../filter.ts";
 import type { Model, Overlay, Shown } from "../model.ts";
 
 type Picker = Overlay & { readonly kind: "kernel" };
 
-/** A row of the picker: an image, or a defect that the image may be given. */
+/** A row of the picker: an image, or a defect that the image may be given, and what comes of it. */
 export type KernelRow =
   | { readonly image: string; readonly text: string }
-  | { readonly defect: string; readonly text: string };
+  | { readonly defect: string; readonly text: string; readonly seen: string };
+
+const WIDTH = 96;
+/** Rows below the list that explain the chosen one, a blank one before them. */
+const FOOT = 4;
 
 /** Opens the picker on what the next kexec boots now. */
 export function kernelPicker(model: Model): Model {
@@ -30,7 +42,7 @@ export function kernelPicker(model: Model): Model {
 export function kernelRows(filter: string): readonly KernelRow[] {
   const wanted = filterOf(filter);
   const images = IMAGE_LIST.map(({ name, summary }) => ({ image: name, text: summary }));
-  const defects = DEFECT_LIST.map(({ id, title }) => ({ defect: id, text: title }));
+  const defects = DEFECT_LIST.map(({ id, title, seen }) => ({ defect: id, text: title, seen }));
   return [...images, ...defects].filter((row) =>
     wanted(`${"image" in row ? row.image : row.defect} ${row.text}`)
   );
@@ -51,23 +63,37 @@ export function choose(image: string, row: KernelRow): string {
 
 export function kernelOverlay(screen: Region, { selected, image, input }: Picker): Shown {
   const rows = kernelRows(input.text);
-  const panel = screen.sub(center(screen.area, 96, rows.length + 5));
+  const panel = screen.sub(center(screen.area, WIDTH, Math.max(rows.length, 5) + 4 + FOOT));
   panel.fill();
   const inside = box(panel, {
     title: "Next kernel",
     count: image,
     focused: true,
-    note: panel.w >= 60 ? "space chooses, Enter takes it, type to filter" : "Enter takes it",
+    note: panel.w >= 74
+      ? "Space chooses, Enter: next kexec boots it, Ctrl-R: start over on it"
+      : "Enter takes it",
   });
   drawInput(inside.sub({ x: 1, y: 0, w: inside.w - 2, h: 1 }), "filter: ", input);
-  const below = inside.sub({ x: 0, y: 2, w: inside.w, h: inside.h - 2 });
+  const foot = inside.h >= 14 ? FOOT : 0;
+  const below = inside.sub({ x: 0, y: 1, w: inside.w, h: inside.h - 1 - foot });
   const added = defectsAdded(image), base = imageBase(image);
   const shown = list(below, {
     count: rows.length,
     selected: Math.min(selected, rows.length - 1),
     line: (i) => lineOf(rows[i]!, base, added, image),
   });
+  const row = rows[Math.min(selected, rows.length - 1)];
+  if (foot > 0 && row !== undefined) {
+    explain(inside.sub({ x: 1, y: inside.h - foot, w: inside.w - 2, h: foot }), row);
+  }
   return { ...shown, total: rows.length };
+}
+
+/** What the chosen row does. A kernel hands over in its own way, the next one takes over in its. */
+function explain(region: Region, row: KernelRow): void {
+  const text = "image" in row ? row.text : `${row.defect}, what is seen of it: ${row.seen}`;
+  wrap(text, region.w).slice(0, region.h - 1)
+    .forEach((line, y) => region.put(0, y + 1, line, "text"));
 }
 
 function lineOf(

@@ -1,6 +1,6 @@
 import { DEFECTS, findDefect, SWITCHES } from "../kernel/defects/catalogue.ts";
 import { imageProblem, IMAGES } from "../kernel/image.ts";
-import { didYouMean } from "./errors.ts";
+import { didYouMean } from "../base/nearest.ts";
 
 /** What is wrong with an image's name, as a sentence; undefined when there is such an image. */
 export function imageComplaint(name: string): string | undefined {
