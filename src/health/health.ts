@@ -1,6 +1,7 @@
 import { hex, PAGE_SIZE } from "../base/units.ts";
 import type { IommufdCtx } from "../kernel/iommufd/ctx.ts";
 import type { Kernel } from "../kernel/kernel.ts";
+import { DMA_PAGE_REFUSED } from "../machine/ats.ts";
 import { DMA_BUS_MASTER_OFF, DMA_MASTER_ABORT } from "../machine/dma_port.ts";
 import type { Machine } from "../machine/machine.ts";
 import { iommuFaultText } from "../uapi/iommu_faults.ts";
@@ -126,6 +127,8 @@ export class Health implements IncidentSink {
       ? "bus mastering is off"
       : incident.code === DMA_MASTER_ABORT
       ? "no memory at the address it led to"
+      : incident.code === DMA_PAGE_REFUSED
+      ? "the page was asked for and refused"
       : `fault reason 0x${(-incident.code).toString(16).padStart(2, "0")} ` +
         `(${iommuFaultText(-incident.code)})`;
     this.report("no-dma-fault", this.#name(incident.fn), incident.iova, access(incident, how));
@@ -185,6 +188,15 @@ export class Health implements IncidentSink {
       const detail = `reached ${hex(pfn * PAGE_SIZE)} before its driver was there`;
       this.report("quiet-unless-held", this.#name(fn), undefined, detail);
     }
+  }
+
+  asked(_fn: number): void {
+    this.premises.add("page-asked");
+  }
+
+  unasked(fn: number): void {
+    const detail = "was answered a page request that it had not made";
+    this.report("page-requests-kept", this.#name(fn), undefined, detail);
   }
 
   /** A kernel said in its log that it has gone wrong. */

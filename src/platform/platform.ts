@@ -234,6 +234,7 @@ export class Platform {
       ramBase: vm.ramBase,
       hugePages: vm.hugePages ?? true,
       guestIommu: vm.guestIommu ?? false,
+      resident: vm.resident,
       backing: vm.backing ?? "guestmemfs",
       devices: vm.devices.map((id) => {
         const device = this.#devices.get(id);

@@ -68,6 +68,10 @@ import noMemoryAtBoot from "../../scenarios/no-memory-at-boot.yaml" with { type:
 import noMemoryForPickUp from "../../scenarios/no-memory-for-pick-up.yaml" with { type: "text" };
 import nothingToPickUp from "../../scenarios/nothing-to-pick-up.yaml" with { type: "text" };
 import notMounted from "../../scenarios/not-mounted.yaml" with { type: "text" };
+import pageRequests from "../../scenarios/page-requests.yaml" with { type: "text" };
+import pageRequestsRefused from "../../scenarios/page-requests-refused.yaml" with {
+  type: "text",
+};
 import otherFormat from "../../scenarios/other-format.yaml" with { type: "text" };
 import reusedInode from "../../scenarios/reused-inode.yaml" with { type: "text" };
 import twice from "../../scenarios/twice.yaml" with { type: "text" };
@@ -112,6 +116,8 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["redrive-smmu", redriveSmmu],
   ["memfd-ram", memfdRam],
   ["redrive-pasid", redrivePasid],
+  ["page-requests", pageRequests],
+  ["page-requests-refused", pageRequestsRefused],
   ["ten-updates", tenUpdates],
   ["fleet", fleet],
   ["handover", handover],

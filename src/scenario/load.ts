@@ -10,6 +10,7 @@ import { BAR_WINDOW, BAR_WINDOW_END, RAM_BASES } from "../userspace/vmm/config.t
 import { didYouMean, UsageError } from "./errors.ts";
 import { reservedComplaint } from "./firmware.ts";
 import { imageComplaint } from "../operations/image_name.ts";
+import { pagingComplaint } from "./page_requests.ts";
 import { programComplaint } from "./programs.ts";
 import { makeMany, TooMany } from "./many.ts";
 import { MAX_DEVICES, NIC_PASID_BITS, type Scenario, scenarioSchema } from "./schema.ts";
@@ -239,6 +240,8 @@ function checkMachine(scenario: Scenario, document: YamlDocument, file: string):
   });
   const driven = programComplaint(scenario);
   if (driven !== undefined) fail(driven.message, ["machine", "vms", driven.vm, driven.key]);
+  const paging = pagingComplaint(scenario);
+  if (paging !== undefined) fail(paging.message, [...paging.path]);
   const owners = new Map<string, string>();
   const byId = new Map(devices.map((d) => [d.id, d]));
   let guests = 0;

@@ -57,6 +57,9 @@ const nic = z.strictObject({
   }).describe("length of a packet").prefault("256B"),
   pasid: z.number().int().min(1).max(2 ** NIC_PASID_BITS - 1)
     .describe("the guest has its packets written with this PASID").optional(),
+  page_requests: z.boolean()
+    .describe("it asks for pages that are not there, and keeps packets until they are (ATS, PRI)")
+    .default(false),
   aliased: z.boolean()
     .describe(
       "its requests carry the source id of function 1 of its slot, as those of some cards do",
@@ -101,6 +104,10 @@ const vm = z.strictObject({
     .describe("receive descriptors of each NIC").default(4096),
   ram_base: size.refine((n) => n % (2 * MiB) === 0, { message: "expected a multiple of 2MiB" })
     .describe("where its RAM begins, which is its IOVA as well").optional(),
+  resident: sizeOf(2 * MiB, "2MiB").describe(
+    "how much of its RAM its devices can reach at a time; they ask for the rest (page_requests). " +
+      "All of it when left out",
+  ).optional(),
   huge_pages: z.boolean().describe("its RAM is mapped for devices in large pages").default(true),
   backing: z.enum(RAM_FILES).default("guestmemfs").describe(
     "the file its RAM is in, where that is to outlive a kernel: of guestmemfs, or a sealed memfd",
@@ -147,11 +154,16 @@ const deviceExpectation = z.strictObject({
   faults: z.number().int().min(0).optional(),
   stray: z.number().int().min(0).optional(),
   blocked: z.number().int().min(0).optional(),
+  starved: z.number().int().min(0).describe("packets dropped for want of room").optional(),
   loses_dma: z.boolean().describe("accesses were refused or found bus mastering off").optional(),
   max_gap: duration.optional(),
   max_gap_intervals: z.number().positive()
     .describe("longest gap, in packet intervals of the NIC").optional(),
   min_gap: duration.optional(),
+  min_page_requests: z.number().int().min(0)
+    .describe("times it asked for pages that were not there").optional(),
+  min_page_wait: duration.describe("longest time it waited for a page").optional(),
+  max_page_wait: duration.optional(),
 });
 
 const invariant = z.enum(INVARIANT_IDS as unknown as [string, ...string[]]);
