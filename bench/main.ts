@@ -7,21 +7,27 @@ import { storedRun, worsened } from "./check.ts";
 import { BenchError } from "./contender.ts";
 import { measureGroup, type PairResult } from "./measure.ts";
 import { GROUPS } from "./pairs.ts";
-import { jsonReport, type Report, textReport } from "./report.ts";
+import { jsonReport, markdownReport, textReport } from "./report.ts";
 import { measureRuns, type RunResult, RUNS } from "./runs.ts";
 
-const USAGE = `deno task bench [--only PATTERN] [--rounds N] [--report text|json] [--check FILE]
-                [--kexec COMMAND]
+const USAGE = `deno task bench [--only PATTERN] [--rounds N] [--report FORM] [--check FILE]
+                [--kexec COMMAND] [--show FILE]
 
   --only PATTERN  only pairs and runs whose name contains it, or a group by its name (the runs are
                   "whole"); or several, with commas
   --rounds N      rounds that count, at least 7; 9 unless said
   --kexec COMMAND a command that goes through one kexec in QEMU, to be measured beside the runs
-  --report FORM   text, or json to be stored
+  --report FORM   text, json to be stored, or markdown
+  --show FILE     a stored run in that form; nothing is measured
   --check FILE    compares ratios with a stored run: exit status 1 and a line for each that got
                   worse by more than a third
 `;
 const MIN_ROUNDS = 7;
+const FORMS = { text: textReport, json: jsonReport, markdown: markdownReport };
+
+function isForm(form: string): form is keyof typeof FORMS {
+  return Object.hasOwn(FORMS, form);
+}
 
 async function main(): Promise<number> {
   const options = readOptions(Deno.args);
@@ -29,17 +35,16 @@ async function main(): Promise<number> {
     console.error(`${options}\n\n${USAGE}`);
     return 2;
   }
-  const { only, rounds, report: form, check, kexec } = options;
+  const { only, rounds, report: form, check, kexec, show } = options;
   const folder = await Deno.makeTempDir();
   try {
     const stored = check === undefined ? undefined : storedRun(Deno.readTextFileSync(check));
-    const report: Report = {
-      version: 1,
+    const report = show !== undefined ? storedRun(Deno.readTextFileSync(show)) : {
+      version: 1 as const,
       pairs: await measurePairs(only, folder, rounds),
       runs: await measureWholeRuns(only, folder, kexec),
     };
-    const text = form === "json" ? jsonReport(report) : textReport(report);
-    Deno.stdout.writeSync(new TextEncoder().encode(text));
+    Deno.stdout.writeSync(new TextEncoder().encode(FORMS[form](report)));
     const worse = stored === undefined ? [] : worsened(report, stored);
     for (const line of worse) console.error(`worse: ${line}`);
     return worse.length > 0 ? 1 : 0;
@@ -84,9 +89,10 @@ function isChosen(only: readonly string[], name: string, group: string): boolean
 interface Options {
   readonly only: readonly string[];
   readonly rounds: number;
-  readonly report: "text" | "json";
+  readonly report: keyof typeof FORMS;
   readonly check: string | undefined;
   readonly kexec: string | undefined;
+  readonly show: string | undefined;
 }
 
 /** The options, or what is wrong with them. */
@@ -101,17 +107,20 @@ function readOptions(args: string[]): Options | string {
         report: { type: "string", default: "text" },
         check: { type: "string" },
         kexec: { type: "string" },
+        show: { type: "string" },
       },
     }));
   } catch (error) {
     return (error as Error).message;
   }
-  const { only, rounds, report, check, kexec } = values;
+  const { only, rounds, report, check, kexec, show } = values;
   if (!/^\d+$/.test(rounds) || Number(rounds) < MIN_ROUNDS) {
     return `--rounds ${rounds}: expected a number from ${MIN_ROUNDS}`;
   }
-  if (report !== "text" && report !== "json") return `--report ${report}: expected text or json`;
-  return { only: only.split(","), rounds: Number(rounds), report, check, kexec };
+  if (!isForm(report)) {
+    return `--report ${report}: expected one of ${Object.keys(FORMS).join(", ")}`;
+  }
+  return { only: only.split(","), rounds: Number(rounds), report, check, kexec, show };
 }
 
 Deno.exit(await main());

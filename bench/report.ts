@@ -22,6 +22,23 @@ export function textReport({ pairs, runs }: Report): string {
   return parts.join("\n");
 }
 
+/** Tables for docs/performance.md. */
+export function markdownReport({ pairs, runs }: Report): string {
+  const code = ([name, ...rest]: string[]) => [`\`${name}\``, ...rest];
+  return [
+    markdownTable([PAIR_HEAD, ...pairs.map((pair) => code(pairRow(pair)))]),
+    markdownTable([RUN_HEAD, ...runs.map((run) => code(runRow(run)))]),
+  ].join("\n");
+}
+
+function markdownTable(rows: readonly (readonly string[])[]): string {
+  const rule = rows[0]!.map(() => "");
+  const [head, line, ...rest] = aligned([rows[0]!, rule, ...rows.slice(1)]);
+  const text = (row: string[]) => `| ${row.join(" | ")} |\n`;
+  const dashes = line!.map((cell) => cell.replaceAll(" ", "-"));
+  return [head!, dashes, ...rest].map(text).join("");
+}
+
 const PAIR_HEAD = ["pair", "ratio (min-max)", "goal", "reference ms", "ours ms", "ours", "what"];
 
 function pairRow({ name, ratio, goal, ours, reference, work, unit, title }: PairResult): string[] {
@@ -44,8 +61,8 @@ function runRow({ name, ratio, goal, cpu, wall, peak, title }: RunResult): strin
     ratioOf(ratio),
     goalOf(ratio, goal),
     milliseconds(cpu.median),
-    Number.isNaN(wall.median) ? "" : milliseconds(wall.median),
-    Number.isNaN(peak) ? "" : peak.toFixed(0),
+    wall === undefined ? "" : milliseconds(wall.median),
+    peak === undefined ? "" : peak.toFixed(0),
     title,
   ];
 }
@@ -71,8 +88,10 @@ function rate(work: number, ms: number): string {
 
 /** Columns as wide as their widest cell. */
 export function table(rows: readonly (readonly string[])[]): string {
+  return aligned(rows).map((row) => row.join("  ").trimEnd() + "\n").join("");
+}
+
+function aligned(rows: readonly (readonly string[])[]): string[][] {
   const widths = rows[0].map((_, i) => Math.max(...rows.map((row) => row[i].length)));
-  const line = (row: readonly string[]) =>
-    row.map((cell, i) => cell.padEnd(widths[i])).join("  ").trimEnd();
-  return rows.map(line).join("\n") + "\n";
+  return rows.map((row) => row.map((cell, i) => cell.padEnd(widths[i])));
 }

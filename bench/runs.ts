@@ -19,9 +19,10 @@ export interface RunResult {
   readonly ratio: Spread;
   /** Milliseconds. */
   readonly cpu: Spread;
-  readonly wall: Spread;
+  /** Of a run in a process of its own. */
+  readonly wall: Spread | undefined;
   /** The most memory in use, MiB. */
-  readonly peak: number;
+  readonly peak: number | undefined;
   readonly rounds: number;
 }
 
@@ -83,12 +84,12 @@ export async function measureRuns(
   const measured = async ({ name, args }: Run) => {
     if (args !== undefined || warm === undefined) return await deno(args ?? []);
     const { ns } = await warm.run(name);
-    return { wall: NaN, cpu: ns / 1e6, peak: NaN };
+    return { cpu: ns / 1e6 };
   };
   try {
     const results: RunResult[] = [];
     for (const run of runs) {
-      const times: { wall: number; cpu: number; peak: number; empty: number }[] = [];
+      const times: Took[] = [];
       for (let round = -1; round < rounds; round++) {
         const beside = await deno([empty]), took = await measured(run);
         if (round >= 0) times.push({ ...took, empty: beside.cpu });
@@ -107,18 +108,27 @@ export async function measureRuns(
   }
 }
 
+/** Milliseconds, and MiB. */
+interface Took {
+  readonly cpu: number;
+  readonly empty: number;
+  readonly wall?: number;
+  readonly peak?: number;
+}
+
 function resultOf(
   { name, title, goal }: Run,
-  times: readonly { wall: number; cpu: number; peak: number; empty: number }[],
+  times: readonly Took[],
 ): RunResult {
+  const walls = times.flatMap(({ wall }) => wall ?? []);
   return {
     name,
     title,
     goal,
     ratio: spread(times.map(({ cpu, empty }) => cpu / empty)),
     cpu: spread(times.map(({ cpu }) => cpu)),
-    wall: spread(times.map(({ wall }) => wall)),
-    peak: median(times.map(({ peak }) => peak)),
+    wall: walls.length === 0 ? undefined : spread(walls),
+    peak: walls.length === 0 ? undefined : median(times.flatMap(({ peak }) => peak ?? [])),
     rounds: times.length,
   };
 }
