@@ -7,6 +7,10 @@ export interface Run {
   readonly title: string;
   /** Arguments of `deno run`. Undefined: a benchmark of ours/main.ts, in a process that is warm. */
   readonly args?: readonly string[];
+  /** Text of a scenario that is written to {@link SCENARIO} of them. */
+  readonly scenario?: string;
+  /** Where fewer than usual will do. */
+  readonly rounds?: number;
   /** The most CPU time it may take, as a multiple of an empty program's. */
   readonly goal?: number;
 }
@@ -33,6 +37,34 @@ function scenario(name: string, goal?: number): Run {
   return { name: `run-${name}`, title: `--scenario ${name}`, args, ...(goal && { goal }) };
 }
 
+/** Runs that count, and one before them: what was compiled once is on disk. */
+const ROUNDS = 7;
+
+/** Stands for the file that a run's scenario is in. */
+const SCENARIO = "SCENARIO.yaml";
+
+/** A live update of a host with so many cards, fifty in a VM. */
+function fleet(devices: number): Run {
+  const vms = Math.ceil(devices / 50), guests = 4 * vms + 16;
+  const text = `
+version: 1
+name: fleet
+description: A host full of cards goes through a live update.
+machine:
+  memory: ${guests + 320}MiB
+  guestmemfs: ${guests}MiB
+  kho_scratch: 32MiB
+  devices: [{ id: nic, model: nic, bdf: "10:00.0", count: ${devices}, interval: 20ms }]
+  vms: [{ id: vm, memory: 2MiB, count: ${vms}, devices: [nic], ring: 8 }]
+steps: [{ do: vm.start }, { do: run, with: { for: 40ms } }, { do: update }]
+expect: { update: done, invariants: [no-dma-fault, no-stray-dma, guest-intact] }
+`;
+  const args = ["--no-prompt", "--allow-read", here("../main.ts"), "--scenario", SCENARIO];
+  const title = `a live update of a host with ${devices} cards at work`;
+  const rounds = devices < 10_000 ? ROUNDS : 2;
+  return { name: `run-fleet-${devices}`, title, args, scenario: text, rounds };
+}
+
 const FRAME = ["--dashboard", "--size", "200x50", "--keys", here("frames/quit.keys")];
 
 export const RUNS: readonly Run[] = [
@@ -43,6 +75,7 @@ export const RUNS: readonly Run[] = [
   scenario("redrive-replace"),
   scenario("noiommu-keepalive"),
   scenario("tour"),
+  ...[10, 100, 1000, 10_000].map(fleet),
   {
     name: "run-first-frame",
     title: "the dashboard's first frame, 200x50",
@@ -56,9 +89,6 @@ export const RUNS: readonly Run[] = [
   },
 ];
 
-/** Runs that count, and one before them: what was compiled once is on disk. */
-const ROUNDS = 7;
-
 /**
  * Measures runs, and an empty program before each. `kexec`: a command that goes through one kexec in
  * QEMU, to be measured likewise. Throws BenchError where something cannot be run.
@@ -67,7 +97,7 @@ export async function measureRuns(
   runs: readonly Run[],
   folder: string,
   kexec?: string,
-  rounds = ROUNDS,
+  most = ROUNDS,
 ): Promise<RunResult[]> {
   const launcher = new Contender("launcher", await buildReference(folder, "launch"), []);
   // Its platforms run before anything is measured.
@@ -81,15 +111,20 @@ export async function measureRuns(
   const deno = (args: readonly string[]) => launch([Deno.execPath(), "run", ...args]);
   const empty = `${folder}/empty.ts`;
   await Deno.writeTextFile(empty, "");
-  const measured = async ({ name, args }: Run) => {
-    if (args !== undefined || warm === undefined) return await deno(args ?? []);
-    const { ns } = await warm.run(name);
-    return { cpu: ns / 1e6 };
+  const measured = async ({ name, args, scenario }: Run) => {
+    if (args === undefined && warm !== undefined) {
+      const { ns } = await warm.run(name);
+      return { cpu: ns / 1e6 };
+    }
+    const file = `${folder}/${name}.yaml`;
+    if (scenario !== undefined) await Deno.writeTextFile(file, scenario);
+    return await deno((args ?? []).map((word) => word === SCENARIO ? file : word));
   };
   try {
     const results: RunResult[] = [];
     for (const run of runs) {
       const times: Took[] = [];
+      const rounds = Math.min(most, run.rounds ?? ROUNDS);
       for (let round = -1; round < rounds; round++) {
         const beside = await deno([empty]), took = await measured(run);
         if (round >= 0) times.push({ ...took, empty: beside.cpu });

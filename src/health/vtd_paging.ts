@@ -132,7 +132,8 @@ function entriesInARow(memory: Memory, table: number, index: number, span: numbe
   let at = base + index, want = words[at];
   // Bits from 52 on would swallow what is added.
   if (!(want >= 0 && want < 2 ** 51 * WIDE_UNIT)) return 1;
-  while (++at < base + 512 && words[at] === (want += step));
+  const end = base + 512;
+  while (++at < end && words[at] === (want += step));
   return at - base - index;
 }
 

@@ -178,9 +178,10 @@ export class PersistedInode {
   }
   /** All of them. */
   blocks(): Int32Array {
-    const { memory, mappings, numMappings } = this;
+    const { memory, mappings } = this, blocks = new Int32Array(this.numMappings);
     const pfn = Math.floor(mappings / PAGE_SIZE);
-    return Int32Array.from({ length: numMappings }, (_, i) => memory.load(pfn, i * 2));
+    for (let i = 0; i < blocks.length; i++) blocks[i] = memory.load(pfn, i * 2);
+    return blocks;
   }
   setBlock(index: number, block: number): void {
     this.memory.write64(this.mappings + index * 8, block);
