@@ -8,6 +8,9 @@ import { type Benchmark, takeTime } from "./side.ts";
 
 const GROUPS: Record<string, (divisor: number) => Promise<Record<string, Benchmark>>> = {
   tables: async (divisor) => (await import("./tables.ts")).tables(divisor),
+  devices: async (divisor) => (await import("./devices.ts")).devices(divisor),
+  fdt: async (divisor) => (await import("./fdt.ts")).fdt(divisor),
+  guest: async (divisor) => (await import("./guest.ts")).guest(divisor),
   frames: async (divisor) => (await import("../frames/ours.ts")).frameBenchmarks(divisor),
   "frames-by-hand": async (divisor) => (await import("../frames/by_hand.ts")).framesByHand(divisor),
 };

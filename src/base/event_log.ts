@@ -1,3 +1,6 @@
+/** An odd number that spreads small ones over 32 bits. */
+const SPREAD = 0x9e3779b1 | 0;
+
 /**
  * The running hash over everything that happened: two runs with equal hashes did the same. Two
  * 32-bit lanes, mixed word by word; nothing is stored, so it costs the same for hours of DMA.
@@ -22,6 +25,16 @@ export class EventHash {
   /** Mixes a point of virtual time (nanoseconds) and what happened then. */
   mixAt(time: number, what: number): void {
     this.mix(time | 0, (time / 4294967296) | 0, what);
+  }
+
+  /** Mixes one access of somebody (`who`) at a point of virtual time: two words of address, an outcome. */
+  mixAccess(time: number, who: number, hi: number, lo: number, outcome: number): void {
+    const late = (time / 4294967296) | 0;
+    this.mix(
+      time ^ Math.imul(who, SPREAD),
+      lo ^ Math.imul(hi, SPREAD),
+      outcome ^ Math.imul(late, SPREAD),
+    );
   }
 
   /** Mixes a text, code unit by code unit. */

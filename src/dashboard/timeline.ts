@@ -1,6 +1,6 @@
 import type { Snapshot } from "../platform/snapshot.ts";
 import type { Region, Role } from "../tui/mod.ts";
-import { BUCKET } from "../health/meters.ts";
+import { BUCKET } from "../health/meter.ts";
 import { bars, highest } from "./bars.ts";
 
 /** A stretch of virtual time in which something was in one state. */

@@ -11,7 +11,10 @@ export function nativeU16(bytes: Uint8Array, at = 0): number {
 
 /** 0 to 2^32 - 1. */
 export function nativeU32(bytes: Uint8Array, at = 0): number {
-  return viewOf(bytes).getUint32(at, true);
+  if (at < 0 || at + 4 > bytes.length) {
+    throw new RangeError(`${bytes.length} bytes have no word at ${at}`);
+  }
+  return (bytes[at] | bytes[at + 1] << 8 | bytes[at + 2] << 16 | bytes[at + 3] << 24) >>> 0;
 }
 
 /** -2^31 to 2^31 - 1. */

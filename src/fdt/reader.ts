@@ -1,6 +1,13 @@
+import { ChildIndex, isNodeNamed } from "./child_index.ts";
 import { latin1 } from "./latin1.ts";
+import { FDT_NOP, FDT_PROP } from "./format.ts";
 import { type FdtLayout, readLayout } from "./layout.ts";
-import { type FdtTree, NONE, readTree } from "./tree.ts";
+import { nativeU32 } from "./native.ts";
+import { type FdtTree, NONE, readTree, rowOf } from "./tree.ts";
+
+/** As many children are looked through without an index of their names. */
+const FEW = 8;
+const PROP_HEADER_BYTES = 12;
 
 /** A property; `value` is a view of the blob, not a copy. */
 export interface FdtProperty {
@@ -38,8 +45,8 @@ export function openFdt(bytes: Uint8Array, options: OpenFdtOptions = {}): Fdt {
 }
 
 /**
- * A checked tree. A node's handle is the offset of its token in the structure block, as in
- * libfdt; -1 stands for "no such node". Any other number that is not a node is a mistake in the
+ * A checked tree. A node's or a property's handle is the offset of its token in the structure block,
+ * as in libfdt; -1 stands for "no such node". Any other number that is not one is a mistake in the
  * calling program: RangeError. Names are Latin-1, so that arbitrary bytes survive.
  */
 export class Fdt {
@@ -52,8 +59,8 @@ export class Fdt {
   readonly #view: DataView;
   readonly #layout: FdtLayout;
   readonly #tree: FdtTree;
-  /** Children by name, made when a node is first asked for one. */
-  readonly #children = new Map<number, Map<string, number>>();
+  /** Children by name, made when a node with many is first asked for one. */
+  readonly #children = new Map<number, ChildIndex>();
   readonly #wanted = new Map<string, WantedName>();
 
   /** For `openFdt` only: nothing is checked here. */
@@ -80,18 +87,28 @@ export class Fdt {
 
   /** A node's name with its unit address, "" for the root. */
   name(node: number): string {
-    return this.#nodeName(this.#indexOf(node));
+    return this.#text(this.#nameAt(this.#indexOf(node)));
   }
 
   /** A node's children in the order of the blob. */
   subnodes(node: number): number[] {
-    const { nodeAt, nextSibling, firstChild } = this.#tree;
     const found: number[] = [];
-    let child = firstChild[this.#indexOf(node)] as number;
-    for (; child !== NONE; child = nextSibling[child] as number) {
-      found.push(nodeAt[child] as number);
+    for (let child = this.firstSubnode(node); child >= 0; child = this.nextSubnode(child)) {
+      found.push(child);
     }
     return found;
+  }
+
+  /** A node's first child, -1: none. */
+  firstSubnode(node: number): number {
+    const child = this.#tree.firstChild[this.#indexOf(node)] as number;
+    return child === NONE ? -1 : this.#tree.nodeAt[child] as number;
+  }
+
+  /** The next child of the same parent, -1: none. */
+  nextSubnode(node: number): number {
+    const sibling = this.#tree.nextSibling[this.#indexOf(node)] as number;
+    return sibling === NONE ? -1 : this.#tree.nodeAt[sibling] as number;
   }
 
   /**
@@ -99,13 +116,23 @@ export class Fdt {
    * also finds a child that has one ("cpu@0").
    */
   subnode(node: number, name: string): number {
-    const index = this.#indexOf(node);
-    let children = this.#children.get(index);
+    const row = this.#indexOf(node);
+    let children = this.#children.get(row);
     if (children === undefined) {
-      children = this.#indexChildren(index);
-      this.#children.set(index, children);
+      // A few are looked at one by one; the next ones are known by their names.
+      const { nextSibling, firstChild } = this.#tree;
+      let child = firstChild[row] as number;
+      for (let seen = 0; child !== NONE && seen < FEW; seen++) {
+        if (isNodeNamed(this.#bytes, this.#nameAt(child), name)) {
+          return this.#tree.nodeAt[child] as number;
+        }
+        child = nextSibling[child] as number;
+      }
+      if (child === NONE) return -1;
+      this.#children.set(row, children = this.#indexChildren(row));
     }
-    return children.get(name) ?? -1;
+    const child = children.find(name);
+    return child < 0 ? -1 : this.#tree.nodeAt[child] as number;
   }
 
   /** The node with this absolute path ("/", "/a/b"; extra slashes do no harm), or -1. */
@@ -122,44 +149,90 @@ export class Fdt {
 
   /** The value of a node's first property with this name, as a view of the blob. */
   getprop(node: number, name: string): Uint8Array | undefined {
+    const prop = this.findProp(node, name);
+    return prop < 0 ? undefined : this.propValue(prop);
+  }
+
+  /** A node's first property with this name, -1: none. */
+  findProp(node: number, name: string): number {
     const { firstProp, propAt } = this.#tree;
-    const index = this.#indexOf(node);
+    const row = this.#indexOf(node), end = firstProp[row + 1] as number;
     const wanted = this.#wantedName(name);
-    const end = firstProp[index + 1] as number;
-    for (let prop = firstProp[index] as number; prop < end; prop++) {
+    for (let prop = firstProp[row] as number; prop < end; prop++) {
       const at = propAt[prop] as number;
       const nameAt = this.#view.getUint32(at + 8);
       // Nearly always the same string serves all properties of one name.
-      if (nameAt === wanted.foundAt) return this.#value(at);
-      if (this.#isNamed(nameAt, wanted.text)) {
+      if (nameAt !== wanted.foundAt) {
+        if (!this.#isNamed(nameAt, name)) continue;
         wanted.foundAt = nameAt;
-        return this.#value(at);
       }
+      return at - this.#layout.structAt;
     }
-    return undefined;
+    return -1;
+  }
+
+  /** A node's first property, -1: none. */
+  firstProp(node: number): number {
+    const { firstProp, propAt } = this.#tree;
+    const row = this.#indexOf(node), prop = firstProp[row] as number;
+    return prop === firstProp[row + 1] ? -1 : (propAt[prop] as number) - this.#layout.structAt;
+  }
+
+  /** The next property of the same node, -1: none. */
+  nextProp(prop: number): number {
+    const { structAt } = this.#layout;
+    const at = this.#propAt(prop);
+    let next = (at + PROP_HEADER_BYTES + this.#view.getUint32(at + 4) + 3) & ~3;
+    while (this.#view.getUint32(next) === FDT_NOP) next += 4;
+    return this.#view.getUint32(next) === FDT_PROP ? next - structAt : -1;
+  }
+
+  /** A property's name. */
+  propName(prop: number): string {
+    const nameAt = this.#view.getUint32(this.#propAt(prop) + 8);
+    return this.#text(this.#layout.stringsAt + nameAt);
+  }
+
+  /** A property's value, as a view of the blob. */
+  propValue(prop: number): Uint8Array {
+    const at = this.#propAt(prop), from = at + PROP_HEADER_BYTES;
+    return this.#bytes.subarray(from, from + this.#view.getUint32(at + 4));
+  }
+
+  /** The 32 bits a property's value begins with, as {@link nativeU32} reads them. */
+  propU32(prop: number): number {
+    const at = this.#propAt(prop);
+    if (this.#view.getUint32(at + 4) < 4) return nativeU32(this.propValue(prop));
+    return this.#view.getUint32(at + PROP_HEADER_BYTES, true);
   }
 
   /** A node's properties in the order of the blob. */
   *props(node: number): IterableIterator<FdtProperty> {
-    const { firstProp, propAt } = this.#tree;
-    const index = this.#indexOf(node);
-    const end = firstProp[index + 1] as number;
-    for (let prop = firstProp[index] as number; prop < end; prop++) {
-      const at = propAt[prop] as number;
-      const nameAt = this.#layout.stringsAt + this.#view.getUint32(at + 8);
-      yield { name: this.#text(nameAt), value: this.#value(at) };
+    for (let prop = this.firstProp(node); prop >= 0; prop = this.nextProp(prop)) {
+      yield { name: this.propName(prop), value: this.propValue(prop) };
     }
   }
 
   #indexOf(node: number): number {
-    // An index that is no integer inside the table gives undefined.
-    const row = this.#tree.nodeOf[node / 4];
-    if (row === undefined || row === 0) throw new RangeError(`no node at offset ${node}`);
-    return row - 1;
+    const row = rowOf(this.#tree, node);
+    if (row < 0) throw new RangeError(`no node at offset ${node}`);
+    return row;
   }
 
-  #nodeName(index: number): string {
-    return this.#text(this.#layout.structAt + (this.#tree.nodeAt[index] as number) + 4);
+  /** Position of a property's token in the blob. */
+  #propAt(prop: number): number {
+    const { structAt, structEnd } = this.#layout;
+    const at = structAt + prop;
+    const inside = prop >= 0 && at + PROP_HEADER_BYTES <= structEnd;
+    if (!inside || this.#view.getUint32(at) !== FDT_PROP) {
+      throw new RangeError(`no property at offset ${prop}`);
+    }
+    return at;
+  }
+
+  /** Position of the name of the node in this row. */
+  #nameAt(row: number): number {
+    return this.#layout.structAt + (this.#tree.nodeAt[row] as number) + 4;
   }
 
   /** Text up to its NUL, which has been checked to be there. */
@@ -167,11 +240,6 @@ export class Fdt {
     let end = at;
     while (this.#bytes[end] !== 0) end++;
     return latin1(this.#bytes, at, end);
-  }
-
-  #value(propAt: number): Uint8Array {
-    const from = propAt + 12;
-    return this.#bytes.subarray(from, from + this.#view.getUint32(propAt + 4));
   }
 
   #isNamed(nameAt: number, text: string): boolean {
@@ -186,32 +254,28 @@ export class Fdt {
   #wantedName(name: string): WantedName {
     let wanted = this.#wanted.get(name);
     if (wanted === undefined) {
-      wanted = { text: name, foundAt: -1 };
+      wanted = { foundAt: -1 };
       this.#wanted.set(name, wanted);
     }
     return wanted;
   }
 
-  #indexChildren(index: number): Map<string, number> {
-    const { nodeAt, nextSibling, firstChild } = this.#tree;
-    const children = new Map<string, number>();
-    const remember = (name: string, node: number) => {
-      if (!children.has(name)) children.set(name, node);
-    };
-    let child = firstChild[index] as number;
-    for (; child !== NONE; child = nextSibling[child] as number) {
-      const node = nodeAt[child] as number;
-      const name = this.#nodeName(child);
-      remember(name, node);
-      const unit = name.indexOf("@");
-      if (unit >= 0) remember(name.slice(0, unit), node);
+  #indexChildren(row: number): ChildIndex {
+    const { nextSibling, firstChild } = this.#tree;
+    const rows: number[] = [];
+    for (let child = firstChild[row] as number; child !== NONE;) {
+      rows.push(child);
+      child = nextSibling[child] as number;
+    }
+    const children = new ChildIndex(this.#bytes, rows.length);
+    for (let i = rows.length - 1; i >= 0; i--) {
+      children.add(this.#nameAt(rows[i] as number), rows[i] as number);
     }
     return children;
   }
 }
 
-/** A property name that was asked for, and where in the strings block it was found last. */
+/** Where in the strings block a property name that was asked for was found last. */
 interface WantedName {
-  readonly text: string;
   foundAt: number;
 }

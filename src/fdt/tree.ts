@@ -20,8 +20,20 @@ export interface FdtTree {
   readonly firstProp: Int32Array;
   /** Position of a property's token from the start of the blob, in bytes. */
   readonly propAt: Int32Array;
-  /** Node number + 1 by structure offset / 4, 0 where no node starts. */
-  readonly nodeOf: Int32Array;
+  /** By structure offset / 64: the first node that starts there or behind, for {@link rowOf}. */
+  readonly rowNear: Int32Array;
+}
+
+/** 64 bytes hold the tokens of six nodes at most. */
+const NEAR_SHIFT = 6;
+
+/** The row of the node whose token is at this structure offset; -1 where none is. */
+export function rowOf(tree: FdtTree, at: number): number {
+  const { nodeAt, nodeCount } = tree;
+  // What is no offset inside the structure block gives undefined, and is no node's.
+  let row = tree.rowNear[at >>> NEAR_SHIFT] ?? nodeCount;
+  while (row < nodeCount && (nodeAt[row] as number) < at) row++;
+  return row < nodeCount && nodeAt[row] === at ? row : -1;
 }
 
 /**
@@ -39,15 +51,16 @@ export function readTree(
 ): FdtTree {
   const { structAt, structEnd } = layout;
   const structSize = structEnd - structAt;
-  // A node has 8 bytes to open it and 4 to close it; only so many can lack the latter.
-  const maxRows = Math.floor(structSize / 12) + format.MAX_DEPTH + 1;
-  const nodeAt = new Int32Array(maxRows);
-  const firstChild = new Int32Array(maxRows);
-  const nextSibling = new Int32Array(maxRows);
-  const firstProp = new Int32Array(maxRows);
-  const propAt = new Int32Array(maxRows);
-  const nodeOf = new Int32Array((structSize >>> 2) + 1);
-  const checkNameOffset = nameOffsetCheck(bytes, layout);
+  // Room for what there is as a rule; what is packed more closely makes the tables grow.
+  let nodeAt = new Int32Array((structSize >>> 6) + 16);
+  let firstChild = new Int32Array(nodeAt.length);
+  let nextSibling = new Int32Array(nodeAt.length);
+  let firstProp = new Int32Array(nodeAt.length);
+  let propAt = new Int32Array((structSize >>> 4) + 16);
+  const rowNear = new Int32Array((structSize >>> NEAR_SHIFT) + 1);
+  let near = 0;
+  const checkedNames = new Uint8Array(layout.stringsEnd - layout.stringsAt);
+  const { FDT_PROP, FDT_BEGIN_NODE, FDT_END_NODE, MAX_DEPTH, MAX_NAME_BYTES } = format;
 
   // By depth: the last child seen so far, NONE while properties may still come.
   const open = new Int32Array(format.MAX_DEPTH + 1);
@@ -56,40 +69,54 @@ export function readTree(
   let nodes = 0;
   let props = 0;
 
-  const finished = (): FdtTree => {
-    if (nodes === 0) throw new FdtError(structAt, "the tree has no root node");
-    firstProp[nodes] = props;
-    return { nodeCount: nodes, nodeAt, firstChild, nextSibling, firstProp, propAt, nodeOf };
-  };
+  let at = structAt;
+  let ended = false;
 
-  for (let at = structAt; at + 4 <= structEnd;) {
+  while (!ended) {
+    if (at + 4 > structEnd) {
+      throw new FdtError(structEnd, "the structure block ends without an end token");
+    }
     const token = view.getUint32(at);
-    if (token === format.FDT_PROP) {
+    if (token === FDT_PROP) {
       if (at + 12 > structEnd) throw new FdtError(at, "the structure block ends in a property");
       const end = at + 12 + view.getUint32(at + 4);
       if (end > structEnd) {
         throw new FdtError(at + 4, `a property of ${end - at - 12} bytes runs past its block`);
       }
-      checkNameOffset(view.getUint32(at + 8), at + 8);
+      const name = view.getUint32(at + 8);
+      // Most repeat the few of the nodes before: the text of each is looked at once.
+      if (checkedNames[name] !== 1) checkPropertyName(bytes, layout, checkedNames, name, at + 8);
       if (depth === 0) throw new FdtError(at, "a property outside of any node");
       if (lastChild[depth] === NONE) {
+        if (props === propAt.length) propAt = doubled(propAt);
         propAt[props++] = at;
       } else if (!lenient) {
         throw new FdtError(at, "a property behind a subnode of its node");
       }
       at = (end + 3) & ~3;
-    } else if (token === format.FDT_BEGIN_NODE) {
+    } else if (token === FDT_BEGIN_NODE) {
       if (depth === 0 && nodes > 0) throw new FdtError(at, "a second root node");
-      if (depth === format.MAX_DEPTH) {
+      if (depth === MAX_DEPTH) {
         throw new FdtError(at, `nodes are nested more than ${format.MAX_DEPTH} deep`);
       }
-      const nameEnd = endOfName(bytes, at + 4, structEnd, "node");
-      if (depth === 0 && nameEnd !== at + 4 && !lenient) {
+      // A name ends in the first word with a NUL in it.
+      const stop = Math.min(structEnd - 3, at + 4 + (MAX_NAME_BYTES & ~3) + 4);
+      let last = at + 4;
+      while (last < stop && !hasZeroByte(view.getUint32(last))) last += 4;
+      if (last >= stop) last = endOfName(bytes, at + 4, structEnd, "node") & ~3;
+      if (depth === 0 && bytes[at + 4] !== 0 && !lenient) {
         throw new FdtError(at + 4, "the root node has a name");
       }
       const node = nodes++;
+      // One more, where the properties of the last one end.
+      if (nodes === nodeAt.length) {
+        nodeAt = doubled(nodeAt);
+        firstChild = doubled(firstChild);
+        nextSibling = doubled(nextSibling);
+        firstProp = doubled(firstProp);
+      }
       nodeAt[node] = at - structAt;
-      nodeOf[(at - structAt) >> 2] = node + 1;
+      for (const here = (at - structAt) >>> NEAR_SHIFT; near <= here; near++) rowNear[near] = node;
       firstProp[node] = props;
       if (depth > 0) {
         const sibling = lastChild[depth] as number;
@@ -100,11 +127,11 @@ export function readTree(
       depth++;
       open[depth] = node;
       lastChild[depth] = NONE;
-      at = (nameEnd + 4) & ~3;
-    } else if (token === format.FDT_END_NODE) {
+      at = last + 4;
+    } else if (token === FDT_END_NODE) {
       if (depth === 0) throw new FdtError(at, "a node ends, but none is open");
       depth--;
-      if (depth === 0 && lenient) return finished();
+      ended = depth === 0 && lenient;
       at += 4;
     } else if (token === format.FDT_NOP) {
       at += 4;
@@ -113,12 +140,25 @@ export function readTree(
       if (at + 4 !== structEnd && !lenient) {
         throw new FdtError(at + 4, `${structEnd - at - 4} bytes behind the end of the tree`);
       }
-      return finished();
+      ended = true;
     } else {
       throw new FdtError(at, `unknown token 0x${token.toString(16)}`);
     }
   }
-  throw new FdtError(structEnd, "the structure block ends without an end token");
+  if (nodes === 0) throw new FdtError(structAt, "the tree has no root node");
+  firstProp[nodes] = props;
+  rowNear.fill(nodes, near);
+  return { nodeCount: nodes, nodeAt, firstChild, nextSibling, firstProp, propAt, rowNear };
+}
+
+function doubled(table: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
+  const larger = new Int32Array(2 * table.length);
+  larger.set(table);
+  return larger;
+}
+
+function hasZeroByte(word: number): boolean {
+  return ((word - 0x01010101) & ~word & 0x80808080) !== 0;
 }
 
 /** The position of the NUL that ends a name. */
@@ -135,24 +175,18 @@ function endOfName(bytes: Uint8Array, at: number, limit: number, whose: string):
   );
 }
 
-/**
- * Checks a property's name offset; most repeat the few of the nodes before, so the
- * text of each is looked at once.
- */
-function nameOffsetCheck(
+/** Checks a property's name offset, in a field of the blob, and the text it leads to. */
+function checkPropertyName(
   bytes: Uint8Array,
-  layout: FdtLayout,
-): (offset: number, field: number) => void {
-  const { stringsAt, stringsEnd } = layout;
+  { stringsAt, stringsEnd }: FdtLayout,
+  checked: Uint8Array,
+  offset: number,
+  field: number,
+): void {
   const size = stringsEnd - stringsAt;
-  const checked = new Uint8Array(size);
-  return (offset, field) => {
-    if (offset >= size) {
-      throw new FdtError(field, `name offset ${offset}, but the strings block has ${size} bytes`);
-    }
-    if (checked[offset] === 0) {
-      endOfName(bytes, stringsAt + offset, stringsEnd, "property");
-      checked[offset] = 1;
-    }
-  };
+  if (offset >= size) {
+    throw new FdtError(field, `name offset ${offset}, but the strings block has ${size} bytes`);
+  }
+  endOfName(bytes, stringsAt + offset, stringsEnd, "property");
+  checked[offset] = 1;
 }

@@ -5,6 +5,9 @@ import { checkName, NamePool, writeLatin1 } from "./name_pool.ts";
 /** libfdt aligns the reserve map to 16 bytes behind the 40-byte header. */
 const RESERVE_AT = 48;
 const PROP_HEADER_BYTES = 12;
+/** The tree is kept in pieces until it is finished: what was written does not move when it grows. */
+const PIECE_BYTES = 1 << 16;
+const PIECE_FIELDS = 1 << 14;
 const TWO_32 = 0x1_0000_0000;
 
 /**
@@ -20,14 +23,19 @@ const TWO_32 = 0x1_0000_0000;
  */
 export class FdtWriter {
   readonly #maxBytes: number;
+  readonly #pieces: Uint8Array[] = [];
+  /** The piece being written, and where in the blob it starts. */
   #bytes: Uint8Array<ArrayBuffer>;
   #view: DataView;
+  #start = 0;
   #end = RESERVE_AT;
   #structAt = 0;
   #finished = false;
   readonly #names = new NamePool();
   /** Where the name offsets are that `finish` must turn from "from the end" to "from the start". */
-  readonly #nameFields: number[] = [];
+  readonly #nameFields: Int32Array[] = [];
+  #fields = new Int32Array(16);
+  #fieldCount = 0;
 
   /** @param maxBytes the largest finished blob, 0 to 2^31 - 1; memory is taken as needed */
   constructor(maxBytes: number) {
@@ -35,7 +43,7 @@ export class FdtWriter {
       throw new RangeError(`a device tree cannot have ${maxBytes} bytes`);
     }
     this.#maxBytes = maxBytes;
-    this.#bytes = new Uint8Array(1024);
+    this.#bytes = new Uint8Array(Math.min(maxBytes, PIECE_BYTES));
     this.#view = new DataView(this.#bytes.buffer);
   }
 
@@ -56,7 +64,8 @@ export class FdtWriter {
     checkName(name);
     const status = this.#enterStruct();
     if (status < 0) return status;
-    const at = this.#take(4 + aligned(name.length + 1));
+    const length = name.length;
+    const at = this.#take(4 + aligned(length + 1));
     if (at < 0) return at;
     this.#view.setUint32(at, format.FDT_BEGIN_NODE);
     writeLatin1(name, this.#bytes, at + 4);
@@ -123,8 +132,9 @@ export class FdtWriter {
       this.#view.setBigUint64(at, value, true);
       return 0;
     }
-    this.#view.setUint32(at, value % TWO_32, true);
-    this.#view.setUint32(at + 4, Math.floor(value / TWO_32), true);
+    // What is beyond 32 bits is cut off.
+    this.#view.setUint32(at, value, true);
+    this.#view.setUint32(at + 4, value / TWO_32, true);
     return 0;
   }
 
@@ -155,23 +165,32 @@ export class FdtWriter {
     this.#view.setUint32(at, format.FDT_END);
     this.#finished = true;
 
-    const stringsSize = this.#names.size;
-    const blob = new Uint8Array(this.#end + stringsSize);
-    blob.set(this.#bytes.subarray(0, this.#end));
-    blob.set(this.#names.bytes(), this.#end);
+    const stringsAt = this.#end, stringsSize = this.#names.size;
+    const blob = new Uint8Array(stringsAt + stringsSize);
+    let to = 0;
+    for (const piece of this.#pieces) {
+      blob.set(piece, to);
+      to += piece.length;
+    }
+    blob.set(this.#bytes.subarray(0, stringsAt - to), to);
+    blob.set(this.#names.bytes(), stringsAt);
     const view = new DataView(blob.buffer);
-    for (const field of this.#nameFields) {
-      view.setUint32(field, stringsSize - view.getUint32(field));
+    this.#nameFields.push(this.#fields.subarray(0, this.#fieldCount));
+    for (const fields of this.#nameFields) {
+      for (let i = 0; i < fields.length; i++) {
+        const field = fields[i] as number;
+        view.setUint32(field, stringsSize - view.getUint32(field));
+      }
     }
     view.setUint32(format.HEADER.magic, format.FDT_MAGIC);
     view.setUint32(format.HEADER.totalSize, blob.length);
     view.setUint32(format.HEADER.structOffset, this.#structAt);
-    view.setUint32(format.HEADER.stringsOffset, this.#end);
+    view.setUint32(format.HEADER.stringsOffset, stringsAt);
     view.setUint32(format.HEADER.reserveOffset, RESERVE_AT);
     view.setUint32(format.HEADER.version, format.FDT_VERSION);
     view.setUint32(format.HEADER.lastCompatibleVersion, format.FDT_LAST_COMPATIBLE_VERSION);
     view.setUint32(format.HEADER.stringsSize, stringsSize);
-    view.setUint32(format.HEADER.structSize, this.#end - this.#structAt);
+    view.setUint32(format.HEADER.structSize, stringsAt - this.#structAt);
     return blob;
   }
 
@@ -191,17 +210,17 @@ export class FdtWriter {
     if (status < 0) return status;
     let fromEnd = this.#names.find(name);
     const bytes = PROP_HEADER_BYTES + aligned(length);
-    if (fromEnd === 0) {
-      // A name is added only when its property fits too: libfdt takes it back otherwise.
-      if (!this.#fits(bytes + name.length + 1)) return -FDT_ERR_NOSPACE;
-      fromEnd = this.#names.add(name);
-    }
-    const at = this.#take(bytes);
-    if (at < 0) return at;
-    this.#view.setUint32(at, format.FDT_PROP);
-    this.#view.setUint32(at + 4, length);
-    this.#view.setUint32(at + 8, fromEnd);
-    this.#nameFields.push(at + 8);
+    const isNew = fromEnd === 0;
+    // A name is added only when its property fits too: libfdt takes it back otherwise.
+    if (!this.#fits(isNew ? bytes + name.length + 1 : bytes)) return -FDT_ERR_NOSPACE;
+    if (isNew) fromEnd = this.#names.add(name);
+    const at = this.#place(bytes);
+    const view = this.#view;
+    view.setUint32(at, format.FDT_PROP);
+    view.setUint32(at + 4, length);
+    view.setUint32(at + 8, fromEnd);
+    if (this.#fieldCount === this.#fields.length) this.#nextFields();
+    this.#fields[this.#fieldCount++] = this.#start + at + 8;
     return at + PROP_HEADER_BYTES;
   }
 
@@ -211,20 +230,28 @@ export class FdtWriter {
 
   /** The position of `bytes` zero bytes at the end, or -FDT_ERR_NOSPACE. */
   #take(bytes: number): number {
-    if (!this.#fits(bytes)) return -FDT_ERR_NOSPACE;
-    const at = this.#end;
-    this.#end += bytes;
-    if (this.#end > this.#bytes.length) this.#grow();
-    return at;
+    return this.#fits(bytes) ? this.#place(bytes) : -FDT_ERR_NOSPACE;
   }
 
-  #grow(): void {
-    let capacity = this.#bytes.length;
-    while (this.#end > capacity) capacity *= 2;
-    const bytes = new Uint8Array(capacity);
-    bytes.set(this.#bytes);
-    this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer);
+  /** The position, in the piece being written, of `bytes` zero bytes that fit. */
+  #place(bytes: number): number {
+    const at = this.#end - this.#start;
+    this.#end += bytes;
+    return at + bytes <= this.#bytes.length ? at : this.#nextPiece(at, bytes);
+  }
+
+  #nextPiece(at: number, bytes: number): number {
+    this.#pieces.push(this.#bytes.subarray(0, at));
+    this.#start += at;
+    this.#bytes = new Uint8Array(Math.max(PIECE_BYTES, bytes));
+    this.#view = new DataView(this.#bytes.buffer);
+    return 0;
+  }
+
+  #nextFields(): void {
+    this.#nameFields.push(this.#fields);
+    this.#fields = new Int32Array(PIECE_FIELDS);
+    this.#fieldCount = 0;
   }
 }
 

@@ -12,7 +12,8 @@ import { complaintsOf } from "./complaints.ts";
 import { type InvariantId, INVARIANTS, type Premise, type Violation } from "./invariants.ts";
 import { lookAtJump } from "./jump.ts";
 import { type Damage, Ledger } from "./ledger.ts";
-import { type DmaIncident, type IncidentSink, Meters } from "./meters.ts";
+import type { DmaIncident } from "./meter.ts";
+import { type IncidentSink, Meters } from "./meters.ts";
 import { Promises } from "./promises.ts";
 
 /** What health has to know of a device: whose it is, and what was promised to its owner. */
@@ -42,7 +43,7 @@ export interface InvariantState {
  * what was found broken. It is fed by hardware and by the guests, and never asked by them.
  */
 export class Health implements IncidentSink {
-  readonly meters = new Meters(() => this.ledger);
+  readonly meters = new Meters();
   readonly violations: Violation[] = [];
   readonly premises = new Set<Premise>();
   ledger!: Ledger;
@@ -65,7 +66,7 @@ export class Health implements IncidentSink {
     this.ledger = new Ledger(machine.memory);
     this.#watched = [...watched];
     this.meters.sink = this;
-    this.meters.start(machine.queue);
+    this.meters.start(machine.queue, this.ledger);
     for (const w of watched) {
       this.meters.get(w.fn);
       if (w.promised && w.guest === undefined) this.#promises.set(w.fn, true);
@@ -169,6 +170,8 @@ export class Health implements IncidentSink {
 
   done(fn: number, pfn: number): void {
     this.premises.add("dma-seen");
+    // That there was one is enough, until it matters again whose they are.
+    this.meters.tellsDone = this.#jumping;
     if (!this.#jumping) return;
     if (this.#promises.stands(fn)) this.premises.add("dma-during-kexec");
     else if (this.#unheld.has(fn)) {
@@ -212,7 +215,7 @@ export class Health implements IncidentSink {
 
   /** The old kernel is gone. */
   jumped(): void {
-    this.#jumping = true;
+    this.#jumping = this.meters.tellsDone = true;
     this.#reportStopped();
     this.ledger.programMemory.jumped();
     for (const guest of this.ledger.guests) this.#crossed.add(guest);

@@ -139,11 +139,13 @@ export class Ledger implements GuestObserver {
 
   /** 0: nobody. Comparable with {@link numberOf}. */
   ownerNumber(pfn: number): number {
-    return Math.max(0, this.#entry(pfn));
+    const entry = this.#entry(pfn);
+    return entry > 0 ? entry : 0;
   }
 
   #entry(pfn: number): number {
-    return this.#owners[pfn >>> CHUNK_SHIFT]?.[pfn & (CHUNK - 1)] ?? 0;
+    const chunk = this.#owners[pfn >>> CHUNK_SHIFT];
+    return chunk === undefined ? 0 : chunk[pfn & (CHUNK - 1)];
   }
 
   /** {@link ownerNumber} of every `stride`-th frame from `pfn` on. */

@@ -1,5 +1,5 @@
 import { ms } from "../base/units.ts";
-import type { Meter } from "./meters.ts";
+import type { Meter } from "./meter.ts";
 
 /** One word for how a device's DMA fares, worst first. */
 export const HEALTH_WORDS = {

@@ -166,6 +166,13 @@ export class Syscalls implements Sys {
     return this.task.installFd(new MemfdFile(name, this.kernel.userPages));
   }
 
+  addSeals(fd: number, seals: number): number {
+    const file = this.task.file(fd);
+    if (file === undefined) return -E.EBADF;
+    if (!(file instanceof MemfdFile)) return -E.EINVAL;
+    return file.access === O_RDONLY ? -E.EPERM : file.addSeals(seals);
+  }
+
   eventfd(count: number): number {
     return this.task.installFd(new EventFd(count));
   }

@@ -13,19 +13,30 @@ interface Window {
 
 /**
  * The system bus as a CPU sees it beside RAM: windows of memory-mapped registers by physical
- * address. Reads from nowhere give all ones and writes to nowhere vanish, as on a real one.
+ * address. Reads from nowhere give all ones and writes to nowhere vanish, as on a real one. Where
+ * windows overlap, the one that begins last answers.
  */
 export class Bus {
-  #windows: Window[] = [];
+  /** By ascending start. */
+  readonly #windows: Window[] = [];
+  readonly #of = new Map<Mmio, Window>();
+  /** Size of the largest window there ever was. */
+  #largest = 0;
 
-  /** Adds a window. `start` and `size` in bytes. */
+  /** Adds a window, the only one of its target. `start` and `size` in bytes. */
   map(start: number, size: number, target: Mmio): void {
     this.unmap(target);
-    this.#windows.push({ start, size, target });
+    const window = { start, size, target };
+    this.#windows.splice(this.#after(start), 0, window);
+    this.#of.set(target, window);
+    this.#largest = Math.max(this.#largest, size);
   }
 
   unmap(target: Mmio): void {
-    this.#windows = this.#windows.filter((w) => w.target !== target);
+    const window = this.#of.get(target);
+    if (window === undefined) return;
+    this.#of.delete(target);
+    this.#windows.splice(this.#windows.lastIndexOf(window, this.#after(window.start) - 1), 1);
   }
 
   read32(address: number): number {
@@ -50,9 +61,24 @@ export class Bus {
   }
 
   #find(address: number): Window | undefined {
-    for (const w of this.#windows) {
-      if (address >= w.start && address < w.start + w.size) return w;
+    for (let i = this.#after(address) - 1; i >= 0; i--) {
+      const w = this.#windows[i], offset = address - w.start;
+      if (offset < w.size) return w;
+      // Only an overlapping window that begins still earlier could reach as far.
+      if (offset >= this.#largest) return undefined;
     }
     return undefined;
+  }
+
+  /** Index of the first window that begins after the address. */
+  #after(address: number): number {
+    const windows = this.#windows;
+    let low = 0, high = windows.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (windows[middle].start <= address) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 }

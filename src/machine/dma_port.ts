@@ -34,6 +34,11 @@ export interface Remapper {
   translatePasid?(sid: number, pasid: number, hi: number, lo: number, write: boolean): number;
   /** The route of the last successful translation. */
   route: Route;
+  /**
+   * As long as this number stands, a request without a PASID that succeeded once would do so again,
+   * with the same answer and nothing else to show for it. Missing or negative: each has to be asked for.
+   */
+  readonly stands?: number;
 }
 
 /** Sees every DMA of every device. It gets what happened, never what a kernel believes. */
@@ -66,6 +71,9 @@ export interface DmaObserver {
   restarted?(fn: number): void;
 }
 
+/** No translation is remembered: no unit has this number. */
+const NOTHING = -2;
+
 /**
  * The way of one PCI function to memory: bus master bit, then the IOMMU unit in charge, then RAM.
  * Devices split their transfers at page boundaries and ask for one page at a time.
@@ -78,6 +86,13 @@ export class DmaPort {
   pasid = -1;
   /** Source id its requests carry: its own, but for functions with a fault of their own. */
   requester: number;
+  /** The last translation, and the unit's number when it was made. */
+  #stands = NOTHING;
+  #hi = 0;
+  /** Low word of the page's address; bit 0: of a write. */
+  #page = 0;
+  #pfn = 0;
+  #route = Route.direct;
 
   constructor(
     readonly fn: number,
@@ -95,27 +110,40 @@ export class DmaPort {
    * has heard of it either way. The caller then moves the data with loads and stores of words.
    */
   access(hi: number, lo: number, bytes: number, write: boolean): number {
-    let route = Route.direct;
-    let pfn: number;
-    if (!this.busMaster) {
-      pfn = DMA_BUS_MASTER_OFF;
-    } else if (this.remapper !== undefined) {
-      pfn = this.pasid < 0
-        ? this.remapper.translate(this.requester, hi, lo, write)
-        : this.remapper.translatePasid?.(this.requester, this.pasid, hi, lo, write) ??
-          DMA_MASTER_ABORT;
-      route = this.remapper.route;
-    } else {
-      pfn = hi >= 0 && hi < 0x800 ? (hi << 20) | (lo >>> 12) : DMA_MASTER_ABORT;
-    }
-    if (pfn >= 0 && (pfn >= this.memory.frames || !this.memory.isRam(pfn))) {
-      pfn = DMA_MASTER_ABORT;
-    }
-    this.hash.mixAt(this.queue.now, this.fn);
-    this.hash.mix(lo, hi, pfn);
-    if (pfn >= 0) this.observer.done(this.fn, write, hi, lo, pfn, bytes, route);
+    const page = (lo & ~0xfff) | (write ? 1 : 0);
+    const again = this.#stands === this.remapper?.stands && this.#page === page &&
+      this.#hi === hi &&
+      this.busMaster && this.pasid < 0;
+    const pfn = again ? this.#pfn : this.#translate(hi, lo, write);
+    this.hash.mixAccess(this.queue.now, this.fn, hi, lo, pfn);
+    if (pfn >= 0) this.observer.done(this.fn, write, hi, lo, pfn, bytes, this.#route);
     else this.observer.failed(this.fn, write, hi, lo, pfn);
+    if (!again && pfn >= 0 && this.pasid < 0) this.#remember(hi, page, pfn);
     return pfn;
+  }
+
+  #translate(hi: number, lo: number, write: boolean): number {
+    if (!this.busMaster) return DMA_BUS_MASTER_OFF;
+    const { remapper, requester, pasid } = this;
+    let pfn: number;
+    if (remapper === undefined) {
+      this.#route = Route.direct;
+      pfn = hi >= 0 && hi < 0x800 ? (hi << 20) | (lo >>> 12) : DMA_MASTER_ABORT;
+    } else {
+      pfn = pasid < 0
+        ? remapper.translate(requester, hi, lo, write)
+        : remapper.translatePasid?.(requester, pasid, hi, lo, write) ?? DMA_MASTER_ABORT;
+      if (pfn >= 0) this.#route = remapper.route;
+    }
+    return pfn < 0 || this.memory.isRam(pfn) ? pfn : DMA_MASTER_ABORT;
+  }
+
+  #remember(hi: number, page: number, pfn: number): void {
+    const stands = this.remapper?.stands ?? -1;
+    this.#stands = stands < 0 ? NOTHING : stands;
+    this.#hi = hi;
+    this.#page = page;
+    this.#pfn = pfn;
   }
 
   /** Reads 32-bit words. False when the access failed. `words` must not cross a page. */

@@ -84,6 +84,10 @@ export interface Firmware {
 
 const LOW_RAM_END = 3 * GiB;
 const BAR_BASE = 0xc0000000;
+/** Where other hardware begins. */
+const BAR_END = 0xfd000000;
+/** For devices that find no room below; no RAM is up there. */
+const HIGH_BAR_BASE = 2 ** 44;
 /** Room for each device's registers, naturally aligned for all of them. */
 const BAR_STRIDE = 0x100000;
 const DRHD_BASE = 0xfed90000;
@@ -96,6 +100,12 @@ function memoryMap(size: number): PhysRange[] {
   const ranges = [{ start: 0, size: 0xa0000 }, { start: 0x100000, size: low - 0x100000 }];
   if (size > low) ranges.push({ start: 4 * GiB, size: size - low });
   return ranges;
+}
+
+/** Where firmware puts the registers of a function. */
+function barOf(fn: number): number {
+  const low = (BAR_END - BAR_BASE) / BAR_STRIDE;
+  return fn < low ? BAR_BASE + fn * BAR_STRIDE : HIGH_BAR_BASE + (fn - low) * BAR_STRIDE;
 }
 
 /** What is left of ranges when a piece is taken out. */
@@ -149,7 +159,6 @@ export class Machine {
     this.#pageRequestEvent = this.queue.register((unit) => this.#pageRequestHandlers[unit]?.());
     const remapper = this.#addIommu();
     const buses = new Set<number>(), uncovered = new Set<number>();
-    let bar = BAR_BASE;
     spec.devices.forEach((device, fn) => {
       const sid = parseBdf(device.bdf);
       assert(sid !== undefined, `device ${device.id}: ${device.bdf} is no bus:device.function`);
@@ -157,8 +166,7 @@ export class Machine {
       const port = this.#makePort(device, fn, sid);
       if (device.iommu === "none") uncovered.add(sid);
       else port.remapper = remapper;
-      const made = this.#makeDevice(device, port, bar, seed);
-      bar += BAR_STRIDE;
+      const made = this.#makeDevice(device, port, barOf(fn), seed);
       this.functions.push(made);
       this.pci.plug(made);
     });
@@ -265,7 +273,9 @@ export class Machine {
   plug(fn: number): void {
     const made = this.functions[fn];
     this.pci.plug(made);
-    made.configWrite(PCI_BASE_ADDRESS_0, 4, BAR_BASE + fn * BAR_STRIDE);
+    const bar = barOf(fn);
+    made.configWrite(PCI_BASE_ADDRESS_0, 4, bar);
+    made.configWrite(PCI_BASE_ADDRESS_0 + 4, 4, Math.floor(bar / 2 ** 32));
   }
 
   /** The kernel's handler for an IOMMU's interrupt. */

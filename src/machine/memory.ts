@@ -1,5 +1,6 @@
 import { assert } from "../base/assert.ts";
 import { PAGE_SIZE, PAGE_WORDS } from "../base/units.ts";
+import { RamMap } from "./ram_map.ts";
 
 /** Frames in one chunk: 1 GiB. */
 const CHUNK_SHIFT = 18;
@@ -31,6 +32,7 @@ export class Memory {
   readonly ranges: readonly PhysRange[];
   /** One past the highest frame. */
   readonly frames: number;
+  readonly #ram: RamMap;
   #chunks: (Uint32Array | undefined)[] = [];
   /** The same bytes as {@link readableWide} gives them. */
   #wide: (Float64Array | undefined)[] = [];
@@ -42,6 +44,7 @@ export class Memory {
   /** `ranges`: 4 KiB aligned, ascending, not touching each other's frames; below 8 TiB. */
   constructor(ranges: readonly PhysRange[]) {
     this.ranges = ranges;
+    this.#ram = new RamMap(ranges);
     const last = ranges[ranges.length - 1];
     this.frames = (last.start + last.size) / PAGE_SIZE;
     assert(this.frames < 2 ** 31, "physical memory ends at 8 TiB");
@@ -60,11 +63,7 @@ export class Memory {
 
   /** True when the frame is RAM. */
   isRam(pfn: number): boolean {
-    const address = pfn * PAGE_SIZE;
-    for (const r of this.ranges) {
-      if (address >= r.start && address < r.start + r.size) return true;
-    }
-    return false;
+    return pfn < this.frames && this.#ram.has(pfn);
   }
 
   /** The word at frame `pfn`, index `word`. Untouched memory and holes read as 0. */

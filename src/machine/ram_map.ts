@@ -1,17 +1,17 @@
 import { PAGE_SIZE } from "../base/units.ts";
-import type { Memory } from "./memory.ts";
+import type { PhysRange } from "./memory.ts";
 
-/** Which frames answer a table walk: the ranges of RAM as int32 frame numbers. */
+/** Which frames there are: the ranges of RAM as int32 frame numbers. */
 export class RamMap {
   /** Pairs: first frame, one past the last. */
   #bounds: Int32Array;
-  /** The range that answered last: tables crowd together, and this check is half of a walk. */
+  /** The range that answered last: tables crowd together, and so do the pages of a device. */
   first = 0;
   count = 0;
 
-  constructor(memory: Memory) {
+  constructor(ranges: readonly PhysRange[]) {
     this.#bounds = Int32Array.from(
-      memory.ranges.flatMap((r) => [r.start / PAGE_SIZE, (r.start + r.size) / PAGE_SIZE]),
+      ranges.flatMap((r) => [r.start / PAGE_SIZE, (r.start + r.size) / PAGE_SIZE]),
     );
   }
 

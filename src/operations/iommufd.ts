@@ -1,5 +1,8 @@
 import { z } from "zod";
 import {
+  F_SEAL_GROW,
+  F_SEAL_SEAL,
+  F_SEAL_SHRINK,
   MAP_ANONYMOUS,
   MAP_FIXED,
   MAP_PRIVATE,
@@ -38,7 +41,9 @@ const fd = z.string().min(1).describe("name that a step gave to an iommufd with 
 const as = z.string().min(1).describe("name for later steps");
 const ioas = whole.describe("id of an IOAS; the first one when left out").optional();
 const onDescriptor = { suggests: { fd: "descriptors" }, unavailable: whenUp } as const;
-const MEMORY = ["anonymous", "memfd", "guestmemfs", "mixed"] as const;
+/** `sealed`: a memfd whose size is what it is, for good. */
+const MEMORY = ["anonymous", "memfd", "sealed", "guestmemfs", "mixed"] as const;
+const SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW;
 
 /** Memory of one kind in the task of a descriptor: where it is mapped, and its file if any. */
 function makeMemory(
@@ -53,11 +58,12 @@ function makeMemory(
     return va < 0 ? answered(va) : { va, file: -1 };
   }
   if (kind === "mixed") return mixedMemory(sys, bytes, file);
-  const opened = kind === "memfd"
-    ? sys.memfdCreate("scenario")
-    : sys.open(`/mnt/guestmemfs/${file ?? ""}`, O_RDWR);
+  const opened = kind === "guestmemfs"
+    ? sys.open(`/mnt/guestmemfs/${file ?? ""}`, O_RDWR)
+    : sys.memfdCreate("scenario");
   if (opened < 0) return answered(opened, "opening the memory file");
-  if (kind === "memfd") sys.ftruncate(opened, bytes);
+  if (kind !== "guestmemfs") sys.ftruncate(opened, bytes);
+  if (kind === "sealed") sys.addSeals(opened, SEALS);
   const va = sys.mmap(bytes, prot, MAP_SHARED, opened, 0);
   return va < 0 ? answered(va, "mmap") : { va, file: opened };
 }

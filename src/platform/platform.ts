@@ -232,6 +232,7 @@ export class Platform {
       ramBase: vm.ramBase,
       hugePages: vm.hugePages ?? true,
       guestIommu: vm.guestIommu ?? false,
+      backing: vm.backing ?? "guestmemfs",
       devices: vm.devices.map((id) => {
         const device = findDevice(this.spec, id);
         assert(device !== undefined, `VM ${vm.id}: no device ${id}`);

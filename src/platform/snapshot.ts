@@ -1,5 +1,5 @@
 import type { InvariantState } from "../health/health.ts";
-import { BUCKETS } from "../health/meters.ts";
+import { BUCKETS } from "../health/meter.ts";
 import { type HealthWord, healthWord } from "../health/words.ts";
 import { PagingDomain } from "../kernel/iommu/domain.ts";
 import type { PciDev } from "../kernel/pci/pci.ts";

@@ -1,5 +1,6 @@
 import { MiB } from "../base/units.ts";
 import type { DeviceSpec, MachineSpec } from "../machine/machine.ts";
+import type { RamFile } from "../userspace/vmm/config.ts";
 import type { DmaKind } from "../userspace/paravisor/config.ts";
 
 /** What runs a guest. */
@@ -20,6 +21,8 @@ export interface VmSpec {
   /** False: mapped for devices in pages of 4 KiB; true unless told. */
   readonly hugePages?: boolean;
   readonly guestIommu?: boolean;
+  /** What its RAM is in where it is persistent; guestmemfs unless told. */
+  readonly backing?: RamFile;
   /** A VMM unless told. */
   readonly program?: typeof PROGRAMS[number];
   /** Of a paravisor. */

@@ -51,6 +51,7 @@ import othersAreBlocked from "../../scenarios/others-are-blocked.yaml" with { ty
 import smallPagesToLarge from "../../scenarios/small-pages-to-large.yaml" with { type: "text" };
 import largePagesToSmall from "../../scenarios/large-pages-to-small.yaml" with { type: "text" };
 import tableLimit from "../../scenarios/table-limit.yaml" with { type: "text" };
+import memfdRam from "../../scenarios/memfd-ram.yaml" with { type: "text" };
 import redriveSmmu from "../../scenarios/redrive-smmu.yaml" with { type: "text" };
 import redrivePasid from "../../scenarios/redrive-pasid.yaml" with { type: "text" };
 import tenUpdates from "../../scenarios/ten-updates.yaml" with { type: "text" };
@@ -108,6 +109,7 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["large-pages-to-small", largePagesToSmall],
   ["table-limit", tableLimit],
   ["redrive-smmu", redriveSmmu],
+  ["memfd-ram", memfdRam],
   ["redrive-pasid", redrivePasid],
   ["ten-updates", tenUpdates],
   ["handover", handover],

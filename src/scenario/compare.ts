@@ -31,27 +31,57 @@ export interface CostRow extends CompareCase {
 const MACHINE_REST = 4 * GiB;
 
 /**
- * Runs one update of a machine with one card and a guest of that size, its memory in files of up to
- * 1 GiB, as its program makes the calls; nothing is done with the memory. All counts are of what the
- * kernels really did.
+ * One update of a machine with one card and a guest of that size, its memory in files of up to 1 GiB,
+ * as its program makes the calls; nothing is done with the memory. Step by step, in this order.
  */
-export function measure(design: string, { guest, page }: CompareCase): CostRow {
-  const platform = machineFor(design, guest);
-  const sys = platform.shell();
-  const program = new BulkProgram({ guest, page, base: platform.kernel.guestRange?.base ?? 0 });
-  program.start(sys);
+export class BulkUpdate {
+  readonly platform: Platform;
+  readonly #program: BulkProgram;
+
+  constructor(readonly design: string, { guest, page }: CompareCase) {
+    this.platform = machineFor(design, guest);
+    const { guestRange } = this.platform.kernel;
+    this.#program = new BulkProgram({ guest, page, base: guestRange?.base ?? 0 });
+  }
+
+  /** Maps the memory. */
+  start(): void {
+    this.#program.start(this.platform.shell());
+  }
+
+  /** KHO's activation and the loading of the next kernel: all that the old one writes down. */
+  handOver(): void {
+    const sys = this.platform.shell();
+    const active = sys.open("/sys/kernel/kho/active", O_WRONLY);
+    must("activate", sys.write(active, new TextEncoder().encode("1")));
+    must("load", sys.kexecFileLoad(this.design, 0));
+  }
+
+  /** The jump, and the boot up to the first program. */
+  jump(): void {
+    must("reboot", this.platform.shell().reboot(LINUX_REBOOT_CMD_KEXEC));
+    untilReady(this.platform, 2);
+  }
+
+  /** The program takes over what is its. */
+  restore(): void {
+    this.#program.restore(this.platform.shell());
+  }
+}
+
+/** What one update takes. All counts are of what the kernels really did. */
+export function measure(design: string, c: CompareCase): CostRow {
+  const update = new BulkUpdate(design, c), { platform } = update;
+  update.start();
   const then = platform.kernel.costs.copy();
-  const active = sys.open("/sys/kernel/kho/active", O_WRONLY);
-  must("activate", sys.write(active, new TextEncoder().encode("1")));
-  must("load", sys.kexecFileLoad(design, 0));
+  update.handOver();
   const handingOver = costsSince(platform.kernel.costs.copy(), then);
-  must("reboot", sys.reboot(LINUX_REBOOT_CMD_KEXEC));
-  untilReady(platform, 2);
+  update.jump();
   const fresh = platform.kernel.costs.copy();
-  program.restore(platform.shell());
+  update.restore();
   const takingOver = costsSince(platform.kernel.costs.copy(), fresh);
   const modelled = modelledTime(handingOver) + modelledTime(takingOver);
-  return { design, guest, page, handingOver, takingOver, tablesBefore: fresh.tables, modelled };
+  return { design, ...c, handingOver, takingOver, tablesBefore: fresh.tables, modelled };
 }
 
 function machineFor(design: string, guest: number): Platform {

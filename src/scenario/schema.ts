@@ -7,6 +7,7 @@ import { MiB, TiB } from "../base/units.ts";
 import { imageComplaint } from "../operations/image_name.ts";
 import { PROFILES } from "../machine/profile.ts";
 import { PROGRAMS } from "../platform/spec.ts";
+import { RAM_FILES } from "../userspace/vmm/config.ts";
 import { DMA_MEMORY } from "../userspace/paravisor/config.ts";
 import { parseBdf } from "../uapi/pci_regs.ts";
 
@@ -89,6 +90,9 @@ const vm = z.strictObject({
   ram_base: size.refine((n) => n % (2 * MiB) === 0, { message: "expected a multiple of 2MiB" })
     .describe("where its RAM begins, which is its IOVA as well").optional(),
   huge_pages: z.boolean().describe("its RAM is mapped for devices in large pages").default(true),
+  backing: z.enum(RAM_FILES).default("guestmemfs").describe(
+    "the file its RAM is in, where that is to outlive a kernel: of guestmemfs, or a sealed memfd",
+  ),
   guest_iommu: z.boolean().describe(
     "its guest has an IOMMU of its own where the host nests tables, and does without elsewhere",
   ).default(false),

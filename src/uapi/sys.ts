@@ -40,6 +40,11 @@ export interface VcpuMemory {
   store32(gpa: number, value: number): void;
 }
 
+/** Seals of a memfd: no more seals, no smaller, no larger. */
+export const F_SEAL_SEAL = 1;
+export const F_SEAL_SHRINK = 2;
+export const F_SEAL_GROW = 4;
+
 /** The message a management client sends a program, e.g. over its monitor socket. */
 export type Message = string;
 
@@ -69,7 +74,10 @@ export interface Sys {
   ftruncate(fd: number, size: number): number;
   /** Size in bytes of an open file, or a negative errno. */
   fsize(fd: number): number;
+  /** As with MFD_ALLOW_SEALING. */
   memfdCreate(name: string): number;
+  /** fcntl F_ADD_SEALS. EINVAL: no memfd, or no such seal; EPERM: sealed against it, or read-only. */
+  addSeals(fd: number, seals: number): number;
   /** A new eventfd, as with EFD_NONBLOCK. `count`: what it starts at, below 2^32. */
   eventfd(count: number): number;
   /**

@@ -6,8 +6,10 @@ import { EventQueue } from "../../src/base/event_queue.ts";
 /** The same queue as a sorted array: slow, and plainly right. */
 class SortedArray {
   now = 0;
-  readonly ran: [number, number][] = [];
+  ran = 0;
   #events: { time: number; argument: number }[] = [];
+
+  constructor(readonly handler: (argument: number) => void) {}
 
   at(time: number, argument: number): void {
     const i = this.#events.findIndex((e) => e.time > time);
@@ -18,24 +20,38 @@ class SortedArray {
     const event = this.#events.shift();
     if (event === undefined) return;
     this.now = event.time;
-    this.ran.push([event.time, event.argument]);
+    this.ran++;
+    this.handler(event.argument);
   }
 
   runUntil(time: number): void {
-    while (this.#events.length > 0 && this.#events[0].time <= time) this.step();
+    while (this.nextTime <= time) this.step();
     this.now = Math.max(this.now, time);
   }
 
   get size(): number {
     return this.#events.length;
   }
+
+  get nextTime(): number {
+    return this.#events[0]?.time ?? Infinity;
+  }
 }
 
+// Few different delays: many events at one time is what the order of arrival is about.
+const delay = fc.nat(12);
 const operations = fc.array(
   fc.oneof(
-    // Few different delays: many events at one time is what the order of arrival is about.
-    { weight: 6, arbitrary: fc.record({ op: fc.constant("at" as const), n: fc.nat(12) }) },
-    { weight: 3, arbitrary: fc.record({ op: fc.constant("step" as const), n: fc.constant(0) }) },
+    {
+      weight: 6,
+      // `then`: delays of what the event's handler schedules.
+      arbitrary: fc.record({
+        op: fc.constant("at" as const),
+        n: delay,
+        then: fc.array(delay, { maxLength: 2 }),
+      }),
+    },
+    { weight: 3, arbitrary: fc.record({ op: fc.constant("step" as const) }) },
     { weight: 1, arbitrary: fc.record({ op: fc.constant("until" as const), n: fc.nat(8) }) },
   ),
   { maxLength: 600, size: "max" },
@@ -44,26 +60,39 @@ const operations = fc.array(
 Deno.test("events run by time and, at one time, in the order they were scheduled", () => {
   fc.assert(
     fc.property(operations, (list) => {
-      const queue = new EventQueue(), model = new SortedArray();
-      const ran: [number, number][] = [];
-      const handler = queue.register((argument) => ran.push([queue.now, argument]));
-      list.forEach(({ op, n }, i) => {
-        if (op === "at") {
-          queue.at(queue.now + n, handler, i);
-          model.at(model.now + n, i);
-        } else if (op === "step") {
+      const queue = new EventQueue();
+      const ran: number[][] = [], expected: number[][] = [];
+      const delaysOf = (argument: number) => {
+        const event = list[argument];
+        return event?.op === "at" ? event.then : [];
+      };
+      const handler = queue.register((argument) => {
+        ran.push([queue.now, argument, queue.size, queue.ran]);
+        for (const n of delaysOf(argument)) queue.after(n, handler, ~argument);
+        ran.push([queue.nextTime]);
+      });
+      const model = new SortedArray((argument) => {
+        expected.push([model.now, argument, model.size, model.ran]);
+        for (const n of delaysOf(argument)) model.at(model.now + n, ~argument);
+        expected.push([model.nextTime]);
+      });
+      list.forEach((event, i) => {
+        if (event.op === "at") {
+          queue.after(event.n, handler, i);
+          model.at(model.now + event.n, i);
+        } else if (event.op === "step") {
           queue.step();
           model.step();
         } else {
-          queue.runUntil(queue.now + n);
-          model.runUntil(model.now + n);
+          queue.runUntil(queue.now + event.n);
+          model.runUntil(model.now + event.n);
         }
         assert.equal(queue.now, model.now);
         assert.equal(queue.size, model.size);
       });
       queue.runUntil(1e6);
       model.runUntil(1e6);
-      assert.deepEqual(ran, model.ran);
+      assert.deepEqual(ran, expected);
     }),
     { numRuns: 60 },
   );

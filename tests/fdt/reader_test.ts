@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { type Fdt, FdtWriter, openFdt } from "../../src/fdt/mod.ts";
+import { type Fdt, FdtWriter, nativeU32, openFdt } from "../../src/fdt/mod.ts";
 import { begin, type Call, end, perform, prop } from "./calls.ts";
 import { callsOf, shortName, tree, treeOf } from "./trees.ts";
 
@@ -67,6 +67,61 @@ Deno.test("a name without unit address finds the first node that has one", () =>
   assert.equal(fdt.name(fdt.path("/cpu")), "cpu@1");
   assert.equal(fdt.name(fdt.path("/cpu@2")), "cpu@2");
   assert.equal(fdt.path("/cpu@"), -1);
+});
+
+Deno.test("among many children too, a name finds the first that libfdt would take", () => {
+  const name = fc.oneof(
+    fc.string({ unit: fc.constantFrom("a", "b", "@"), maxLength: 4 }),
+    shortName.map((name) => `${name}@${name}`),
+  );
+  const children = fc.uniqueArray(name, { minLength: 1, maxLength: 60, size: "max" });
+  fc.assert(fc.property(children, fc.array(name), (names, absent) => {
+    // Some come twice, with some unit address or without.
+    const all = [...names, ...names.map((n) => `${n}@1`), ...names.slice(0, 5)];
+    const fdt = open([begin(""), ...all.flatMap((n) => [begin(n), end]), end]);
+    const nodes = fdt.subnodes(fdt.root);
+    for (const wanted of [...all, ...absent]) {
+      const found = all.findIndex((n) =>
+        n === wanted || (!wanted.includes("@") && n.startsWith(`${wanted}@`))
+      );
+      assert.equal(fdt.subnode(fdt.root, wanted), nodes[found] ?? -1, wanted);
+    }
+  }));
+});
+
+Deno.test("nodes and properties can be gone through one by one", () => {
+  fc.assert(fc.property(tree, (tree) => {
+    const fdt = open(callsOf(tree));
+    const visit = (node: number, { props, children }: typeof tree) => {
+      let prop = fdt.firstProp(node);
+      for (const { name, value } of props) {
+        assert.equal(fdt.propName(prop), name);
+        assert.deepEqual(fdt.propValue(prop), value);
+        if (value.length >= 4) assert.equal(fdt.propU32(prop), nativeU32(value));
+        else assert.throws(() => fdt.propU32(prop), RangeError);
+        prop = fdt.nextProp(prop);
+      }
+      assert.equal(prop, -1);
+      let child = fdt.firstSubnode(node);
+      for (const below of children) {
+        visit(child, below);
+        child = fdt.nextSubnode(child);
+      }
+      assert.equal(child, -1);
+    };
+    visit(fdt.root, tree);
+  }));
+});
+
+Deno.test("properties are found by handles, which a node's or any other number is not", () => {
+  const fdt = open([begin(""), prop("x", "1234"), prop("y", "5"), begin("a"), end, end]);
+  const y = fdt.findProp(fdt.root, "y");
+  assert.equal(fdt.nextProp(fdt.firstProp(fdt.root)), y);
+  assert.equal(fdt.propName(y), "y");
+  assert.equal(fdt.findProp(fdt.root, "z"), -1);
+  for (const wrong of [-1, 0, y + 4, 1000, 2 ** 32, 0.5, NaN]) {
+    assert.throws(() => fdt.propValue(wrong), RangeError, `${wrong}`);
+  }
 });
 
 Deno.test("of two equal names the first one counts", () => {

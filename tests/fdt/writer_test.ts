@@ -41,6 +41,21 @@ Deno.test("a blob may fill its room to the last byte, and not one more", () => {
   );
 });
 
+Deno.test("values of any size lie side by side", () => {
+  const writer = new FdtWriter(1 << 20);
+  const sizes = [10, 65_500, 3, 200_000, 65_536, 0, 70_000];
+  writer.beginNode("");
+  for (const size of sizes) writer.property(`of-${size}`, new Uint8Array(size).fill(size));
+  writer.endNode();
+  const fdt = openFdt(writer.finish());
+  const found = [...fdt.props(fdt.root)];
+  assert.deepEqual(found.map(({ name }) => name), sizes.map((size) => `of-${size}`));
+  for (const [i, { value }] of found.entries()) {
+    assert.equal(value.length, sizes[i]);
+    assert.ok(value.every((byte) => byte === (sizes[i]! & 255)));
+  }
+});
+
 Deno.test("a call without room changes nothing, and a smaller one may still succeed", () => {
   const writer = new FdtWriter(128);
   assert.equal(writer.beginNode(""), 0);

@@ -3,14 +3,8 @@ import fc from "fast-check";
 import { EventQueue } from "../../src/base/event_queue.ts";
 import { MiB, ms } from "../../src/base/units.ts";
 import { Ledger } from "../../src/health/ledger.ts";
-import {
-  BUCKET,
-  BUCKETS,
-  type DmaIncident,
-  type IncidentSink,
-  Meter,
-  Meters,
-} from "../../src/health/meters.ts";
+import { BUCKET, BUCKETS, type DmaIncident, Meter, MeterTable } from "../../src/health/meter.ts";
+import { type IncidentSink, Meters } from "../../src/health/meters.ts";
 import { DMA_BUS_MASTER_OFF, DMA_MASTER_ABORT, Route } from "../../src/machine/dma_port.ts";
 import { Memory } from "../../src/machine/memory.ts";
 import { DMA_INTERRUPT } from "../../src/machine/interrupt_range.ts";
@@ -23,12 +17,12 @@ class Bench implements IncidentSink {
   restarted(): void {}
   readonly queue = new EventQueue();
   readonly ledger = new Ledger(new Memory([{ start: 0, size: MiB }]));
-  readonly meters = new Meters(() => this.ledger);
+  readonly meters = new Meters();
   readonly told: string[] = [];
   readonly incidents: DmaIncident[] = [];
 
   constructor() {
-    this.meters.start(this.queue);
+    this.meters.start(this.queue, this.ledger);
     this.meters.sink = this;
     this.ledger.mapped("mine", 0, Int32Array.of(OWN));
     this.ledger.mapped("other", 0, Int32Array.of(OTHERS));
@@ -241,8 +235,9 @@ const times = fc.array(
 Deno.test("the history holds just the accesses of its window, by bucket", () => {
   fc.assert(
     fc.property(times, fc.nat(BUCKET * BUCKETS * 2), (all, later) => {
-      const meter = new Meter();
-      for (const t of all) meter.count(t);
+      const table = new MeterTable(), meter = new Meter(table, 2);
+      table.reach(2);
+      for (const t of all) table.count(2, t);
       const now = (all.at(-1) ?? 0) + later;
       const last = Math.floor(now / BUCKET);
       const expected = Array.from({ length: BUCKETS }, (_, i) => {
@@ -258,8 +253,9 @@ Deno.test("the history holds just the accesses of its window, by bucket", () => 
 Deno.test("the rate is what full buckets of the last 100 ms say", () => {
   fc.assert(
     fc.property(times, fc.nat(BUCKET * 10), (all, later) => {
-      const meter = new Meter();
-      for (const t of all) meter.count(t);
+      const table = new MeterTable(), meter = new Meter(table, 2);
+      table.reach(2);
+      for (const t of all) table.count(2, t);
       const now = (all.at(-1) ?? 0) + later;
       const end = Math.floor(now / BUCKET) * BUCKET, start = Math.max(0, end - 5 * BUCKET);
       const count = all.filter((t) => t >= start && t < end).length;
@@ -270,9 +266,10 @@ Deno.test("the rate is what full buckets of the last 100 ms say", () => {
 });
 
 Deno.test("a steady device has its rate from the start", () => {
-  const meter = new Meter();
+  const table = new MeterTable(), meter = new Meter(table, 2);
+  table.reach(2);
   for (let t = 0; t < 500 * ms; t += ms) {
-    meter.count(t);
+    table.count(2, t);
     if (t >= BUCKET) assert.equal(meter.rate(t), 1000, `at ${t}`);
   }
   assert.equal(meter.rate(1000 * ms), 0, "silence");

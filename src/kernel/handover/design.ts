@@ -33,6 +33,8 @@ export interface Design {
   readonly mapsFiles: boolean;
   /** What is done to devices at a kexec is up to the core, not to drivers (seed lines 2182-2193). */
   readonly coreBlocks: boolean;
+  /** Sealed memfds that a persistent iommufd maps are handed over with it, not guestmemfs alone. */
+  readonly keepsMemfds: boolean;
   /**
    * Devices may go on asking for pages through a kexec. Whoever answers changes tables, so they have to
    * be its own by then (seed lines 2994-3001), and there has to be somebody who makes a fault queue again.
@@ -52,6 +54,7 @@ const NOTHING: Design = {
   validates: false,
   mapsFiles: false,
   coreBlocks: false,
+  keepsMemfds: false,
   pageRequests: false,
   keepsUncovered: false,
 };
@@ -75,6 +78,7 @@ const REDRIVE: Design = {
   validates: false,
   mapsFiles: true,
   coreBlocks: true,
+  keepsMemfds: true,
   pageRequests: true,
   keepsUncovered: false,
 };
@@ -92,6 +96,8 @@ const DESIGNS: Readonly<Record<Handover, Design>> = {
     ...REDRIVE,
     reads: [IOMMUFD_KHO.callsCompatible, INTEL_IOMMU_KHO.keyedCompatible],
     iommufd: "calls",
+    // A log says of a file which inode it is, and a memfd has none in the next kernel.
+    keepsMemfds: false,
     smmu: false,
     pageRequests: false,
   },

@@ -1,4 +1,4 @@
-import type { Memory } from "../../machine/memory.ts";
+import { type Memory, WIDE_UNIT } from "../../machine/memory.ts";
 
 /** What of an entry matters, in the format of one kind of page table. */
 export interface RadixFormat {
@@ -48,15 +48,17 @@ export interface Comparison {
 /**
  * Compares an old tree with a new one, leaf by leaf (seed lines 2641-2648): address, size and
  * permission. Where a table lies does not matter, nor do accessed and dirty bits. `owned`: a table of
- * the old tree may be read: it is one that was handed over.
+ * the old tree may be read: it is one that was handed over. `sizesCount`: false where only what an
+ * IOVA leads to has to be the same, be it in small pages here and in a large one there.
  */
 export function compareRadix(
   memory: Memory,
   old: Radix,
   fresh: Radix,
   owned: (pfn: number) => boolean,
+  sizesCount = true,
 ): Comparison {
-  const comparer = new Comparer(memory, old.format, owned);
+  const comparer = new Comparer(memory, old.format, owned, sizesCount);
   if (old.levels !== fresh.levels || old.rootPages !== fresh.rootPages) {
     return { difference: "number of levels", page: 0, leaves: 0, pointers: 0 };
   }
@@ -76,11 +78,18 @@ class Comparer {
   readonly #memory: Memory;
   readonly #format: RadixFormat;
   readonly #owned: (pfn: number) => boolean;
+  readonly #sizesCount: boolean;
 
-  constructor(memory: Memory, format: RadixFormat, owned: (pfn: number) => boolean) {
+  constructor(
+    memory: Memory,
+    format: RadixFormat,
+    owned: (pfn: number) => boolean,
+    sizesCount: boolean,
+  ) {
     this.#memory = memory;
     this.#format = format;
     this.#owned = owned;
+    this.#sizesCount = sizesCount;
   }
 
   #differ(difference: Difference, page: number): false {
@@ -91,8 +100,13 @@ class Comparer {
 
   /** Compares two tables of a level; `first`: page of their first entry. False at a difference. */
   tables(old: number, fresh: number, level: number, first: number): boolean {
-    if (!this.#memory.isRam(old) || !this.#owned(old)) return this.#differ("table pointer", first);
+    if (!this.#mayRead(old)) return this.#differ("table pointer", first);
     return level === 1 ? this.#leaves(old, fresh, first) : this.#upper(old, fresh, level, first);
+  }
+
+  /** A table of the old tree can be followed. */
+  #mayRead(old: number): boolean {
+    return this.#memory.isRam(old) && this.#owned(old);
   }
 
   /** The loop that counts: nothing is called, nothing is made. */
@@ -131,17 +145,57 @@ class Comparer {
       const xHigh = memory.load(old, word + 1) & format.high;
       const yHigh = memory.load(fresh, word + 1) & format.high;
       const xLeads = format.leadsOn(x, level), yLeads = format.leadsOn(y, level);
-      if (xLeads !== yLeads) return this.#differ("page size", page);
-      if (xLeads) {
+      if (xLeads || yLeads) {
         this.pointers++;
         const below = xHigh << 20 | x >>> 12, beside = yHigh << 20 | y >>> 12;
-        if (!this.tables(below, beside, level - 1, page)) return false;
+        if (xLeads && yLeads) {
+          if (!this.tables(below, beside, level - 1, page)) return false;
+        } else if (this.#sizesCount) return this.#differ("page size", page);
+        else if (xLeads) {
+          if (!this.#mayRead(below)) return this.#differ("table pointer", page);
+          if (!this.#split(below, beside, y, level - 1, page, true)) return false;
+        } else if (!this.#split(beside, below, x, level - 1, page, false)) return false;
         continue;
       }
       this.leaves++;
       const differs = (x ^ y) & (-4096 | format.permission | format.present);
       if (differs !== 0 || xHigh !== yHigh) return this.#name(x, y, page);
     }
+    return true;
+  }
+
+  /**
+   * Compares a table of a level with the large page the other tree has there: the page of frame `pfn`
+   * and what permits its entry, of low word `large`. `old`: the table is of the old tree.
+   */
+  #split(
+    table: number,
+    pfn: number,
+    large: number,
+    level: number,
+    first: number,
+    old: boolean,
+  ): boolean {
+    const memory = this.#memory, { present, permission, high } = this.#format;
+    const bits = present | permission, span = 512 ** (level - 1);
+    // As a rule they are so many frames in a row: then the first one stands for all.
+    const entries = level === 1 && isRun(memory, table) ? 1 : 512;
+    for (let index = 0; index < entries; index++) {
+      const low = memory.load(table, index * 2), top = memory.load(table, index * 2 + 1) & high;
+      const leadsTo = top << 20 | low >>> 12, wanted = pfn + index * span;
+      const page = first + index * span;
+      if ((low & present) !== 0 && this.#format.leadsOn(low, level)) {
+        this.pointers++;
+        if (old && !this.#mayRead(leadsTo)) return this.#differ("table pointer", page);
+        if (!this.#split(leadsTo, wanted, large, level - 1, page, old)) return false;
+        continue;
+      }
+      this.leaves++;
+      if (leadsTo === wanted && ((low ^ large) & bits) === 0) continue;
+      const beside = wanted << 12 | large & bits;
+      return old ? this.#name(low, beside, page) : this.#name(beside, low, page);
+    }
+    if (entries === 1) this.leaves += 511;
     return true;
   }
 
@@ -196,6 +250,25 @@ function isSameTable(memory: Memory, a: number, b: number): boolean {
       one[at] !== two[to] || one[at + 1] !== two[to + 1] || one[at + 2] !== two[to + 2] ||
       one[at + 3] !== two[to + 3] || one[at + 4] !== two[to + 4] || one[at + 5] !== two[to + 5] ||
       one[at + 6] !== two[to + 6] || one[at + 7] !== two[to + 7]
+    ) return false;
+  }
+  return true;
+}
+
+/** True where a table's entries are the same but for their addresses, which are those of 512 frames in a row. */
+function isRun(memory: Memory, table: number): boolean {
+  const words = memory.readableWide(table);
+  if (words === undefined) return false;
+  const base = memory.wideBase(table), end = base + 512, page = 4096 * WIDE_UNIT;
+  let want = words[base];
+  // A value beyond 52 bits would swallow what is added to it.
+  if (!(want >= 0 && want < 2 ** 52 * WIDE_UNIT - 512 * page)) return false;
+  for (let at = base; at < end; at += 8, want += 8 * page) {
+    if (
+      words[at] !== want || words[at + 1] !== want + page || words[at + 2] !== want + 2 * page ||
+      words[at + 3] !== want + 3 * page || words[at + 4] !== want + 4 * page ||
+      words[at + 5] !== want + 5 * page || words[at + 6] !== want + 6 * page ||
+      words[at + 7] !== want + 7 * page
     ) return false;
   }
   return true;

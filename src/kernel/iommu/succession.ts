@@ -56,11 +56,15 @@ export abstract class HeritableDomain extends PagingDomain {
  */
 export type Succession = "adopted" | "swapped" | "other id";
 
-/** Two domains' tables, the first one the previous kernel's. */
-export function compareDomains(old: HeritableDomain, fresh: HeritableDomain): Comparison {
+/** Two domains' tables, the first one the previous kernel's; whether page sizes must be the same too. */
+export function compareDomains(
+  old: HeritableDomain,
+  fresh: HeritableDomain,
+  sizesCount = true,
+): Comparison {
   const { pages, costs, machine } = old.kernel;
   const owned = (pfn: number) => pages.useOf(pfn) === FrameUse.iommuTable;
-  const comparison = compareRadix(machine.memory, old.radix, fresh.radix, owned);
+  const comparison = compareRadix(machine.memory, old.radix, fresh.radix, owned, sizesCount);
   costs.ptesCompared += comparison.leaves + comparison.pointers;
   return comparison;
 }
@@ -113,7 +117,7 @@ function sharesId<D extends HeritableDomain>(old: D, next: D): boolean {
   if (old.heir === next) return true;
   if (old.heir !== undefined || next.attachments.length > 0) return false;
   const alone = old.attachments.length === 1;
-  if (!alone && compareDomains(old, next).difference !== undefined) return false;
+  if (!alone && compareDomains(old, next, false).difference !== undefined) return false;
   next.takeId(old);
   old.heir = next;
   return true;

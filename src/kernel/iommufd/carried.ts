@@ -84,6 +84,7 @@ export function serialiseCarried(
     err |= fdt.beginNode(String(i + 1));
     err |= fdt.propString("name", file.name);
     err |= fdt.propU64("size", file.size());
+    if (file.seals !== 0) err |= fdt.propU32("seals", file.seals);
     err |= fdt.property("index", indexes);
     if (!kernel.has("K04")) err |= memProperty(fdt, extents.map((e) => e.mem));
     err |= fdt.endNode();
@@ -126,6 +127,7 @@ export class CarriedMemory {
     const name = new TextDecoder().decode(fdt.getprop(node, "name")).replace("\0", "");
     const file = new MemfdFile(name, userPages);
     file.truncate(size);
+    file.addSeals(readNumber(fdt, node, "seals") ?? 0);
     const view = new DataView(indexes.buffer, indexes.byteOffset);
     mem.forEach(({ address, length }, i) => {
       for (let page = 0; page < length / PAGE_SIZE; page++) {

@@ -1,15 +1,18 @@
-import { EBUSY } from "../../uapi/errno.ts";
+import type { Fdt } from "../../fdt/mod.ts";
+import { EBUSY, ENODEV } from "../../uapi/errno.ts";
 import { PCI_COMMAND_MASTER } from "../../uapi/pci_regs.ts";
 import type { Guestmemfs } from "../fs/guestmemfs/guestmemfs.ts";
 import type { OpenFile } from "../fs/vfs.ts";
 import type { IommuGroup } from "../iommu/core.ts";
 import type { Kernel } from "../kernel.ts";
 import { CallLog, readCalls } from "./call_log.ts";
+import { CarriedMemory } from "./carried.ts";
 import { IommufdCtx } from "./ctx.ts";
 import { type IommufdDevice, unbindDevice } from "./device.ts";
 import { PersistedHandles } from "./persisted.ts";
 import { handedOverFiles } from "./redrive.ts";
 import { replayCalls } from "./replay.ts";
+import { incomingMemfds } from "./restore.ts";
 
 /** What waits for the process that had it before the kexec. */
 interface Estate {
@@ -42,6 +45,10 @@ export class Heirs {
       this.handles.add(`${id}/iommufd`, () => replays ? this.#replay(id) : this.#pickUp(id));
       if (!replays) this.handles.addAction(`${id}/finish`, () => this.#finish(id));
       this.handles.addAction(`${id}/discard`, () => this.#discard(id));
+      // They come over with the iommufd, and are there once that is picked up.
+      for (const n of incomingMemfds(this.kernel, id)) {
+        this.handles.add(`${id}/memfd${n}`, () => this.#memfd(id, n));
+      }
     }
   }
 
@@ -88,12 +95,28 @@ export class Heirs {
   #pickUp(id: number): IommufdCtx | number {
     const estate = this.#estates.get(id);
     if (estate === undefined || estate.ctx !== undefined) return -EBUSY;
+    const memory = this.#claim(id);
+    if (typeof memory === "number") return memory;
     const ctx = new IommufdCtx(this.kernel);
     ctx.persistentId = id;
     estate.ctx = ctx;
     this.kernel.iommufd.pickedUp(ctx);
     this.kernel.dmesg.info(`iommufd: persistent iommufd ${id} picked up, its objects to be made`);
     return ctx;
+  }
+
+  /** The memory that came over with an id; what {@link CarriedMemory.claim} says against it. */
+  #claim(id: number): CarriedMemory | number {
+    const { kernel } = this, fdt = kernel.kho.incoming as Fdt;
+    const root = fdt.path(`/iommufd/iommufds/${id}`);
+    return kernel.iommufd.carried(id, () => CarriedMemory.claim(kernel, fdt, root));
+  }
+
+  /** One of its memfds. ENODEV before the iommufd was picked up. */
+  #memfd(id: number, n: number): OpenFile | number {
+    const picked = this.#estates.get(id)?.ctx !== undefined;
+    const memory = picked ? this.#claim(id) : -ENODEV;
+    return typeof memory === "number" ? memory : memory.files.get(n)?.get() ?? -ENODEV;
   }
 
   /**
@@ -176,6 +199,7 @@ export class Heirs {
       group.toDefault();
       this.kernel.dmesg.warn(`iommufd: ${group.dev.name}: given up, blocked and reset`);
     }
+    this.#claim(id);
     this.#end(id);
     return 0;
   }
@@ -194,6 +218,7 @@ export class Heirs {
       if (fs?.allInodes().some((inode) => inode.ino === ino)) fs.unpin(ino);
     }
     this.#estates.delete(id);
+    this.kernel.iommufd.releaseCarried(id);
     this.handles.remove(id);
   }
 }

@@ -200,7 +200,8 @@ export function ioasMapFile(ucmd: Ucmd): number {
   const file = task.file(cmd.fd);
   if (file === undefined) return -E.EBADF;
   const checked = ctx.persistentId !== 0 && !ctx.kernel.has("D75");
-  if (checked && !outlivesKernel(ctx, ioas, file)) return -E.EFAULT;
+  const lost = checked ? cannotOutlive(ctx, ioas, file) : 0;
+  if (lost < 0) return lost;
   const start = Number(cmd.start - cmd.start % PAGE);
   const source = fileSource(file, start, ioas, pinsOf(ctx, ioas));
   const rc = mapSource(ucmd, ioas, source, cmd, cmd.start);
@@ -209,12 +210,17 @@ export function ioasMapFile(ucmd: Ucmd): number {
 }
 
 /**
- * A file whose memory persistent DMA may reach: one of guestmemfs, or, for devices that no IOMMU
- * covers, a memfd, whose pinned pages are handed over with the context.
+ * Persistent DMA may reach a file of guestmemfs, and memfds whose pinned pages are handed over with the
+ * context: for devices that no IOMMU covers, or sealed, where the design has it (FACTS 7.6). 0; EINVAL
+ * for a memfd that could still change its size; EFAULT for whatever does not outlive the kernel.
  */
-function outlivesKernel({ kernel }: IommufdCtx, ioas: Ioas, file: OpenFile): boolean {
-  if (file instanceof GuestmemfsFile) return true;
-  return file instanceof MemfdFile && isNoiommu(ioas) && kernel.design.keepsUncovered;
+function cannotOutlive({ kernel }: IommufdCtx, ioas: Ioas, file: OpenFile): number {
+  if (file instanceof GuestmemfsFile) return 0;
+  if (!(file instanceof MemfdFile)) return -E.EFAULT;
+  const { keepsMemfds, keepsUncovered } = kernel.design;
+  if (isNoiommu(ioas) && keepsUncovered) return 0;
+  if (!keepsMemfds) return -E.EFAULT;
+  return file.sealed ? 0 : -E.EINVAL;
 }
 
 /** Devices that no IOMMU covers use it. */

@@ -7,6 +7,7 @@ import { nullDereference } from "../oops.ts";
 import type { PciDev } from "../pci/pci.ts";
 import type { Task } from "../process/task.ts";
 import { EBUSY, EINVAL, ENODEV, ENOMEM } from "../../uapi/errno.ts";
+import type { MemfdFile } from "../fs/memfd.ts";
 import type { CarriedMemory } from "./carried.ts";
 import { CallLog } from "./call_log.ts";
 import { IommufdCtx } from "./ctx.ts";
@@ -178,8 +179,7 @@ export class IommufdModule {
     const rc = discardContext(this.kernel, id);
     if (rc < 0) return rc;
     this.#pending.delete(id);
-    this.#carried.get(id)?.release();
-    this.#carried.delete(id);
+    this.releaseCarried(id);
     this.kernel.vfs.mkdirs("/sys/kernel/iommufd_persisted").remove(String(id));
     return 0;
   }
@@ -191,6 +191,18 @@ export class IommufdModule {
     const memory = claim();
     if (typeof memory !== "number") this.#carried.set(id, memory);
     return memory;
+  }
+
+  /** Files of a handed-over id that nobody has let go of, by their numbers; none before it was claimed. */
+  carriedFiles(id: number): MemfdFile[] {
+    const files = this.#carried.get(id)?.files ?? new Map<number, MemfdFile>();
+    return [...files].sort(([a], [b]) => a - b).map(([, file]) => file);
+  }
+
+  /** Nothing of the previous kernel's is needed any more: its memory is whose maps or has it open. */
+  releaseCarried(id: number): void {
+    this.#carried.get(id)?.release();
+    this.#carried.delete(id);
   }
 
   /** A handed-over id has an open context again. */
@@ -271,8 +283,8 @@ export class IommufdModule {
   /** A context was closed for good. */
   forget(ctx: IommufdCtx): void {
     this.#drop(ctx);
-    this.#carried.get(ctx.persistentId)?.release();
-    this.#carried.delete(ctx.persistentId);
+    // Devices of an heir that has died may still be at work in it.
+    if (!this.heirs.unfinished.includes(ctx.persistentId)) this.releaseCarried(ctx.persistentId);
   }
 
   #drop(ctx: IommufdCtx): void {

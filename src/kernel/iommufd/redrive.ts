@@ -21,12 +21,16 @@ export function mappedFiles(ctx: IommufdCtx): number[] {
   return [...new Set(handles)].sort((a, b) => a - b);
 }
 
-/** One iommufd. `files`: inode numbers. `calls`: where the next kernel is to make it again. */
+/**
+ * One iommufd. `files`: inode numbers. `calls`: where the next kernel is to make it again. `memory`
+ * writes what there is of memory that comes along.
+ */
 export function serialiseFiles(
   fdt: FdtWriter,
   id: number,
   files: readonly number[],
   calls?: CallLog,
+  memory: (fdt: FdtWriter) => number = () => 0,
 ): number {
   let err = fdt.beginNode(String(id));
   err |= fdt.beginNode("files");
@@ -37,6 +41,7 @@ export function serialiseFiles(
   });
   err |= fdt.endNode();
   err |= calls?.serialise(fdt) ?? 0;
+  err |= memory(fdt);
   return err | fdt.endNode();
 }
 

@@ -48,12 +48,13 @@ export function iommufdNotify(
     // As posted no reference is taken: it may be closed now.
     if (kernel.has("D06")) kernel.scheduler.preempt();
     kernel.kasan.check(ctx.heap, PERSISTENT_ID_OFFSET, 8, "Read", "serialise_iommufd");
-    const letGo = objects && !kernel.has("D36") ? holdCarried(ctx) : 0;
+    const letGo = kernel.has("D36") ? 0 : holdCarried(ctx);
     if (typeof letGo === "number") err |= letGo;
     else ctx.letGo = letGo;
+    const memory = (to: FdtWriter) => serialiseCarried(to, kernel, memfdsOf(ctx));
     const failed = objects
       ? serialiseIommufd(fdt, ctx)
-      : serialiseFiles(fdt, ctx.persistentId, filesOf(ctx), ctx.calls);
+      : serialiseFiles(fdt, ctx.persistentId, filesOf(ctx), ctx.calls, memory);
     if (!kernel.has("D35")) err |= failed;
     if (kernel.has("D36")) continue;
     const devices = ctx.objects.all.filter((o) => o instanceof IommufdDevice);
@@ -64,9 +65,12 @@ export function iommufdNotify(
   // As posted what nobody has picked up ends here.
   const handedOn = incoming === undefined || kernel.has("G6") ? [] : module.pending;
   for (const id of handedOn) {
+    const from = incoming as Fdt, root = `/iommufd/iommufds/${id}`;
+    const copy = (node: number) => (to: FdtWriter) => node < 0 ? 0 : copyNode(to, from, node);
     if (iommufd === "devices") {
-      err |= serialiseFiles(fdt, id, [...new Set(module.heirs.filesOf(id))]);
-    } else err |= copyNode(fdt, incoming as Fdt, (incoming as Fdt).path(`/iommufd/iommufds/${id}`));
+      const files = [...new Set(module.heirs.filesOf(id))];
+      err |= serialiseFiles(fdt, id, files, undefined, copy(from.path(`${root}/memory`)));
+    } else err |= copy(from.path(root))(fdt);
   }
   err |= fdt.endNode();
   err |= fdt.endNode();
@@ -85,6 +89,12 @@ const COMPATIBLES = {
 function filesOf(ctx: IommufdCtx): number[] {
   const waits = ctx.kernel.iommufd.heirs.filesOf(ctx.persistentId);
   return [...new Set([...mappedFiles(ctx), ...waits])].sort((a, b) => a - b);
+}
+
+/** Memfds its devices that still wait write to, under the numbers they have, then those it maps. */
+function memfdsOf(ctx: IommufdCtx): MemfdFile[] {
+  const waits = ctx.kernel.iommufd.carriedFiles(ctx.persistentId);
+  return [...new Set([...waits, ...carriedFiles(ctx)])];
 }
 
 /** A node of another tree, with everything under it. */

@@ -21,7 +21,7 @@ export class CommandBuffer {
   #ram: RamMap;
 
   constructor(readonly memory: Memory, readonly commands: Commands, readonly events: EventLog) {
-    this.#ram = new RamMap(memory);
+    this.#ram = new RamMap(memory.ranges);
   }
 
   /** CmdBufRun. */

@@ -40,7 +40,7 @@ export class Commands {
     readonly status: Status,
     readonly capability: AmdviCapability,
   ) {
-    this.#ram = new RamMap(memory);
+    this.#ram = new RamMap(memory.ranges);
   }
 
   /** Executes one command of four words. Returns {@link COMMAND_DONE} or an event's code. */

@@ -38,7 +38,7 @@ export class EventLog {
     readonly hash: EventHash,
     readonly status: Status,
   ) {
-    this.#ram = new RamMap(memory);
+    this.#ram = new RamMap(memory.ranges);
   }
 
   /** EventLogRun. */

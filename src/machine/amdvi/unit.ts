@@ -97,7 +97,7 @@ export class AmdviUnit implements Remapper, Mmio {
     this.#registers = new Registers(capability, this.commands, this.events, this.status);
     this.#queue = queue;
     this.#hash = hash;
-    this.#ram = new RamMap(memory);
+    this.#ram = new RamMap(memory.ranges);
     this.#walker = new Walker(memory);
   }
 

@@ -42,7 +42,7 @@ export class Walker {
 
   constructor(memory: Memory) {
     this.#memory = memory;
-    this.#ram = new RamMap(memory);
+    this.#ram = new RamMap(memory.ranges);
   }
 
   /**

@@ -27,6 +27,11 @@ export interface NicOptions {
   readonly pageRequests?: boolean;
 }
 
+// What a card works in while it delivers a packet: it takes no time, so there is one for all.
+const PACKET = new Uint32Array(N.RX_BUFFER_BYTES / 4);
+const TAIL = new Uint32Array(N.RX_BUFFER_BYTES / 4);
+const DESCRIPTOR = new Uint32Array(N.RX_DESC_BYTES / 4);
+
 /**
  * A network card that receives. Its traffic comes from outside the machine at a steady rate and
  * does not wait: whatever the card cannot deliver is gone, and the packets' sequence numbers,
@@ -54,9 +59,6 @@ export class Nic extends PciFunction {
   readonly #event: number;
   readonly #stream: number;
   readonly #words: number;
-  readonly #packet = new Uint32Array(N.RX_BUFFER_BYTES / 4);
-  readonly #tail = new Uint32Array(N.RX_BUFFER_BYTES / 4);
-  readonly #descriptor = new Uint32Array(N.RX_DESC_BYTES / 4);
   #busy = false;
   #rctl = 0;
   #rdbal = 0;
@@ -260,11 +262,11 @@ export class Nic extends PciFunction {
   #receive(sequence: number): boolean {
     const tagged = this.pasidEnabled && (this.#rxpasid & N.NIC_RXPASID_VALID) !== 0;
     this.port.pasid = tagged ? this.#rxpasid & N.NIC_RXPASID_MASK : -1;
-    const descriptor = this.#descriptor;
+    const descriptor = DESCRIPTOR;
     const at = this.#rdbal + this.#rdh * N.RX_DESC_BYTES;
     const hi = this.#rdbah + (at >= 4294967296 ? 1 : 0), lo = at >>> 0;
     if (!this.port.read(hi, lo, descriptor, 4)) return false;
-    fillPacket(this.#packet, this.#words, this.#stream, sequence);
+    fillPacket(PACKET, this.#words, this.#stream, sequence);
     // Buffers are word aligned here; a real card takes any byte.
     if (!this.#writeBuffer(descriptor[1], (descriptor[0] & ~3) >>> 0)) return false;
     descriptor[2] = this.options.packetBytes;
@@ -273,11 +275,11 @@ export class Nic extends PciFunction {
   }
 
   #writeBuffer(hi: number, lo: number): boolean {
-    const words = this.#words, packet = this.#packet;
+    const words = this.#words, packet = PACKET;
     const first = Math.min(words, (PAGE_SIZE - (lo & 0xfff)) >>> 2);
     if (!this.port.write(hi, lo, packet, first)) return false;
     if (first === words) return true;
-    const tail = this.#tail;
+    const tail = TAIL;
     for (let i = first; i < words; i++) tail[i - first] = packet[i];
     const next = lo + first * 4;
     return this.port.write(hi + (next >= 4294967296 ? 1 : 0), next >>> 0, tail, words - first);

@@ -79,11 +79,8 @@ export class AtsPort extends DmaPort implements AtsEndpoint {
     }
     const passed = pfn < 0 ? 0 : agent?.translated(sid) ?? DMA_MASTER_ABORT;
     if (passed < 0) pfn = passed;
-    if (pfn >= 0 && (pfn >= this.memory.frames || !this.memory.isRam(pfn))) {
-      pfn = DMA_MASTER_ABORT;
-    }
-    this.hash.mixAt(this.queue.now, this.fn);
-    this.hash.mix(lo, hi, pfn);
+    if (pfn >= 0 && !this.memory.isRam(pfn)) pfn = DMA_MASTER_ABORT;
+    this.hash.mixAccess(this.queue.now, this.fn, hi, lo, pfn);
     if (pfn >= 0) this.observer.done(this.fn, write, hi, lo, pfn, bytes, Route.translated);
     else this.observer.failed(this.fn, write, hi, lo, pfn);
     return pfn;

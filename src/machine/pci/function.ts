@@ -38,7 +38,8 @@ const PASID_CAP = 0x100, BEHIND_PASID = 0x110;
 export abstract class PciFunction implements Mmio {
   readonly bus: number;
   readonly devfn: number;
-  readonly #config = new DataView(new ArrayBuffer(R.PCI_CFG_SPACE_EXP_SIZE));
+  /** As far as there is anything in it: all beyond reads 0. */
+  readonly #config: DataView;
   readonly #ats: AtsConfig | undefined;
   /** Function-level resets so far. */
   resets = 0;
@@ -52,7 +53,8 @@ export abstract class PciFunction implements Mmio {
   ) {
     this.bus = port.sid >> 8;
     this.devfn = port.sid & 0xff;
-    const c = this.#config;
+    const extended = identity.pasidBits || identity.pageRequests ? R.PCI_CFG_SPACE_SIZE : 0;
+    const c = this.#config = new DataView(new ArrayBuffer(R.PCI_CFG_SPACE_SIZE + extended));
     c.setUint16(R.PCI_VENDOR_ID, identity.vendor, true);
     c.setUint16(R.PCI_DEVICE_ID, identity.device, true);
     c.setUint32(R.PCI_CLASS_REVISION, identity.classCode << 8, true);
@@ -84,7 +86,7 @@ export abstract class PciFunction implements Mmio {
   /** Software allowed requests with a PASID. */
   protected get pasidEnabled(): boolean {
     return !!this.identity.pasidBits &&
-      (this.#config.getUint16(PASID_CAP + R.PCI_PASID_CTRL, true) & 1) !== 0;
+      (this.configRead(PASID_CAP + R.PCI_PASID_CTRL, 2) & R.PCI_PASID_CTRL_ENABLE) !== 0;
   }
 
   abstract read32(offset: number): number;
@@ -98,6 +100,7 @@ export abstract class PciFunction implements Mmio {
 
   /** `size`: 1, 2 or 4 bytes; `offset` aligned to it, below 4096. */
   configRead(offset: number, size: 1 | 2 | 4): number {
+    if (offset >= this.#config.byteLength) return 0;
     if (size === 1) return this.#config.getUint8(offset);
     if (size === 2) return this.#config.getUint16(offset, true);
     return this.#config.getUint32(offset, true);

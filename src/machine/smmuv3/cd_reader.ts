@@ -41,7 +41,7 @@ export class CdReader {
 
   constructor(memory: Memory, capability: SmmuCapability) {
     this.#memory = memory;
-    this.#ram = new RamMap(memory);
+    this.#ram = new RamMap(memory.ranges);
     this.#capability = capability;
   }
 

@@ -32,7 +32,7 @@ export class CommandQueue {
     readonly errors: GlobalErrors,
   ) {
     this.ring = new QueueRing(maxBits, COMMAND_BYTES / 4);
-    this.#ram = new RamMap(memory);
+    this.#ram = new RamMap(memory.ranges);
   }
 
   /** CMDQ_CONS: index with wrap bit, and ERR. */

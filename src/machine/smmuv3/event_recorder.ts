@@ -44,7 +44,7 @@ export class EventRecorder {
     readonly interrupt: () => void,
   ) {
     this.ring = new QueueRing(maxBits, WORDS);
-    this.#ram = new RamMap(memory);
+    this.#ram = new RamMap(memory.ranges);
   }
 
   /**

@@ -38,7 +38,7 @@ export class StreamTable {
 
   constructor(memory: Memory, capability: SmmuCapability) {
     this.#memory = memory;
-    this.#ram = new RamMap(memory);
+    this.#ram = new RamMap(memory.ranges);
     this.#streamBits = capability.streamBits;
   }
 

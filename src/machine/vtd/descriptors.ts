@@ -33,7 +33,7 @@ export class DescriptorExecutor {
     readonly interrupt: () => void,
     readonly device?: (sid: number) => AtsEndpoint | undefined,
   ) {
-    this.#ram = new RamMap(memory);
+    this.#ram = new RamMap(memory.ranges);
   }
 
   /**

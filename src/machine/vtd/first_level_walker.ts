@@ -43,7 +43,7 @@ export class FirstLevelWalker {
   /** `space`: what the tables' addresses go through; they are the host's where it is missing. */
   constructor(memory: Memory, capability: VtdCapability, space?: TableSpace) {
     this.#memory = memory;
-    this.#ram = new RamMap(memory);
+    this.#ram = new RamMap(memory.ranges);
     this.#reservedHigh = reservedAddressBits(capability.hostWidth);
     this.#leafLevels = capability.firstLevel1GiB ? 0b1100 : 0b0100;
     this.#space = space;

@@ -36,7 +36,7 @@ export class PageRequestQueue implements Mmio {
     readonly hash: EventHash,
     interrupt: () => void,
   ) {
-    this.#ram = new RamMap(memory);
+    this.#ram = new RamMap(memory.ranges);
     this.gate = new InterruptGate(interrupt);
   }
 

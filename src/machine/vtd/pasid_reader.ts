@@ -48,7 +48,7 @@ export class PasidReader {
 
   constructor(memory: Memory, capability: VtdCapability) {
     this.#memory = memory;
-    this.#ram = new RamMap(memory);
+    this.#ram = new RamMap(memory.ranges);
     this.#capability = capability;
     this.#reservedHigh = -1 << (capability.hostWidth - 32);
     this.#largestAw = 31 - Math.clz32(capability.sagaw);

@@ -43,7 +43,7 @@ export class InvalidationQueue implements Mmio {
     readonly wideAllowed: boolean,
     interrupt: () => void,
   ) {
-    this.#ram = new RamMap(memory);
+    this.#ram = new RamMap(memory.ranges);
     this.gate = new InterruptGate(interrupt);
     faults.onQueueCleared = () => this.#run();
   }

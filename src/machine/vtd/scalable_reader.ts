@@ -38,7 +38,7 @@ export class ScalableReader {
 
   constructor(memory: Memory, capability: VtdCapability) {
     this.#memory = memory;
-    this.#ram = new RamMap(memory);
+    this.#ram = new RamMap(memory.ranges);
     this.#capability = capability;
     this.#reservedHigh = -1 << (capability.hostWidth - 32);
     // DTE and PRE are reserved in a unit without device-TLBs and page requests.

@@ -87,6 +87,8 @@ export class VtdUnit implements Remapper, Mmio {
   readonly pageRequests: PageRequestQueue | undefined;
   readonly deviceTlbs: DeviceTlbs | undefined;
   #walks = 0;
+  /** Counted up when a register is written, and when a translation may push out another. */
+  #stands = 0;
   #registers: Registers;
   #queue: EventQueue;
   #hash: EventHash;
@@ -164,6 +166,11 @@ export class VtdUnit implements Remapper, Mmio {
     return queue;
   }
 
+  /** Of legacy mode alone; see {@link Remapper.stands}. */
+  get stands(): number {
+    return this.#registers.legacy ? this.#stands : -1;
+  }
+
   /** Table walks made so far. */
   get walks(): number {
     return this.#walks + this.#scalable.walks;
@@ -189,6 +196,7 @@ export class VtdUnit implements Remapper, Mmio {
   }
 
   write32(offset: number, value: number): void {
+    this.#stands++;
     this.#registers.write32(offset, value | 0);
     // Read back, a command register says what the command did.
     this.#hash.mixAt(this.#queue.now, this.regBase | 0);
@@ -285,6 +293,7 @@ export class VtdUnit implements Remapper, Mmio {
     const asr = this.contextCache.asr(sid);
     const need = write ? ACCESS_WRITE : ACCESS_READ;
     this.#walks++;
+    this.#stands++;
     const pfn = walker.walk(asr, agawToLevels(contextAw(context)), hi, lo, need);
     if (pfn >= 0) {
       this.iotlb.fill(hi, lo, contextDid(context), pfn, walker.level, walker.permission);

@@ -35,7 +35,7 @@ export class Walker {
 
   constructor(memory: Memory, capability: VtdCapability) {
     this.#memory = memory;
-    this.#ram = new RamMap(memory);
+    this.#ram = new RamMap(memory.ranges);
     this.#reservedHigh = reservedAddressBits(capability.hostWidth);
     this.#reservedSnoop = capability.snoopControl ? 0 : DMA_PTE_SNP;
     this.#leafLevels = capability.superpages << 2;

@@ -1,5 +1,5 @@
 import { hex, PAGE_SIZE } from "../../base/units.ts";
-import type { DmaIncident } from "../../health/meters.ts";
+import type { DmaIncident } from "../../health/meter.ts";
 import { Nic } from "../../machine/devices/nic.ts";
 import { Nvme } from "../../machine/devices/nvme.ts";
 import type { Machine } from "../../machine/machine.ts";

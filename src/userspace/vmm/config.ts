@@ -9,6 +9,10 @@ export interface VmDevice {
   readonly pasid: number | undefined;
 }
 
+/** What guest RAM that is to persist can be in. */
+export const RAM_FILES = ["guestmemfs", "memfd"] as const;
+export type RamFile = typeof RAM_FILES[number];
+
 /** What a VMM is started with. */
 export interface VmConfig {
   readonly name: string;
@@ -25,6 +29,8 @@ export interface VmConfig {
   readonly hugePages?: boolean;
   /** The guest is to have a virtual IOMMU, if the host's can nest its tables. */
   readonly guestIommu?: boolean;
+  /** What its RAM is in where it is persistent; guestmemfs unless told. */
+  readonly backing?: RamFile;
 }
 
 /** Where the guests' memory files are. */

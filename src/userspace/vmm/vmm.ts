@@ -1,4 +1,7 @@
 import {
+  F_SEAL_GROW,
+  F_SEAL_SEAL,
+  F_SEAL_SHRINK,
   MAP_SHARED,
   O_CREAT,
   O_RDWR,
@@ -110,10 +113,13 @@ function start(sys: Sys, config: VmConfig): RunningVm {
     sys.log(`kernel cannot persist an iommufd (${errnoName(persistentId)}): going on without`);
     persistentId = 0;
   }
-  const file = persistentId > 0
+  const named = persistentId > 0 && config.backing !== "memfd";
+  const file = named
     ? must(config.name, sys.open(`${MEMORY_DIR}/${config.name}`, O_RDWR | O_CREAT))
     : must("memfd_create", sys.memfdCreate(config.name));
   must("ftruncate guest memory", sys.ftruncate(file, config.memory));
+  // Only what keeps its size is handed over.
+  if (!named) must("F_ADD_SEALS", sys.addSeals(file, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW));
   const ram = mapRam(sys, config, file);
   const devices = config.devices.map((device) => openDevice(sys, device, iommufd));
   const cdevs = devices.map(({ cdev }) => cdev);
@@ -130,7 +136,7 @@ function start(sys: Sys, config: VmConfig): RunningVm {
     for (const fd of [...cdevs, iommufd]) sys.close(fd);
     must("munmap guest memory", sys.munmap(ram, config.memory));
     sys.close(file);
-    must("unlink guest memory", sys.unlink(`${MEMORY_DIR}/${config.name}`));
+    if (named) must("unlink guest memory", sys.unlink(`${MEMORY_DIR}/${config.name}`));
     return start(sys, { ...config, persistent: false });
   }
   // Only an address space with the devices on it knows which IOVAs are not for memory.
@@ -198,11 +204,14 @@ function mapRam(sys: Sys, config: VmConfig, file: number): number {
  * as the guest can run without (seed lines 2807-2814).
  */
 function restore(sys: Sys, config: VmConfig, saved: SavedState): RunningVm {
-  const file = must(config.name, sys.open(`${MEMORY_DIR}/${config.name}`, O_RDWR));
-  const ram = mapRam(sys, config, file);
   const dir = `${PERSISTED_DIR}/${saved.persistentId}`;
   const names = sys.readdir(dir);
   const iommufd = takeHandle(sys, `${dir}/iommufd`);
+  // A memfd comes over with the iommufd.
+  const file = config.backing === "memfd"
+    ? takeHandle(sys, `${dir}/memfd1`)
+    : must(config.name, sys.open(`${MEMORY_DIR}/${config.name}`, O_RDWR));
+  const ram = mapRam(sys, config, file);
   // A handover that has to be finished leaves the objects to us.
   const empty = typeof names !== "number" && names.includes("finish");
   // Then a device that does not wait is not as it was: there is no going on with it.
@@ -228,6 +237,7 @@ function* remake(
 ): Generator<undefined, SavedState, void> {
   const { file, iommufd, devices } = has;
   const ioas = ioasAlloc(sys, iommufd);
+  if (config.hugePages === false) noHugePages(sys, iommufd, ioas);
   yield;
   const rc = ioasMapFile(sys, iommufd, ioas, file, config.memory, saved.ramBase);
   must("map guest memory", rc);

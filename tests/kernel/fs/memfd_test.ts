@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { PAGE_SIZE } from "../../../src/base/units.ts";
-import { MAP_SHARED, PROT_READ, PROT_WRITE, SegmentationFault } from "../../../src/uapi/sys.ts";
-import { EINVAL } from "../../../src/uapi/errno.ts";
+import {
+  F_SEAL_GROW,
+  F_SEAL_SEAL,
+  F_SEAL_SHRINK,
+  MAP_SHARED,
+  PROT_READ,
+  PROT_WRITE,
+  SegmentationFault,
+} from "../../../src/uapi/sys.ts";
+import { EBADF, EINVAL, EPERM } from "../../../src/uapi/errno.ts";
 import { KernelRig } from "../rig.ts";
 
 const RW = PROT_READ | PROT_WRITE;
@@ -39,4 +47,19 @@ Deno.test("cutting a memfd frees what lies behind its end, but not what is pinne
   kernel.userPages.unpin(pinned);
   assert.equal(kernel.pages.freePages, free - 1);
   assert.equal(sys.ftruncate(fd, -1), -EINVAL);
+});
+
+Deno.test("a sealed memfd keeps its size, and its seals (FACTS 7.6)", () => {
+  const { sys } = new KernelRig();
+  const fd = sys.memfdCreate("ram");
+  sys.ftruncate(fd, 2 * PAGE_SIZE);
+  assert.equal(sys.addSeals(fd, 0x100), -EINVAL);
+  assert.equal(sys.addSeals(99, F_SEAL_GROW), -EBADF);
+  assert.equal(sys.addSeals(fd, F_SEAL_GROW), 0);
+  assert.equal(sys.ftruncate(fd, 3 * PAGE_SIZE), -EPERM);
+  assert.equal(sys.ftruncate(fd, PAGE_SIZE), 0);
+  assert.equal(sys.addSeals(fd, F_SEAL_SHRINK | F_SEAL_SEAL), 0);
+  assert.equal(sys.ftruncate(fd, 0), -EPERM);
+  assert.equal(sys.ftruncate(fd, PAGE_SIZE), 0, "as large as it is");
+  assert.equal(sys.addSeals(fd, F_SEAL_GROW), -EPERM);
 });

@@ -86,6 +86,41 @@ for (const [kind, make] of Object.entries(KINDS)) {
     assert.deepEqual([difference, page], ["page size", 512 * 4]);
   });
 
+  Deno.test(`${kind}: where sizes do not count, small pages are compared with the large one beside them`, () => {
+    const large = 512 * 512, small = large + 512 * 4 + 7;
+    type Table = ReturnType<typeof make>;
+    /** Single pages, but for one: where frame, permission or the page itself may be another's. */
+    const singles = (t: Table, count: number, frame = small, prot = 3) => {
+      for (let page = large; page < large + count; page++) {
+        if (page !== small) t.map(page, page, 1, 3);
+        else if (prot !== 0) t.map(page, frame, 1, prot);
+      }
+    };
+    const cases: [string, number, (t: Table) => void, string | undefined, number][] = [
+      ["2 MiB, the same", 8 * 512, (t) => singles(t, 8 * 512), undefined, -1],
+      ["2 MiB, a frame", 8 * 512, (t) => singles(t, 8 * 512, 0x77), "address", small],
+      ["2 MiB, may not write", 8 * 512, (t) => singles(t, 8 * 512, small, 1), "permission", small],
+      ["2 MiB, a hole", 8 * 512, (t) => singles(t, 8 * 512, small, 0), "not mapped", small],
+      ["1 GiB, the same", large, (t) => singles(t, large), undefined, -1],
+      ["1 GiB, a frame", large, (t) => singles(t, large, 0x77), "address", small],
+    ];
+    for (const [name, pages, other, want, where] of cases) {
+      for (const isOld of [true, false]) {
+        const w = world();
+        const old = make(w), fresh = make(w);
+        (isOld ? fresh : old).map(large, large, pages, 3);
+        other(isOld ? old : fresh);
+        const found = compareRadix(w.memory, old.radix, fresh.radix, w.owned, false);
+        assert.deepEqual(
+          [found.difference?.replace(/ (any more|before)$/, ""), found.page],
+          [want, where],
+          `${name}, small ones ${isOld ? "before" : "now"}`,
+        );
+        if (want === undefined) assert.equal(found.leaves, pages, name);
+      }
+    }
+  });
+
   Deno.test(`${kind}: a pointer to what was not handed over is not followed`, () => {
     const w = world();
     const old = make(w), fresh = make(w);
@@ -105,6 +140,37 @@ Deno.test("accessed and dirty bits, and snooping, are no difference", () => {
   const leaf = old.tables().at(-1) as number;
   for (let i = 0; i < 20; i++) w.memory.store(leaf, i * 2, w.memory.load(leaf, i * 2) | 0xb00);
   assert.equal(compareRadix(w.memory, old.radix, fresh.radix, w.owned).difference, undefined);
+});
+
+Deno.test("bits that are no difference are none beside a large page, and hide no other", () => {
+  const w = world();
+  const old = KINDS["VT-d second level"](w), fresh = KINDS["VT-d second level"](w);
+  for (let page = 0; page < 512; page++) old.map(page, page, 1, 3);
+  fresh.map(0, 0, 512, 3);
+  const compare = () => {
+    const { difference, page } = compareRadix(w.memory, old.radix, fresh.radix, w.owned, false);
+    return [difference, page];
+  };
+  const leaf = old.tables().at(-1) as number;
+  const change = (index: number, word: number, bits: number) =>
+    w.memory.store(leaf, index * 2 + word, w.memory.load(leaf, index * 2 + word) | bits);
+  change(9, 0, 0x300);
+  assert.deepEqual(compare(), [undefined, -1], "accessed and dirty in one");
+  for (let i = 0; i < 512; i++) change(i, 1, 1 << 30);
+  assert.deepEqual(compare(), [undefined, -1], "an ignored bit beyond the address in all");
+  // As one number such entries look all the same.
+  for (let i = 0; i < 512; i++) w.memory.store(leaf, i * 2, 3);
+  assert.deepEqual(compare(), ["address", 1]);
+});
+
+Deno.test("beside a large page too, a pointer to what was not handed over is not followed", () => {
+  const w = world();
+  const old = KINDS["VT-d second level"](w), fresh = KINDS["VT-d second level"](w);
+  for (let page = 0; page < 512; page++) old.map(page, page, 1, 3);
+  fresh.map(0, 0, 512, 3);
+  w.pages.mark(old.tables().at(-1) as number, 1, FrameUse.kernel);
+  const { difference, page } = compareRadix(w.memory, old.radix, fresh.radix, w.owned, false);
+  assert.deepEqual([difference, page], ["table pointer", 0]);
 });
 
 Deno.test("a million leaves compare in a moment", () => {

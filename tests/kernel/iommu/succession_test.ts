@@ -10,7 +10,7 @@ import { KernelRig, NIC, NIC_SID, NVME, NVME_SID } from "../rig.ts";
 const PAGE = 16;
 
 /** Both devices under one persistent domain, handed over; and what the heir maps for them. */
-function handedOver(profile: string, image = "redrive-replace") {
+function handedOver(profile: string, image = "redrive-replace", next = image, pages = 8) {
   const rig = new KernelRig({ image, profile });
   const owner = Symbol("owner");
   const allocate = (name: string, more: { persistentId?: number }) => {
@@ -21,14 +21,15 @@ function handedOver(profile: string, image = "redrive-replace") {
   };
   const old = allocate(NIC, { persistentId: 1 });
   old.persistentOwner = 1;
-  const first = (rig.kernel.guestmemfs?.base ?? 0) / 4096;
-  old.map(PAGE, first, 8, 3);
+  // As far into a large page as the IOVA, so that there can be large ones.
+  const first = (rig.kernel.guestmemfs?.base ?? 0) / 4096 + PAGE;
+  old.map(PAGE, first, pages, 3);
   for (const name of [NIC, NVME]) {
     const group = rig.dev(name).group;
     assert.equal(group?.claim(owner, () => false), 0);
     assert.equal(group?.attach(old), 0);
   }
-  rig.liveUpdate(image);
+  rig.liveUpdate(next);
   for (const name of [NIC, NVME]) assert.equal(rig.dev(name).group?.claim(owner, () => true), 0);
   return { rig, first, allocate };
 }
@@ -108,6 +109,30 @@ Deno.test("where both devices would not see the same the id is not shared, and t
   assert.equal(rig.translate(NIC_SID, PAGE + 1, true), first + 65);
   assert.equal(rig.translate(NVME_SID, PAGE + 1, true), first + 1, "the other one as before");
 });
+
+for (const profile of ["intel-legacy", "arm-smmuv3-bbml2"]) {
+  Deno.test(`${profile}: where sizes may change, large pages for the same under the id of small ones`, () => {
+    const pages = 512 * 3;
+    const { rig, first, allocate } = handedOver(
+      profile,
+      "redrive-replace-4k",
+      "redrive-replace",
+      pages,
+    );
+    const old = rig.dev(NIC).group?.domain as HeritableDomain;
+    const fresh = allocate(NIC, { persistentId: 2 });
+    fresh.map(PAGE, first, pages, 3);
+    assert.ok(fresh.pages.length < old.pages.length, "larger pages need fewer tables");
+    const id = old.did;
+    for (const name of [NIC, NVME]) {
+      const { rc, wrong } = attachWatched(rig, name, fresh, first);
+      assert.equal(rc, 0);
+      assert.deepEqual(wrong, [], name);
+    }
+    assert.equal(fresh.did, id, "under the id of before");
+    assert.ok(rig.log.some((l) => l.includes(`${NVME}: tables swapped`)), rig.log.join("\n"));
+  });
+}
 
 Deno.test("an SMMU that cannot change a page's size under way keeps the old tables, by name", () => {
   const { rig, first, allocate } = handedOver("arm-smmuv3-bbml1");
