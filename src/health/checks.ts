@@ -6,10 +6,12 @@ import type { IommufdCtx } from "../kernel/iommufd/ctx.ts";
 import { areasMapped } from "./areas.ts";
 import { oneClaimant } from "./claimants.ts";
 import { domainInHardware } from "./contexts.ts";
+import { deviceTlbsFresh } from "./device_tlbs.ts";
 import { dumpTrue } from "./dump.ts";
 import type { InvariantId, Premise } from "./invariants.ts";
 import { iotlbFresh } from "./iotlb.ts";
 import { leavesOwned } from "./leaves.ts";
+import { pageRequestsKept } from "./page_requests.ts";
 import { pinsBalanced } from "./pins.ts";
 import { readUnits } from "./readers.ts";
 import { sameTranslations } from "./same_tables.ts";
@@ -59,6 +61,8 @@ export function lookOver(machine: Machine, kernel: Kernel, known: Known): Look {
     iotlbFresh(unit, look);
     leavesOwned(kernel, unit, look);
   }
+  deviceTlbsFresh(machine, units, look);
+  pageRequestsKept(machine, kernel, look);
   domainInHardware(kernel, units, look);
   areasMapped(kernel, units, look);
   oneClaimant(kernel, look);

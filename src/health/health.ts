@@ -1,6 +1,7 @@
 import { hex, PAGE_SIZE } from "../base/units.ts";
 import type { IommufdCtx } from "../kernel/iommufd/ctx.ts";
 import type { Kernel } from "../kernel/kernel.ts";
+import { DMA_PAGE_REFUSED } from "../machine/ats.ts";
 import { DMA_BUS_MASTER_OFF, DMA_MASTER_ABORT } from "../machine/dma_port.ts";
 import type { Machine } from "../machine/machine.ts";
 import { iommuFaultText } from "../uapi/iommu_faults.ts";
@@ -49,6 +50,9 @@ export class Health implements IncidentSink {
   ledger!: Ledger;
   #machine!: Machine;
   #watched: Watched[] = [];
+  /** By the source ids its requests carry, and its own. */
+  readonly #bySid = new Map<number, Watched>();
+  readonly #byFn = new Map<number, Watched>();
   readonly #promises = new Promises();
   readonly #commands = new CommandLedger();
   /** Guests that were there at a jump. */
@@ -65,6 +69,11 @@ export class Health implements IncidentSink {
     this.#machine = machine;
     this.ledger = new Ledger(machine.memory);
     this.#watched = [...watched];
+    for (const w of watched.toReversed()) {
+      const { requester } = machine.functions[w.fn]?.port ?? { requester: w.sid };
+      this.#bySid.set(requester, w).set(w.sid, w);
+    }
+    for (const w of watched) this.#byFn.set(w.fn, w);
     this.meters.sink = this;
     this.meters.start(machine.queue, this.ledger);
     for (const w of watched) {
@@ -101,8 +110,7 @@ export class Health implements IncidentSink {
 
   /** Whose requests carry a source id: a device's own, or another it uses. */
   #requester(sid: number): Watched | undefined {
-    const { functions } = this.#machine;
-    return this.#watched.find((w) => w.sid === sid || functions[w.fn]?.port.requester === sid);
+    return this.#bySid.get(sid);
   }
 
   nameOf(sid: number): string {
@@ -119,6 +127,8 @@ export class Health implements IncidentSink {
       ? "bus mastering is off"
       : incident.code === DMA_MASTER_ABORT
       ? "no memory at the address it led to"
+      : incident.code === DMA_PAGE_REFUSED
+      ? "the page was asked for and refused"
       : `fault reason 0x${(-incident.code).toString(16).padStart(2, "0")} ` +
         `(${iommuFaultText(-incident.code)})`;
     this.report("no-dma-fault", this.#name(incident.fn), incident.iova, access(incident, how));
@@ -144,7 +154,7 @@ export class Health implements IncidentSink {
 
   /** Memory that firmware set aside for the device: it is the same with translation and without. */
   #isFirmwares({ fn, pfn }: DmaIncident): boolean {
-    const sid = this.#watched.find((w) => w.fn === fn)?.sid;
+    const sid = this.#byFn.get(fn)?.sid;
     const at = pfn * PAGE_SIZE;
     return this.#machine.firmware.rmrrs.some((r) =>
       r.sid === sid && at >= r.base && at < r.base + r.size
@@ -154,7 +164,7 @@ export class Health implements IncidentSink {
   /** A reset, or somebody at the device's registers: its DMA has ended, and no fault says so. */
   stopped(fn: number): void {
     if (this.#promises.crossing(fn)) this.#reportStop(fn);
-    else if (this.#watched.some((w) => w.fn === fn && this.ledger.isSealed(w.guest ?? ""))) {
+    else if (this.ledger.isSealed(this.#byFn.get(fn)?.guest ?? "")) {
       this.#promises.stopped(fn);
     }
   }
@@ -180,6 +190,15 @@ export class Health implements IncidentSink {
     }
   }
 
+  asked(_fn: number): void {
+    this.premises.add("page-asked");
+  }
+
+  unasked(fn: number): void {
+    const detail = "was answered a page request that it had not made";
+    this.report("page-requests-kept", this.#name(fn), undefined, detail);
+  }
+
   /** A kernel said in its log that it has gone wrong. */
   splat(kernel: string, text: string): void {
     this.report("no-splat", kernel, undefined, text);
@@ -196,7 +215,7 @@ export class Health implements IncidentSink {
   }
 
   #name(fn: number): string {
-    return this.#watched.find((w) => w.fn === fn)?.name ?? `function ${fn}`;
+    return this.#byFn.get(fn)?.name ?? `function ${fn}`;
   }
 
   /** The old kernel has done its last store. */

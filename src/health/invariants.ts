@@ -20,6 +20,7 @@ export const PREMISES = {
   "file-pinned": "a memory file was pinned for DMA",
   "kho-active": "a KHO dump stood",
   "update-aborted": "a live update was called off before the jump",
+  "page-asked": "a device asked for a page that was not there",
   "iotlb-filled": "the IOTLB had entries when it was compared with the tables",
   "guest-resumed": "a guest ran on after a kexec",
   "programs-ran": "a kernel got as far as running programs",
@@ -136,6 +137,12 @@ export const INVARIANTS = [
     title: "every cached translation is in the tables of today",
     premise: "iotlb-filled",
     source: "FACTS 10.3 I12",
+  },
+  {
+    id: "page-requests-kept",
+    title: "a page that a device waits for is not forgotten, and it is answered once",
+    premise: "page-asked",
+    source: "seed lines 2909-2914",
   },
   {
     id: "guest-intact",

@@ -5,6 +5,7 @@ import { RegionList } from "../kernel/mm/memblock.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { Look } from "./checks.ts";
 import { contextText, UsedContexts } from "./contexts.ts";
+import { pageRequestsKept, requestQueueKept } from "./page_requests.ts";
 import { readUnits } from "./readers.ts";
 import type { UnitReader } from "./translation.ts";
 
@@ -21,6 +22,8 @@ export function lookAtJump(machine: Machine, look: Look, held: (sid: number) => 
     tablesKept(unit, kept, look);
     nothingForgotten(unit, look);
   }
+  requestQueueKept(machine, kept, look);
+  pageRequestsKept(machine, undefined, look);
   for (const { sid, pasid, it } of new UsedContexts(units).rest()) {
     if (held(sid)) continue;
     const which = pasid === undefined ? "" : ` for PASID ${pasid}`;

@@ -40,9 +40,12 @@ const enum At {
   aborted,
   untranslated,
   stopped,
+  pageRequests,
+  pagesAnswered,
+  longestWait,
 }
 
-const ROW = 20;
+const ROW = 23;
 const TIMES_OF_NEVER = [At.lastDone, At.lastTried, At.lastBad, At.busySince];
 const NO_REASONS: ReadonlyMap<number, number> = new Map();
 
@@ -168,6 +171,17 @@ export class MeterTable {
     this.set(fn, At.lastTried, now);
   }
 
+  /** The device asks for a page that is not there. */
+  asked(fn: number): void {
+    this.#add(fn, At.pageRequests);
+  }
+
+  /** It was answered after `wait` nanoseconds. */
+  answered(fn: number, wait: number): void {
+    this.#add(fn, At.pagesAnswered);
+    this.set(fn, At.longestWait, Math.max(this.get(fn, At.longestWait), wait));
+  }
+
   stray(incident: DmaIncident): void {
     this.#add(incident.fn, At.stray);
     this.set(incident.fn, At.lastBad, incident.time);
@@ -269,6 +283,16 @@ export class Meter {
   /** Times the device lost its work without having tried to do it: a reset, as a rule. */
   get stopped(): number {
     return this.#get(At.stopped);
+  }
+  /** Groups of pages it has asked for, those of them that were answered, and the longest wait. */
+  get pageRequests(): number {
+    return this.#get(At.pageRequests);
+  }
+  get pagesAnswered(): number {
+    return this.#get(At.pagesAnswered);
+  }
+  get longestWait(): number {
+    return this.#get(At.longestWait);
   }
   get firstFault(): DmaIncident | undefined {
     return this.table.firstFault[this.fn];

@@ -11,6 +11,9 @@ export interface IncidentSink {
   untranslated(incident: DmaIncident): void;
   /** The device lost its work without having tried to do it. */
   stopped(fn: number): void;
+  /** It asks for a page, or was answered what it has not asked. */
+  asked(fn: number): void;
+  unasked(fn: number): void;
   /** An access that reached memory: each of them, while {@link Meters.tellsDone}. */
   done(fn: number, pfn: number): void;
   /** Commands of disks; see {@link DmaObserver}. */
@@ -91,6 +94,20 @@ export class Meters implements DmaObserver {
 
   work(fn: number, busy: boolean): void {
     if (this.#reach(fn).work(fn, this.now, busy)) this.sink?.stopped(fn);
+  }
+
+  asked(fn: number): void {
+    this.#reach(fn).asked(fn);
+    this.sink?.asked(fn);
+  }
+
+  /** One that a reset made it forget has not been answered. */
+  answered(fn: number, wait: number): void {
+    if (wait >= 0) this.#reach(fn).answered(fn, wait);
+  }
+
+  unasked(fn: number): void {
+    this.sink?.unasked(fn);
   }
 
   executed(fn: number, write: boolean, block: number, blocks: number, ok: boolean): void {

@@ -1,3 +1,5 @@
+import { HeritableDomain } from "../kernel/iommu/succession.ts";
+import { HwptPaging } from "../kernel/iommufd/hwpt.ts";
 import { Ioas } from "../kernel/iommufd/ioas.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import type { Machine } from "../machine/machine.ts";
@@ -7,20 +9,27 @@ import { readUnits } from "../health/readers.ts";
 /**
  * What a kernel and its hardware look like to an operator, as text: objects, pins, tables, who has
  * which device, how much memory is free. Two equal texts mean that nothing was left behind. Guest
- * memory is not in it: guests and devices go on writing.
+ * memory is not in it: guests and devices go on writing. Nor is what devices have been given because
+ * they asked for it, and what that took: they go on asking.
  */
 export function fingerprint(machine: Machine, kernel: Kernel): string {
-  const lines: string[] = [`free ${kernel.pages.freePages}`, `pinned ${kernel.userPages.pinned}`];
+  const asked = new Asked(kernel);
+  const { freePages } = kernel.pages, { pinned } = kernel.userPages;
+  const lines: string[] = [
+    `free ${freePages + asked.tables.size}`,
+    `pinned ${pinned - asked.pinned}`,
+  ];
   lines.push(`kho ${kernel.kho.active} loaded ${kernel.kexec.loaded?.image.name ?? "nothing"}`);
   for (const inode of kernel.guestmemfs?.inodes() ?? []) {
-    lines.push(`file ${inode.name} blocks ${inode.numMappings} pins ${inode.pins}`);
+    const pins = asked.files.has(inode.ino) ? "as asked" : String(inode.pins);
+    lines.push(`file ${inode.name} blocks ${inode.numMappings} pins ${pins}`);
   }
   if (kernel.guestmemfs?.serialised) lines.push("guestmemfs serialised");
   for (const ctx of kernel.iommufd.contexts) {
     lines.push(`iommufd ${ctx.persistentId} frozen ${ctx.frozen}`);
     for (const object of ctx.objects.all) {
       lines.push(`  object ${object.id} kind ${object.kind} users ${object.users}`);
-      if (!(object instanceof Ioas)) continue;
+      if (!(object instanceof Ioas) || asked.ioases.has(object)) continue;
       for (const area of object.iopt.areas.items) {
         lines.push(`    area ${area.start} ${area.last} prot ${area.prot}`);
       }
@@ -35,7 +44,33 @@ export function fingerprint(machine: Machine, kernel: Kernel): string {
   }
   for (const { name, translates, live } of readUnits(machine)) {
     for (const c of live.contexts) lines.push(`context ${c.sid} did ${c.did} root ${c.root}`);
-    lines.push(`unit ${name} on ${translates} tables ${live.tables.join(" ")}`);
+    const tables = live.tables.filter((pfn) => !asked.tables.has(pfn));
+    lines.push(`unit ${name} on ${translates} tables ${tables.join(" ")}`);
   }
   return lines.join("\n");
+}
+
+/** What comes and goes with the pages that devices ask for. */
+class Asked {
+  readonly ioases = new Set<Ioas>();
+  readonly files = new Set<number>();
+  readonly tables = new Set<number>();
+  /** Pages that are pinned for it. */
+  pinned = 0;
+
+  constructor({ iommufd }: Kernel) {
+    const objects = iommufd.contexts.flatMap((ctx) => ctx.objects.all);
+    for (const object of objects) {
+      if (!(object instanceof HwptPaging) || object.fault === undefined) continue;
+      const { domain, ioas } = object;
+      this.ioases.add(ioas);
+      if (!(domain instanceof HeritableDomain)) continue;
+      for (const pfn of domain.pages) if (pfn !== domain.pgd) this.tables.add(pfn);
+    }
+    for (const { pages } of [...this.ioases].flatMap((ioas) => ioas.iopt.areas.items)) {
+      if (pages?.source.accounted) this.pinned += pages.pinned;
+      const handle = pages?.source.persistent?.handle;
+      if (handle !== undefined) this.files.add(handle);
+    }
+  }
 }

@@ -1,8 +1,9 @@
 import type { InvariantState } from "../health/health.ts";
-import { BUCKETS } from "../health/meter.ts";
+import { BUCKETS, type Meter } from "../health/meter.ts";
 import { type HealthWord, healthWord } from "../health/words.ts";
 import { PagingDomain } from "../kernel/iommu/domain.ts";
 import type { PciDev } from "../kernel/pci/pci.ts";
+import { AtsPort } from "../machine/pci/ats_port.ts";
 import { formatBdf } from "../uapi/pci_regs.ts";
 import type { UpdateRecord } from "./live_update.ts";
 import type { EventLine, Platform } from "./platform.ts";
@@ -41,7 +42,19 @@ export interface DeviceView {
   readonly blocked: number;
   readonly stray: number;
   readonly starved: number;
+  /** Of a device that can ask for pages that are not there. */
+  readonly pages?: PagesView;
   readonly resets: number;
+}
+
+/** What a device has asked for. Times in nanoseconds. */
+export interface PagesView {
+  /** Groups of pages it asked for; those of them that were answered. */
+  readonly requests: number;
+  readonly answered: number;
+  /** The longest it has waited for one, and how long it waits now: 0 while it does not. */
+  readonly longestWait: number;
+  readonly openWait: number;
 }
 
 export interface VmView {
@@ -139,6 +152,7 @@ function deviceView(
   const domain = dev?.group?.domain;
   const busMaster = device.port.busMaster;
   const idle = meter.lastTried < 0;
+  const asking = device.port instanceof AtsPort ? device.port : undefined;
   return {
     id: spec.id,
     bdf: formatBdf(device.bus, device.devfn),
@@ -175,7 +189,18 @@ function deviceView(
     blocked: meter.blocked,
     stray: meter.stray,
     starved: meter.starved,
+    ...(asking && { pages: pagesView(asking, meter, now) }),
     resets: device.resets,
+  };
+}
+
+function pagesView({ open }: AtsPort, meter: Meter, now: number): PagesView {
+  const openWait = open.length > 0 ? now - open[0].since : 0;
+  return {
+    requests: meter.pageRequests,
+    answered: meter.pagesAnswered,
+    longestWait: Math.max(meter.longestWait, openWait),
+    openWait,
   };
 }
 

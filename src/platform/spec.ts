@@ -21,6 +21,8 @@ export interface VmSpec {
   /** False: mapped for devices in pages of 4 KiB; true unless told. */
   readonly hugePages?: boolean;
   readonly guestIommu?: boolean;
+  /** Bytes of RAM its devices can reach at a time, a multiple of 2 MiB; undefined: all of it. */
+  readonly resident?: number | undefined;
   /** What its RAM is in where it is persistent; guestmemfs unless told. */
   readonly backing?: RamFile;
   /** A VMM unless told. */

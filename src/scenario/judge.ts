@@ -132,6 +132,7 @@ function judgeDevices(run: Run, devices: readonly DeviceView[]): Finding[] {
     count("faults", d.faults, e.faults);
     count("stray", d.stray, e.stray);
     count("blocked", d.blocked, e.blocked);
+    count("starved", d.starved, e.starved);
     if (e.loses_dma !== undefined) {
       const lost = d.faults + d.blocked;
       say((lost > 0) === e.loses_dma, `${id}: ${lost} accesses lost`);
@@ -142,6 +143,18 @@ function judgeDevices(run: Run, devices: readonly DeviceView[]): Finding[] {
     if (most !== undefined) say(d.longestGap <= most, `${gap}, at most ${formatTime(most)}`);
     if (e.min_gap !== undefined) {
       say(d.longestGap >= e.min_gap, `${gap}, at least ${formatTime(e.min_gap)}`);
+    }
+    const { requests = 0, longestWait = 0 } = d.pages ?? {};
+    const asked = `${id}: asked for pages ${requests} times`;
+    if (e.min_page_requests !== undefined) {
+      say(requests >= e.min_page_requests, `${asked}, at least ${e.min_page_requests}`);
+    }
+    const wait = `${id}: longest wait for a page ${formatTime(longestWait)}`;
+    if (e.min_page_wait !== undefined) {
+      say(longestWait >= e.min_page_wait, `${wait}, at least ${formatTime(e.min_page_wait)}`);
+    }
+    if (e.max_page_wait !== undefined) {
+      say(longestWait <= e.max_page_wait, `${wait}, at most ${formatTime(e.max_page_wait)}`);
     }
     // A device that never did anything has kept every promise and shown nothing.
     if (d.operations === 0) findings.push({ verdict: "vacuous", text: `${id} did no DMA` });

@@ -24,6 +24,7 @@ export function platformSpec(scenario: Scenario, seed: number, image?: string): 
             packetBytes: d.packet,
             pasidBits: d.pasid === undefined ? 0 : NIC_PASID_BITS,
             aliased: d.aliased,
+            pageRequests: d.page_requests,
           }
           : d.model === "bmc"
           ? { ...where, model: d.model, interval: d.interval }

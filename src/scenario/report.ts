@@ -2,7 +2,7 @@ import { formatTime } from "../base/units.ts";
 import type { Violation } from "../health/invariants.ts";
 import { answer } from "../operations/timeline.ts";
 import { PHASES, type UpdateRecord } from "../platform/live_update.ts";
-import { snapshot } from "../platform/snapshot.ts";
+import { type PagesView, snapshot } from "../platform/snapshot.ts";
 import { iommuFaultText } from "../uapi/iommu_faults.ts";
 import { causeKey } from "./causes.ts";
 import { costLines, costsJson } from "./report_costs.ts";
@@ -54,6 +54,7 @@ export function textReport(run: FinishedRun): string {
     out.push(...table([[...head, "starved", "health"], ...rows]));
     for (const d of judgement.devices) {
       if (d.mode === "noiommu") out.push(`  ${d.id}: no IOMMU covers it, nothing isolates it`);
+      if (d.pages !== undefined) out.push(`  ${d.id}: ${pagesText(d.pages)}`);
       for (const { reason, count } of d.faultReasons) {
         out.push(`  ${d.id}: ${count} x fault reason ${hex(reason)}, ${iommuFaultText(reason)}`);
       }
@@ -89,6 +90,13 @@ function inOrder({ judgement, causes }: FinishedRun): string[] {
     return `  ${v.invariant}: ${violationText(v)} <- ${why}`;
   });
   return ["", "violations in the order they were seen, and the defects that cause each", ...lines];
+}
+
+/** `asked for pages 12 times, answered 12, longest wait 230.1 ms`. */
+function pagesText({ requests, answered, longestWait, openWait }: PagesView): string {
+  const waits = openWait > 0 ? `, has waited ${formatTime(openWait)} for one now` : "";
+  return `asked for pages ${requests} times, answered ${answered}, longest wait ` +
+    `${formatTime(longestWait)}${waits}`;
 }
 
 /** `nic0 at 734.303 ms: write to IOVA 0x8870: …` */
@@ -174,6 +182,12 @@ export function jsonReport(run: FinishedRun): string {
       stray: d.stray,
       blocked: d.blocked,
       starved: d.starved,
+      ...(d.pages && {
+        page_requests: d.pages.requests,
+        pages_answered: d.pages.answered,
+        longest_page_wait_ns: d.pages.longestWait,
+        open_page_wait_ns: d.pages.openWait,
+      }),
       resets: d.resets,
     })),
     invariants: judgement.invariants.map((s) => ({

@@ -24,6 +24,9 @@ const bdf = z.string().refine((text) => parseBdf(text) !== undefined, {
 /** A device's pace: below a microsecond nothing else would ever get a turn. */
 const pace = duration.refine((ns) => ns >= 1000, { message: "expected at least 1us" });
 
+/** Of a machine. */
+export const MAX_DEVICES = 10_000;
+
 /** Bits of the PASIDs of a card that is given one. */
 export const NIC_PASID_BITS = 15;
 
@@ -36,8 +39,14 @@ const iommu = z.literal("none")
   .describe("no unit is in charge of the device: it reaches physical addresses, unchecked")
   .optional();
 
+const count = (what: string) => z.number().int().min(1).max(MAX_DEVICES).describe(what).optional();
+const devices = count(
+  "so many of them, at one address after the other; their ids are this one's with 0, 1, 2 … behind",
+);
+
 const nic = z.strictObject({
   id,
+  count: devices,
   model: z.literal("nic"),
   bdf,
   iommu,
@@ -48,6 +57,9 @@ const nic = z.strictObject({
   }).describe("length of a packet").prefault("256B"),
   pasid: z.number().int().min(1).max(2 ** NIC_PASID_BITS - 1)
     .describe("the guest has its packets written with this PASID").optional(),
+  page_requests: z.boolean()
+    .describe("it asks for pages that are not there, and keeps packets until they are (ATS, PRI)")
+    .default(false),
   aliased: z.boolean()
     .describe(
       "its requests carry the source id of function 1 of its slot, as those of some cards do",
@@ -57,6 +69,7 @@ const nic = z.strictObject({
 
 const nvme = z.strictObject({
   id,
+  count: devices,
   model: z.literal("nvme"),
   bdf,
   iommu,
@@ -66,6 +79,7 @@ const nvme = z.strictObject({
 
 const bmc = z.strictObject({
   id,
+  count: devices,
   model: z.literal("bmc"),
   bdf,
   rmrr,
@@ -75,6 +89,7 @@ const bmc = z.strictObject({
 
 const vm = z.strictObject({
   id,
+  count: count("so many of them, each with its share of the devices; ids as those of devices"),
   memory: sizeOf(2 * MiB, "2MiB").prefault("32MiB"),
   persistent: z.boolean().describe("its devices' DMA is to go on through a kexec").default(true),
   devices: z.array(id).default([]),
@@ -89,6 +104,10 @@ const vm = z.strictObject({
     .describe("receive descriptors of each NIC").default(4096),
   ram_base: size.refine((n) => n % (2 * MiB) === 0, { message: "expected a multiple of 2MiB" })
     .describe("where its RAM begins, which is its IOVA as well").optional(),
+  resident: sizeOf(2 * MiB, "2MiB").describe(
+    "how much of its RAM its devices can reach at a time; they ask for the rest (page_requests). " +
+      "All of it when left out",
+  ).optional(),
   huge_pages: z.boolean().describe("its RAM is mapped for devices in large pages").default(true),
   backing: z.enum(RAM_FILES).default("guestmemfs").describe(
     "the file its RAM is in, where that is to outlive a kernel: of guestmemfs, or a sealed memfd",
@@ -108,7 +127,7 @@ const machine = z.strictObject({
   kho_scratch: size.refine((n) => n % (2 * MiB) === 0, {
     message: "expected a multiple of 2MiB",
   }).prefault("16MiB"),
-  devices: z.array(z.discriminatedUnion("model", [nic, nvme, bmc])).max(512).default([]),
+  devices: z.array(z.discriminatedUnion("model", [nic, nvme, bmc])).max(MAX_DEVICES).default([]),
   vms: z.array(vm).default([]),
 });
 
@@ -135,11 +154,16 @@ const deviceExpectation = z.strictObject({
   faults: z.number().int().min(0).optional(),
   stray: z.number().int().min(0).optional(),
   blocked: z.number().int().min(0).optional(),
+  starved: z.number().int().min(0).describe("packets dropped for want of room").optional(),
   loses_dma: z.boolean().describe("accesses were refused or found bus mastering off").optional(),
   max_gap: duration.optional(),
   max_gap_intervals: z.number().positive()
     .describe("longest gap, in packet intervals of the NIC").optional(),
   min_gap: duration.optional(),
+  min_page_requests: z.number().int().min(0)
+    .describe("times it asked for pages that were not there").optional(),
+  min_page_wait: duration.describe("longest time it waited for a page").optional(),
+  max_page_wait: duration.optional(),
 });
 
 const invariant = z.enum(INVARIANT_IDS as unknown as [string, ...string[]]);

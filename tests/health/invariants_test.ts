@@ -7,6 +7,7 @@ import { IOMMUFD_CASES } from "./cases/iommufd.ts";
 import { KERNEL_CASES } from "./cases/kernel.ts";
 import { MEMORY_CASES } from "./cases/memory.ts";
 import { TABLES_CASES } from "./cases/tables.ts";
+import { PAGE_REQUEST_CASES, PagingWorld } from "./cases/page_requests.ts";
 import { World } from "./world.ts";
 
 const CASES: Record<InvariantId, Case> = {
@@ -15,6 +16,7 @@ const CASES: Record<InvariantId, Case> = {
   ...MEMORY_CASES,
   ...IOMMUFD_CASES,
   ...KERNEL_CASES,
+  ...PAGE_REQUEST_CASES,
 };
 
 Deno.test("every invariant has a case here", () => {
@@ -25,7 +27,11 @@ Deno.test("every invariant has a case here", () => {
 Deno.test("in a good run every invariant holds", async (t) => {
   for (const seed of [1, 2, 3]) {
     const states = new World({ seed }).abortedUpdate().liveUpdate().liveUpdate().judge();
-    for (const { id, verdict, violations } of states) {
+    // Nobody asks for pages there.
+    const paging = new PagingWorld(seed).asked().liveUpdate("redrive-replace")
+      .verdictOn("page-requests-kept");
+    const others = states.filter(({ id }) => id !== "page-requests-kept");
+    for (const { id, verdict, violations } of [...others, paging]) {
       await t.step(`${id}, seed ${seed}`, () => {
         assert.equal(verdict, "holds", violations.map((v) => v.detail).join("; "));
       });

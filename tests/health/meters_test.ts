@@ -67,6 +67,12 @@ class Bench implements IncidentSink {
   stopped(): void {
     this.told.push("stopped");
   }
+  asked(): void {
+    this.told.push("asked");
+  }
+  unasked(): void {
+    this.told.push("unasked");
+  }
   done(): void {
     this.told.push("done");
   }
@@ -273,4 +279,17 @@ Deno.test("a steady device has its rate from the start", () => {
     if (t >= BUCKET) assert.equal(meter.rate(t), 1000, `at ${t}`);
   }
   assert.equal(meter.rate(1000 * ms), 0, "silence");
+});
+
+Deno.test("page requests are counted, and the longest wait that ended with an answer", () => {
+  const bench = new Bench(), { meters, meter } = bench;
+  for (const wait of [300, 700, 200]) {
+    meters.asked(0);
+    meters.answered(0, wait);
+  }
+  meters.asked(0);
+  meters.answered(0, -1);
+  meters.unasked(0);
+  assert.deepEqual([meter.pageRequests, meter.pagesAnswered, meter.longestWait], [4, 3, 700]);
+  assert.deepEqual(bench.told, ["asked", "asked", "asked", "asked", "unasked"]);
 });

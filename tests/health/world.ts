@@ -26,6 +26,8 @@ export interface WorldOptions {
   profile?: string;
   /** Bits of PASID of the network cards. */
   pasidBits?: number;
+  /** Network cards ask for pages, and this much of each VM's memory is there. */
+  resident?: number;
 }
 
 const DEVICES: readonly DeviceSpec[] = [
@@ -52,13 +54,17 @@ export class World {
   constructor(options: WorldOptions = {}) {
     const vms = VMS.filter((vm) => options.vms?.includes(vm.id) ?? true);
     const profile = findProfile(options.profile ?? "intel-legacy")!;
-    const { pasidBits } = options;
+    const { pasidBits, resident } = options;
     const devices = DEVICES.map((d) =>
-      d.model === "nic" && pasidBits !== undefined ? { ...d, pasidBits } : d
+      d.model !== "nic" ? d : {
+        ...d,
+        ...(pasidBits !== undefined && { pasidBits }),
+        ...(resident !== undefined && { pageRequests: true }),
+      }
     );
     this.platform = new Platform({
       machine: { profile, memory: 96 * MiB, devices },
-      vms,
+      vms: vms.map((vm) => ({ ...vm, ...(resident !== undefined && { resident }) })),
       kernel: options.kernel ?? "rfc-v1",
       guestmemfs: 32 * MiB,
       khoScratch: 16 * MiB,

@@ -1,6 +1,6 @@
 import { formatTime, hex } from "../../base/units.ts";
 import { HEALTH_WORDS } from "../../health/words.ts";
-import type { DeviceView, Snapshot } from "../../platform/snapshot.ts";
+import type { DeviceView, PagesView, Snapshot } from "../../platform/snapshot.ts";
 import type { Line, Role } from "../../tui/mod.ts";
 import { iommuFaultText } from "../../uapi/iommu_faults.ts";
 import { HEALTH_ROLE } from "../words.ts";
@@ -51,6 +51,14 @@ function rows(d: DeviceView, s: Snapshot): Row[] {
     ["stray", `${d.stray} outside of the guest's memory`, alarm(d.stray, "bad")],
     ["blocked", `${d.blocked} with bus mastering off`, alarm(d.blocked, "warn")],
     ["starved", `${d.starved} dropped at a full ring`],
+    ...(d.pages === undefined ? [] : [pagesRow(d.pages)]),
     ["resets", String(d.resets)],
   ];
+}
+
+/** Of a device that asks for pages that are not there. */
+function pagesRow({ requests, longestWait, openWait }: PagesView): Row {
+  const asked = `asked for ${requests} times, longest wait ${formatTime(longestWait)}`;
+  if (openWait === 0) return ["pages", asked];
+  return ["pages", `${asked}, has waited ${formatTime(openWait)} for one now`, "warn"];
 }

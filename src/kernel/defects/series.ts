@@ -177,16 +177,14 @@ export const SERIES_GAPS = [
     id: "G14",
     patch: 0,
     seedLine: 2150,
-    title: "vIOMMUs, ATS, PRI and SVA are not handled",
-    posted:
-      "tables of a guest's own, translations that devices keep, and pages that are asked for are " +
-      "left out.",
-    seen: "devices that use them cannot be handed over whole.",
-    invariants: [],
-    scenario: "handover",
-    notShown:
-      "the devices here have neither ATS nor PRI, and nested domains are refused; PASIDs, which " +
-      "the series leaves out too, shows D52.",
+    title: "page requests are not handed over",
+    posted: "vIOMMUs, ATS, PRI and SVA are left out: nobody tells the next kernel where hardware " +
+      "writes what devices ask for.",
+    seen:
+      "the queue is free memory to the next kernel, which starts one of its own; a device that " +
+      "has asked in between waits for ever.",
+    invariants: ["page-requests-kept"],
+    scenario: "page-requests",
   },
   {
     id: "G15",

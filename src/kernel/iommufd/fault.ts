@@ -2,11 +2,23 @@ import * as E from "../../uapi/errno.ts";
 import * as U from "../../uapi/iommufd.ts";
 import { OpenFile } from "../fs/vfs.ts";
 import type { PageRequestGroup } from "../iommu/page_requests.ts";
+import type { Kernel } from "../kernel.ts";
 import type { Task } from "../process/task.ts";
 import type { IommufdCtx } from "./ctx.ts";
 import type { HwptPaging } from "./hwpt.ts";
 import type { Ucmd } from "./ioctls.ts";
 import { IommufdObject, ObjectKind } from "./objects.ts";
+
+/** Said once, where page requests would not get through a kexec: the errno alone does not say why. */
+export function refuseRequests({ iommufd, dmesg }: Kernel): void {
+  const what = "page requests";
+  if (iommufd.refused.has(what)) return;
+  iommufd.refused.add(what);
+  dmesg.warn(
+    "iommufd: page requests of a persistent iommufd are refused: neither its fault queue nor who " +
+      "reads it would be handed over",
+  );
+}
 
 /** What a device asks for, as its iommufd knows it. */
 export interface FaultGroup extends PageRequestGroup {
@@ -130,11 +142,18 @@ export class FaultFile extends OpenFile {
   }
 }
 
-/** IOMMU_FAULT_QUEUE_ALLOC: flags must be 0, EOPNOTSUPP. */
+/**
+ * IOMMU_FAULT_QUEUE_ALLOC: flags must be 0, EOPNOTSUPP. The same where the next kernel is to make this
+ * call again: it has no program that a descriptor could be given to.
+ */
 export function faultQueueAlloc(ucmd: Ucmd): number {
   const { task, ctx, payload } = ucmd;
   const cmd = U.iommu_fault_queue_alloc.decode(payload);
   if (cmd.flags !== 0) return -E.EOPNOTSUPP;
+  if (ctx.calls !== undefined) {
+    refuseRequests(ctx.kernel);
+    return -E.EOPNOTSUPP;
+  }
   if (ctx.immutable) return -E.EBUSY;
   const queue = ctx.objects.add(new FaultQueue());
   const fd = task.installFd(new FaultFile(ctx, queue));

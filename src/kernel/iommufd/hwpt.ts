@@ -3,7 +3,7 @@ import * as U from "../../uapi/iommufd.ts";
 import type { PagingDomain } from "../iommu/domain.ts";
 import type { IommufdCtx } from "./ctx.ts";
 import type { IommufdDevice } from "./device.ts";
-import type { FaultQueue } from "./fault.ts";
+import { type FaultQueue, refuseRequests } from "./fault.ts";
 import { Ioas } from "./ioas.ts";
 import type { Ucmd } from "./ioctls.ts";
 import { nestedAlloc } from "./nesting.ts";
@@ -115,7 +115,7 @@ export function hwptAlloc(ucmd: Ucmd): number {
   }
   if (!(target instanceof Ioas)) return -E.EINVAL;
   const refused = refusedFlags(ctx, cmd.flags);
-  if (refused && losesRequests(ctx, cmd.flags)) tellRefused(ctx);
+  if (refused && losesRequests(ctx, cmd.flags)) refuseRequests(ctx.kernel);
   // No driver here takes user data for tables of its own.
   if (refused || cmd.data_type !== U.IOMMU_HWPT_DATA_NONE) return -E.EOPNOTSUPP;
   if (ctx.immutable) return -E.EBUSY;
@@ -136,17 +136,6 @@ export function hwptAlloc(ucmd: Ucmd): number {
 function losesRequests({ persistentId, kernel }: IommufdCtx, flags: number): boolean {
   const faults = (flags & U.IOMMU_HWPT_FAULT_ID_VALID) !== 0;
   return faults && persistentId !== 0 && !kernel.design.pageRequests;
-}
-
-/** Once: the errno alone does not say why. */
-function tellRefused({ kernel: { iommufd, dmesg } }: IommufdCtx): void {
-  const what = "page requests";
-  if (iommufd.refused.has(what)) return;
-  iommufd.refused.add(what);
-  dmesg.warn(
-    "iommufd: page requests of a persistent iommufd are refused: neither its fault queue nor who " +
-      "reads it would be handed over",
-  );
 }
 
 /**

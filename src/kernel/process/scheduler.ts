@@ -82,7 +82,12 @@ export class Scheduler {
 
   /** SIGKILL: the program ends where it sleeps, all its threads, and its files close. */
   kill(task: Task): void {
-    for (const r of this.#running.filter((x) => x.task.isThreadOf(task))) this.#finish(r, 137);
+    this.#finishAll(task, 137);
+  }
+
+  /** A signal takes all threads of a process. */
+  #finishAll(task: Task, status: number): void {
+    for (const r of this.#running.filter((x) => x.task.isThreadOf(task))) this.#finish(r, status);
   }
 
   /**
@@ -119,7 +124,7 @@ export class Scheduler {
     let step: IteratorResult<number, number>;
     if (fails(this.chooser, "program", r.task.comm)) {
       this.dmesg.info(`${r.task.comm}[${r.task.pid}]: killed`);
-      this.#finish(r, 137);
+      this.#finishAll(r.task, 137);
       return;
     }
     r.inside = true;
@@ -135,7 +140,7 @@ export class Scheduler {
       // Anything else is no program's doing but a bug here.
       if (status === undefined) throw error;
       this.dmesg.info(`${r.task.comm}[${r.task.pid}]: ${(error as Error).message}`);
-      this.#finish(r, status);
+      this.#finishAll(r.task, status);
       return;
     }
     r.inside = false;

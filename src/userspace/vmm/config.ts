@@ -27,6 +27,11 @@ export interface VmConfig {
   readonly ramBase?: number | undefined;
   /** False: its memory is mapped for devices in pages of 4 KiB. */
   readonly hugePages?: boolean;
+  /**
+   * Bytes of its RAM that its devices can reach at a time, a multiple of 2 MiB: they ask for the rest as
+   * they need it. Undefined: all of it.
+   */
+  readonly resident?: number | undefined;
   /** The guest is to have a virtual IOMMU, if the host's can nest its tables. */
   readonly guestIommu?: boolean;
   /** What its RAM is in where it is persistent; guestmemfs unless told. */
@@ -77,4 +82,6 @@ export interface SavedState {
   readonly memory: number;
   /** Guest-physical address and IOVA of the first byte of RAM. */
   readonly ramBase: number;
+  /** Where devices ask for what they need: blocks of 2 MiB they can reach, the oldest first. */
+  readonly resident?: readonly number[];
 }

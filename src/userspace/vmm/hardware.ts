@@ -15,6 +15,7 @@ import {
 import * as V from "../../uapi/vfio.ts";
 import {
   CallFailed,
+  destroyObject,
   hwptAlloc,
   kvmSlot,
   must,
@@ -99,8 +100,9 @@ export interface Attached {
 
 /**
  * Attaches devices to an IOAS. One with a PASID gets two HWPTs of its own, since with PASIDs every
- * HWPT of a device has to be made for them; the others share automatic ones, unless `flags` asks for
- * something that only a HWPT of one's own can be.
+ * HWPT of a device has to be made for them; the others share automatic ones, unless `flags` or page
+ * requests that go to the queue `fault` ask for something that only a HWPT of one's own can be. A HWPT
+ * that its device cannot be attached to is destroyed.
  */
 export function attachDevices(
   sys: Sys,
@@ -108,16 +110,25 @@ export function attachDevices(
   ioas: number,
   devices: readonly OpenDevice[],
   flags = 0,
+  fault?: number,
 ): Attached {
-  const alloc = (id: number, more: number) => hwptAlloc(sys, iommufd, id, ioas, flags | more);
-  const tagged = (id: number) => alloc(id, IOMMU_HWPT_ALLOC_PASID);
-  const plain = (id: number) => flags === 0 ? ioas : alloc(id, 0);
-  const hwpts = devices.map(({ device, cdev, id }) =>
-    vfioAttach(sys, cdev, device.pasid === undefined ? plain(id) : tagged(id))
-  );
-  const pasidHwpts = devices.map(({ device: { pasid }, cdev, id }) =>
-    pasid === undefined ? 0 : vfioAttach(sys, cdev, tagged(id), pasid)
-  );
+  const attach = ({ cdev, id }: OpenDevice, more: number, pasid?: number) => {
+    const hwpt = hwptAlloc(sys, iommufd, id, ioas, flags | more, fault);
+    try {
+      return vfioAttach(sys, cdev, hwpt, pasid);
+    } catch (error) {
+      destroyObject(sys, iommufd, hwpt);
+      throw error;
+    }
+  };
+  const hwpts = devices.map((d) => {
+    if (d.device.pasid !== undefined) return attach(d, IOMMU_HWPT_ALLOC_PASID);
+    return flags === 0 && fault === undefined ? vfioAttach(sys, d.cdev, ioas) : attach(d, 0);
+  });
+  const pasidHwpts = devices.map((d) => {
+    const { pasid } = d.device;
+    return pasid === undefined ? 0 : attach(d, IOMMU_HWPT_ALLOC_PASID, pasid);
+  });
   return { hwpts, pasidHwpts };
 }
 

@@ -1,3 +1,4 @@
+import { GiB } from "../../base/units.ts";
 import {
   F_SEAL_GROW,
   F_SEAL_SEAL,
@@ -5,20 +6,15 @@ import {
   MAP_SHARED,
   O_CREAT,
   O_RDWR,
-  O_WRONLY,
   type Program,
   PROT_READ,
   PROT_WRITE,
   type Sys,
 } from "../../uapi/sys.ts";
-import { EAGAIN, EINVAL, EOPNOTSUPP, errnoName } from "../../uapi/errno.ts";
-import {
-  IOMMU_HWPT_ALLOC_PAGE_2M,
-  IOMMU_HWPT_ALLOC_PAGE_4K,
-  IOMMU_HWPT_ALLOC_REPLACE,
-} from "../../uapi/iommufd.ts";
+import { EAGAIN, EOPNOTSUPP, errnoName } from "../../uapi/errno.ts";
 import {
   CallFailed,
+  faultQueueAlloc,
   ioasAlloc,
   ioasMap,
   ioasMapFile,
@@ -48,9 +44,11 @@ import {
   placeRam,
   takeHandle,
 } from "./hardware.ts";
+import { attachPaged, BLOCK, Pager } from "./pager.ts";
 import { attachParents, besideTables, enableGuestIommu } from "./guest_iommu.ts";
 import { type Manageable, serve } from "./serve.ts";
 import { loadState } from "./state_file.ts";
+import { attachOrReplace, finishHandover, limitPages } from "./take_over.ts";
 
 /** Sees each guest as it runs: what a console attached to it would show. */
 export type GuestWatcher = (name: string, guest: Guest) => void;
@@ -62,6 +60,8 @@ interface RunningVm {
   /** Guest memory: its file, and where it is mapped. */
   readonly file: number;
   readonly ram: number;
+  /** Who brings its devices what they ask for; undefined: they can reach everything. */
+  pager: Pager | undefined;
   /** What is still to be made of the address space, step by step, while the guest runs already. */
   rest: Generator<undefined, SavedState, void> | undefined;
   /** Why there is no address space to change: its devices are on the previous kernel's tables. */
@@ -81,7 +81,11 @@ export function vmm(config: VmConfig, watch: GuestWatcher): Program {
       const vm = saved ? restore(sys, config, saved) : start(sys, config);
       watch(config.name, vm.guest);
       status(saved ? "restored" : "running");
-      return yield* serve(sys, config.name, manageable(sys, vm), saved === undefined);
+      try {
+        return yield* serve(sys, config.name, manageable(sys, vm), saved === undefined);
+      } finally {
+        if (vm.pager !== undefined) vm.pager.over = true;
+      }
     } catch (error) {
       if (!(error instanceof CallFailed)) throw error;
       sys.log(`cannot go on: ${error.message}`);
@@ -99,10 +103,21 @@ function manageable(sys: Sys, vm: RunningVm): Manageable {
     get whole() {
       return vm.rest === undefined && vm.stuck === undefined;
     },
-    save: () => vm.state,
-    unmap: () => vm.stuck !== undefined ? -EAGAIN : ioasUnmapAll(sys, vm.iommufd, vm.state.ioas),
+    save: () => ({ ...vm.state, ...(vm.pager && { resident: vm.pager.resident }) }),
+    unmap: () => vm.stuck !== undefined ? -EAGAIN : unmapGuest(sys, vm),
+    limitPages: (bytes) => vm.stuck !== undefined ? -EAGAIN : limitPages(sys, vm.iommufd, vm.state, bytes),
     map: () => vm.stuck !== undefined ? -EAGAIN : mapGuest(sys, vm),
   };
+}
+
+/** Takes everything from the devices; whoever asks has to wait. Bytes, or a negative errno. */
+function unmapGuest(sys: Sys, { iommufd, state, pager }: RunningVm): number {
+  const rc = ioasUnmapAll(sys, iommufd, state.ioas);
+  if (rc >= 0 && pager !== undefined) {
+    pager.on = false;
+    pager.resident = [];
+  }
+  return rc;
 }
 
 /** Cold start. Falls back to ordinary memory where the kernel has no persistence. */
@@ -127,7 +142,10 @@ function start(sys: Sys, config: VmConfig): RunningVm {
   if (config.hugePages === false) noHugePages(sys, iommufd, ioas);
   const wanted = config.guestIommu === true;
   const parents = wanted ? attachParents(sys, iommufd, ioas, devices) : undefined;
-  const attached = parents ??
+  const paged = config.resident === undefined
+    ? undefined
+    : attachPaged(sys, iommufd, ioas, devices);
+  const attached = parents ?? paged?.attached ??
     (persistentId > 0
       ? attachPersistent(sys, iommufd, ioas, devices)
       : attachDevices(sys, iommufd, ioas, devices));
@@ -143,7 +161,9 @@ function start(sys: Sys, config: VmConfig): RunningVm {
   const ramBase = placeRam(sys, iommufd, ioas, config);
   const { name, memory } = config;
   const first = { version: 1, name, persistentId, ioas, ...attached, memory, ramBase } as const;
-  must("map guest memory", mapGuest(sys, { iommufd, state: first, file, ram }));
+  const mapping = { iommufd, state: first, file, ram };
+  const pager = paged && startPager(sys, config, mapping, paged.queue);
+  must("map guest memory", mapGuest(sys, { ...mapping, pager }));
   const nested = parents &&
     enableGuestIommu(sys, iommufd, devices, parents.hwpts, { ram, ramBase, memory });
   const state = { ...first, hwpts: nested ?? attached.hwpts };
@@ -160,18 +180,42 @@ function start(sys: Sys, config: VmConfig): RunningVm {
     nics,
     nvmes,
   });
-  return { guest, iommufd, state, file, ram, rest: undefined, stuck: undefined };
+  return { guest, iommufd, state, file, ram, pager, rest: undefined, stuck: undefined };
 }
 
 /** What mapping guest memory for the devices takes. */
 type GuestMapping = Pick<RunningVm, "iommufd" | "state" | "file" | "ram">;
 
-/** Maps guest memory for the devices, by its file where it is to persist. 0 or a negative errno. */
-function mapGuest(sys: Sys, { iommufd, state, file, ram }: GuestMapping): number {
-  const { persistentId, ioas, memory, ramBase } = state;
+/** Maps a piece of guest memory for the devices, by its file where it is to persist: 0 or an errno. */
+function mapPiece(sys: Sys, vm: GuestMapping, offset: number, length: number): number {
+  const { iommufd, file, ram, state: { persistentId, ioas, ramBase } } = vm;
   return persistentId > 0
-    ? ioasMapFile(sys, iommufd, ioas, file, memory, ramBase)
-    : ioasMap(sys, iommufd, ioas, ram, memory, ramBase);
+    ? ioasMapFile(sys, iommufd, ioas, file, length, ramBase + offset, offset)
+    : ioasMap(sys, iommufd, ioas, ram + offset, length, ramBase + offset);
+}
+
+/** Maps guest memory for the devices, all of it unless they ask for what they need. 0 or an errno. */
+function mapGuest(sys: Sys, vm: GuestMapping & Pick<RunningVm, "pager">): number {
+  if (vm.pager === undefined) return mapPiece(sys, vm, 0, vm.state.memory);
+  vm.pager.on = true;
+  return 0;
+}
+
+/** The thread that brings devices what they ask for. */
+function startPager(
+  sys: Sys,
+  config: VmConfig,
+  mapping: GuestMapping,
+  queue: number,
+): Pager {
+  const { iommufd, state } = mapping;
+  const { ioas, ramBase, memory, resident = [] } = state;
+  const most = Math.max(1, Math.floor((config.resident ?? memory) / BLOCK));
+  const map = (offset: number, length: number) => mapPiece(sys, mapping, offset, length);
+  const ram = { iommufd, ioas, ramBase, memory, most, map };
+  const pager = new Pager(sys, ram, queue, [...resident]);
+  sys.clone(pager.thread);
+  return pager;
 }
 
 /**
@@ -223,68 +267,58 @@ function restore(sys: Sys, config: VmConfig, saved: SavedState): RunningVm {
   const attached = empty ? { hwpts: [], pasidHwpts: [] } : attachAgain(sys, devices, saved);
   const cpu = makeVm(sys, config, ram, saved.ramBase, devices.map(({ cdev }) => cdev));
   const state = { ...saved, ...attached };
-  const rest = empty ? remake(sys, config, state, { file, iommufd, devices }) : undefined;
   const guest = Guest.attach(cpu, saved.ramBase);
-  return { guest, iommufd, state, file, ram, rest, stuck: undefined };
+  const vm: RunningVm = {
+    guest,
+    iommufd,
+    state,
+    file,
+    ram,
+    pager: undefined,
+    rest: undefined,
+    stuck: undefined,
+  };
+  if (empty) vm.rest = remake(sys, config, vm, devices);
+  return vm;
 }
 
 /** Makes the address space again as it was, then moves each device over to it. */
 function* remake(
   sys: Sys,
   config: VmConfig,
-  saved: SavedState,
-  has: { file: number; iommufd: number; devices: readonly OpenDevice[] },
+  vm: RunningVm,
+  devices: readonly OpenDevice[],
 ): Generator<undefined, SavedState, void> {
-  const { file, iommufd, devices } = has;
+  const { iommufd, state: saved } = vm;
   const ioas = ioasAlloc(sys, iommufd);
   if (config.hugePages === false) noHugePages(sys, iommufd, ioas);
   yield;
-  const rc = ioasMapFile(sys, iommufd, ioas, file, config.memory, saved.ramBase);
-  must("map guest memory", rc);
+  const mapping = { ...vm, state: { ...saved, ioas } };
+  const pieces = saved.resident?.map((block) => ({ at: block * BLOCK, length: BLOCK })) ??
+    [{ at: 0, length: config.memory }];
+  for (const { at, length } of pieces) {
+    must("map guest memory", mapPiece(sys, mapping, at, length));
+  }
   yield;
+  const fault = saved.resident && faultQueueAlloc(sys, iommufd);
   const hwpts: number[] = [], pasidHwpts: number[] = [];
+  let limited = false;
   for (const device of devices) {
-    const one = attachOrReplace(sys, iommufd, ioas, device);
+    const one = attachOrReplace(sys, iommufd, ioas, device, fault?.id);
     hwpts.push(...one.hwpts);
     pasidHwpts.push(...one.pasidHwpts);
+    limited ||= one.limited;
     yield;
   }
   finishHandover(sys, saved.persistentId);
-  return { ...saved, ioas, hwpts, pasidHwpts };
-}
-
-/** What is asked of a kernel that does not take a device over as it is, one after the other. */
-const FALLBACKS = [
-  IOMMU_HWPT_ALLOC_REPLACE,
-  IOMMU_HWPT_ALLOC_REPLACE | IOMMU_HWPT_ALLOC_PAGE_2M,
-  IOMMU_HWPT_ALLOC_REPLACE | IOMMU_HWPT_ALLOC_PAGE_4K,
-];
-
-/**
- * The kernel may be one that compares: it refuses to go on with tables that do not say what they
- * should. Then they are replaced; where pages may not change their size under way, by tables made as
- * a kernel would have made them that coalesced less.
- */
-function attachOrReplace(sys: Sys, iommufd: number, ioas: number, device: OpenDevice): Attached {
-  let flags = 0;
-  for (const next of FALLBACKS) {
-    try {
-      return attachDevices(sys, iommufd, ioas, [device], flags);
-    } catch (error) {
-      if (!(error instanceof CallFailed) || error.errno !== EINVAL) throw error;
-      sys.log(`${device.device.name}: not as it was (${error.message}): other tables instead`);
-      flags = next;
-    }
+  const state = { ...saved, ioas, hwpts, pasidHwpts };
+  if (limited) {
+    // Nothing of the previous kernel's is there any more that sizes would have to match.
+    yield;
+    limitPages(sys, iommufd, state, GiB);
   }
-  return attachDevices(sys, iommufd, ioas, [device], flags);
-}
-
-/** Says that nothing of the previous kernel's is needed any more. */
-function finishHandover(sys: Sys, id: number): void {
-  const path = `${PERSISTED_DIR}/${id}/finish`;
-  const fd = must(path, sys.open(path, O_WRONLY));
-  must(path, sys.write(fd, new TextEncoder().encode("1")));
-  sys.close(fd);
+  if (fault !== undefined) vm.pager = startPager(sys, config, mapping, fault.file);
+  return state;
 }
 
 /**

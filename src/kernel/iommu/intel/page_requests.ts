@@ -90,14 +90,13 @@ export class PageRequests {
     const perm = ((w2 & pr.PAGE_REQ_READ_WORD2) === 0 ? 0 : IOMMU_PGFAULT_PERM_READ) |
       ((w2 & pr.PAGE_REQ_WRITE_WORD2) === 0 ? 0 : IOMMU_PGFAULT_PERM_WRITE);
     const addr = BigInt(w3 >>> 0) << 32n | BigInt((w2 & ~0xfff) >>> 0);
-    const key = `${sid} ${pasid} ${grpid}`;
+    const open: Open = { sid, pasid, grpid }, key = keyOf(open);
     const requests = [...this.#partial.get(key) ?? [], { perm, addr }];
     if ((w2 & pr.PAGE_REQ_LPIG_WORD2) === 0) {
       this.#partial.set(key, requests);
       return;
     }
     this.#partial.delete(key);
-    const open: Open = { sid, pasid, grpid };
     this.#open.add(open);
     const respond = (code: number) => this.#respond(open, code);
     this.unit.kernel.iommu.pageRequest(sid, { pasid, grpid, requests, respond });
@@ -109,8 +108,9 @@ export class PageRequests {
     this.unit.invalidation.respond(sid, pasid, grpid, code);
   }
 
-  /** The group was read, and has no answer. */
+  /** The group was read, or a part of it, and has no answer. */
   holds(sid: number, pasid: number | undefined, grpid: number): boolean {
+    if (this.#partial.has(keyOf({ sid, pasid, grpid }))) return true;
     return [...this.#open].some((o) => o.sid === sid && o.pasid === pasid && o.grpid === grpid);
   }
 
@@ -119,4 +119,8 @@ export class PageRequests {
     this.unit.write(pr.DMAR_PECTL_REG, DMA_FECTL_IM >>> 0);
     for (const open of [...this.#open]) this.#respond(open, IOMMUFD_PAGE_RESP_SUCCESS);
   }
+}
+
+function keyOf({ sid, pasid, grpid }: Open): string {
+  return `${sid} ${pasid} ${grpid}`;
 }
