@@ -200,8 +200,7 @@ function mapPiece(sys: Sys, vm: GuestMapping, offset: number, length: number): n
 /** Maps guest memory for the devices, all of it unless they ask for what they need. 0 or an errno. */
 function mapGuest(sys: Sys, vm: GuestMapping & Pick<RunningVm, "pager">): number {
   if (vm.pager === undefined) return mapPiece(sys, vm, 0, vm.state.memory);
-  vm.pager.on = true;
-  return 0;
+  return vm.pager.start();
 }
 
 /** The thread that brings devices what they ask for. */
@@ -312,7 +311,10 @@ function* remake(
     yield;
   }
   finishHandover(sys, saved.persistentId);
-  if (fault !== undefined) vm.pager = startPager(sys, config, mapping, fault.file);
+  if (fault !== undefined) {
+    vm.pager = startPager(sys, config, mapping, fault.file);
+    vm.pager.on = true;
+  }
   return { ...saved, ioas, hwpts, pasidHwpts };
 }
 
