@@ -50,6 +50,9 @@ export class Health implements IncidentSink {
   ledger!: Ledger;
   #machine!: Machine;
   #watched: Watched[] = [];
+  /** By the source ids its requests carry, and its own. */
+  readonly #bySid = new Map<number, Watched>();
+  readonly #byFn = new Map<number, Watched>();
   readonly #promises = new Promises();
   readonly #commands = new CommandLedger();
   /** Guests that were there at a jump. */
@@ -66,6 +69,11 @@ export class Health implements IncidentSink {
     this.#machine = machine;
     this.ledger = new Ledger(machine.memory);
     this.#watched = [...watched];
+    for (const w of watched.toReversed()) {
+      const { requester } = machine.functions[w.fn]?.port ?? { requester: w.sid };
+      this.#bySid.set(requester, w).set(w.sid, w);
+    }
+    for (const w of watched) this.#byFn.set(w.fn, w);
     this.meters.sink = this;
     this.meters.start(machine.queue, this.ledger);
     for (const w of watched) {
@@ -102,8 +110,7 @@ export class Health implements IncidentSink {
 
   /** Whose requests carry a source id: a device's own, or another it uses. */
   #requester(sid: number): Watched | undefined {
-    const { functions } = this.#machine;
-    return this.#watched.find((w) => w.sid === sid || functions[w.fn]?.port.requester === sid);
+    return this.#bySid.get(sid);
   }
 
   nameOf(sid: number): string {
@@ -147,7 +154,7 @@ export class Health implements IncidentSink {
 
   /** Memory that firmware set aside for the device: it is the same with translation and without. */
   #isFirmwares({ fn, pfn }: DmaIncident): boolean {
-    const sid = this.#watched.find((w) => w.fn === fn)?.sid;
+    const sid = this.#byFn.get(fn)?.sid;
     const at = pfn * PAGE_SIZE;
     return this.#machine.firmware.rmrrs.some((r) =>
       r.sid === sid && at >= r.base && at < r.base + r.size
@@ -157,7 +164,7 @@ export class Health implements IncidentSink {
   /** A reset, or somebody at the device's registers: its DMA has ended, and no fault says so. */
   stopped(fn: number): void {
     if (this.#promises.crossing(fn)) this.#reportStop(fn);
-    else if (this.#watched.some((w) => w.fn === fn && this.ledger.isSealed(w.guest ?? ""))) {
+    else if (this.ledger.isSealed(this.#byFn.get(fn)?.guest ?? "")) {
       this.#promises.stopped(fn);
     }
   }
@@ -208,7 +215,7 @@ export class Health implements IncidentSink {
   }
 
   #name(fn: number): string {
-    return this.#watched.find((w) => w.fn === fn)?.name ?? `function ${fn}`;
+    return this.#byFn.get(fn)?.name ?? `function ${fn}`;
   }
 
   /** The old kernel has done its last store. */

@@ -5,11 +5,12 @@ import type { CachedTranslation, Context, UnitReader } from "./translation.ts";
 /** What the IOTLB holds against what the tables of the same DID say now. */
 export function iotlbFresh(unit: UnitReader, look: Look): void {
   if (!unit.translates) return;
+  const byDid = Map.groupBy(unit.live.contexts, (context) => context.did);
   for (const entry of unit.cachedTranslations()) {
     look.premises.add("iotlb-filled");
     // An entry under a DID no device has can hurt nobody until the DID is used again.
-    for (const context of unit.live.contexts) {
-      if (context.did !== entry.did || context.tag !== entry.tag || context.root < 0) continue;
+    for (const context of byDid.get(entry.did) ?? []) {
+      if (context.tag !== entry.tag || context.root < 0) continue;
       const page = stalePage(unit, context, entry);
       if (page < 0) continue;
       look.findings.push({

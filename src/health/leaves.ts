@@ -10,9 +10,11 @@ import type { Context, UnitReader } from "./translation.ts";
 export function leavesOwned(kernel: Kernel, unit: UnitReader, look: Look): void {
   if (!unit.translates) return;
   const memory = new MemoryUse(kernel);
+  // A device that no user has is the kernel's own driver's, which works in kernel memory.
+  const idle = kernel.iommu.groups.filter((group) => !group.owned);
+  const kernels = new Set(idle.flatMap((group) => group.dev.requesters));
   for (const context of unit.live.contexts) {
-    // A device that no user has is the kernel's own driver's, which works in kernel memory.
-    const own = kernel.iommu.groups.some((g) => g.dev.requesters.includes(context.sid) && !g.owned);
+    const own = kernels.has(context.sid);
     let seen = 0, bad: { page: number; pfn: number; what: string } | undefined;
     unit.eachLeaf(context, (page, _, span) => {
       seen++;

@@ -4,7 +4,7 @@ import { Health } from "../health/health.ts";
 import type { LogLine } from "../kernel/dmesg.ts";
 import { findImage, type KernelImage } from "../kernel/image.ts";
 import { Kernel } from "../kernel/kernel.ts";
-import { Machine } from "../machine/machine.ts";
+import { type DeviceSpec, Machine } from "../machine/machine.ts";
 import { formatSbdf, parseBdf, PCI_DEVICE_ID, PCI_VENDOR_ID } from "../uapi/pci_regs.ts";
 import type { Sys } from "../uapi/sys.ts";
 import type { Guest } from "../userspace/guest/guest.ts";
@@ -17,7 +17,6 @@ import { fingerprint } from "./fingerprint.ts";
 import { liveUpdate, type Phase, type UpdateRecord } from "./live_update.ts";
 import {
   commandLine,
-  findDevice,
   hasNativeDriver,
   paravisorOf,
   type PlatformSpec,
@@ -52,11 +51,13 @@ export class Platform {
   /** VMs that are meant to run. */
   readonly wanted = new Set<string>();
   onJump: JumpListener | undefined;
+  readonly #devices: ReadonlyMap<string, DeviceSpec>;
   #nextImage: KernelImage;
   #atJump: ((old: Kernel) => void)[] = [];
   readonly #released = new WeakSet<UpdateRecord>();
 
   constructor(readonly spec: PlatformSpec) {
+    this.#devices = new Map(spec.machine.devices.map((d) => [d.id, d]));
     this.chooser = new SeededChooser(spec.seed);
     const { meters } = this.health;
     const ledger = {
@@ -75,10 +76,11 @@ export class Platform {
       },
     };
     this.machine = new Machine(spec.machine, this.chooser, meters, ledger, spec.seed);
+    const vms = new Map(spec.vms.flatMap((vm) => vm.devices.map((id) => [id, vm])));
     this.health.start(
       this.machine,
       spec.machine.devices.map((d, fn) => {
-        const vm = spec.vms.find((v) => v.devices.includes(d.id));
+        const vm = vms.get(d.id);
         const sid = parseBdf(d.bdf) ?? 0;
         const driven = vm?.program === "paravisor" || hasNativeDriver(spec, d);
         // Nobody asked firmware: what it has put to work goes on whoever boots.
@@ -235,7 +237,7 @@ export class Platform {
       resident: vm.resident,
       backing: vm.backing ?? "guestmemfs",
       devices: vm.devices.map((id) => {
-        const device = findDevice(this.spec, id);
+        const device = this.#devices.get(id);
         assert(device !== undefined, `VM ${vm.id}: no device ${id}`);
         const sid = parseBdf(device.bdf) ?? 0;
         const name = formatSbdf(0, sid >> 8, sid & 0xff);

@@ -12,7 +12,8 @@ import { reservedComplaint } from "./firmware.ts";
 import { imageComplaint } from "../operations/image_name.ts";
 import { pagingComplaint } from "./page_requests.ts";
 import { programComplaint } from "./programs.ts";
-import { NIC_PASID_BITS, type Scenario, scenarioSchema } from "./schema.ts";
+import { makeMany, TooMany } from "./many.ts";
+import { MAX_DEVICES, NIC_PASID_BITS, type Scenario, scenarioSchema } from "./schema.ts";
 import { parseYaml, type YamlDocument } from "./yaml.ts";
 
 /** Arguments of each step as the operation wants them, in the order of the steps. */
@@ -38,10 +39,25 @@ export function loadScenario(text: string, file: string): LoadedScenario {
     );
   }
   addDefects(scenario, document, file);
-  checkMachine(scenario, document, file);
+  checkMachine(scenario, expanded(scenario, document, file), file);
   const args = scenario.steps.map((_, i) => stepArguments(scenario, i, document, file));
   checkExpectations(scenario, document, file);
   return { scenario, args, file, raw: document.value as Record<string, unknown> };
+}
+
+/** Each `count` becomes so many; what is wrong with one of them is wrong where they were written. */
+function expanded({ machine }: Scenario, document: YamlDocument, file: string): YamlDocument {
+  try {
+    const origin = makeMany(machine);
+    if (machine.devices.length > MAX_DEVICES) {
+      const path = ["machine", "devices"];
+      throw new TooMany(`${machine.devices.length} devices: a machine has ${MAX_DEVICES}`, path);
+    }
+    return { ...document, placeOf: (path, key) => document.placeOf(origin(path), key) };
+  } catch (error) {
+    if (!(error instanceof TooMany)) throw error;
+    throw new UsageError(error.message, file, document.placeOf(error.path));
+  }
 }
 
 /** `defects` becomes part of the images' names: an image is what it does. */
@@ -196,10 +212,11 @@ function checkMachine(scenario: Scenario, document: YamlDocument, file: string):
     }
     seen.set(d.id, d.id).set(d.bdf, d.id);
   });
+  const addresses = new Set(devices.map((d) => d.bdf));
   devices.forEach((d, i) => {
     // A bus is scanned for function 0 of each device first; without it the others stay unseen.
     const zero = d.bdf.replace(/[0-7]$/, "0");
-    if (!devices.some((other) => other.bdf === zero)) {
+    if (!addresses.has(zero)) {
       fail(`there is no ${zero}, so nothing would find ${d.bdf}`, ["machine", "devices", i, "bdf"]);
     }
   });
@@ -226,7 +243,7 @@ function checkMachine(scenario: Scenario, document: YamlDocument, file: string):
   const paging = pagingComplaint(scenario);
   if (paging !== undefined) fail(paging.message, [...paging.path]);
   const owners = new Map<string, string>();
-  const ids = devices.map((d) => d.id);
+  const byId = new Map(devices.map((d) => [d.id, d]));
   let guests = 0;
   vms.forEach((vm, i) => {
     if (vms.findIndex((v) => v.id === vm.id) !== i) {
@@ -244,15 +261,15 @@ function checkMachine(scenario: Scenario, document: YamlDocument, file: string):
     }
     vm.devices.forEach((device, j) => {
       const path = ["machine", "vms", i, "devices", j];
-      if (!ids.includes(device)) {
-        fail(`there is no device ${device}${didYouMean(device, ids)}`, path);
+      if (!byId.has(device)) {
+        fail(`there is no device ${device}${didYouMean(device, [...byId.keys()])}`, path);
       }
       if (owners.has(device)) fail(`${device} belongs to ${owners.get(device)} already`, path);
       owners.set(device, vm.id);
     });
   });
   vms.forEach((vm, i) => {
-    const models = vm.devices.map((id) => devices.find((d) => d.id === id)?.model);
+    const models = vm.devices.map((id) => byId.get(id)?.model);
     const misfit = guestMisfit(vm.memory, vm.ring, models);
     const tooBig = vm.ram_base === undefined || vm.ram_base < BAR_WINDOW_END
       ? guestTooBig(vm.memory, scenario.machine.profile, vm.ram_base)

@@ -16,8 +16,9 @@ export function programComplaint({ machine }: Scenario): ProgramComplaint | unde
   const profile = findProfile(machine.profile);
   const none = profile?.vtd === undefined && profile?.smmu === undefined &&
     profile?.amdvi === undefined;
+  const byId = new Map(machine.devices.map((d) => [d.id, d]));
   const complaints = machine.vms.map((vm, i): ProgramComplaint | undefined => {
-    const devices = machine.devices.filter((d) => vm.devices.includes(d.id));
+    const devices = vm.devices.flatMap((id) => byId.get(id) ?? []);
     const firmwares = devices.find((d) => d.model === "bmc");
     if (firmwares !== undefined) {
       return { message: `${firmwares.id} is firmware's own`, vm: i, key: "devices" };

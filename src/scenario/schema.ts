@@ -24,6 +24,9 @@ const bdf = z.string().refine((text) => parseBdf(text) !== undefined, {
 /** A device's pace: below a microsecond nothing else would ever get a turn. */
 const pace = duration.refine((ns) => ns >= 1000, { message: "expected at least 1us" });
 
+/** Of a machine. */
+export const MAX_DEVICES = 10_000;
+
 /** Bits of the PASIDs of a card that is given one. */
 export const NIC_PASID_BITS = 15;
 
@@ -36,8 +39,14 @@ const iommu = z.literal("none")
   .describe("no unit is in charge of the device: it reaches physical addresses, unchecked")
   .optional();
 
+const count = (what: string) => z.number().int().min(1).max(MAX_DEVICES).describe(what).optional();
+const devices = count(
+  "so many of them, at one address after the other; their ids are this one's with 0, 1, 2 … behind",
+);
+
 const nic = z.strictObject({
   id,
+  count: devices,
   model: z.literal("nic"),
   bdf,
   iommu,
@@ -60,6 +69,7 @@ const nic = z.strictObject({
 
 const nvme = z.strictObject({
   id,
+  count: devices,
   model: z.literal("nvme"),
   bdf,
   iommu,
@@ -69,6 +79,7 @@ const nvme = z.strictObject({
 
 const bmc = z.strictObject({
   id,
+  count: devices,
   model: z.literal("bmc"),
   bdf,
   rmrr,
@@ -78,6 +89,7 @@ const bmc = z.strictObject({
 
 const vm = z.strictObject({
   id,
+  count: count("so many of them, each with its share of the devices; ids as those of devices"),
   memory: sizeOf(2 * MiB, "2MiB").prefault("32MiB"),
   persistent: z.boolean().describe("its devices' DMA is to go on through a kexec").default(true),
   devices: z.array(id).default([]),
@@ -115,7 +127,7 @@ const machine = z.strictObject({
   kho_scratch: size.refine((n) => n % (2 * MiB) === 0, {
     message: "expected a multiple of 2MiB",
   }).prefault("16MiB"),
-  devices: z.array(z.discriminatedUnion("model", [nic, nvme, bmc])).max(512).default([]),
+  devices: z.array(z.discriminatedUnion("model", [nic, nvme, bmc])).max(MAX_DEVICES).default([]),
   vms: z.array(vm).default([]),
 });
 

@@ -45,13 +45,16 @@ Deno.test("sizes, durations and defaults arrive in bytes, nanoseconds and words"
   assert.deepEqual(args[1], { for: 1_500_000 });
 });
 
+const COUNTED = '{ id: nic, model: nic, bdf: "3a:1f.0", count: 300 }';
+const VMS = "{ id: vm, memory: 32MiB, devices: [nic], count: 5, ring: 8 }";
+
 const WRONG: [what: string, from: string | RegExp, to: string, expected: string][] = [
   [
     "an unknown operation",
     "vm.start",
     "vm.strat",
     '11:11: do: found "vm.strat", expected one of run, check, vm.start, vm.stop, vm.kill, ' +
-    "vm.unmap, vm.map, vm.crash, update, update.continue, update.abort, kho.activate, …, " +
+    "vm.unmap, vm.map, vm.crash, vm.pages, update, update.continue, update.abort, …, " +
     "did you mean vm.start?",
   ],
   [
@@ -168,6 +171,25 @@ const WRONG: [what: string, from: string | RegExp, to: string, expected: string]
     "8:13: there are two nic0",
   ],
   [
+    "more devices than there are addresses",
+    '"3a:00.0" }',
+    '"ff:1f.0", count: 9 }',
+    "7:54: from ff:1f.0 on there are 8 addresses",
+  ],
+  [
+    "one of many devices at another's address",
+    '{ id: nic0, model: nic, bdf: "3a:00.0" }',
+    '{ id: nic, model: nic, bdf: "3a:00.0", count: 9 }\n' +
+    '    - { id: nvme0, model: nvme, bdf: "3a:01.0" }',
+    "8:39: nic8 is at 3a:01.0",
+  ],
+  [
+    "a device that one of many VMs does not find",
+    "devices: [nic0] }",
+    "count: 2, devices: [nic0, nic1] }",
+    "9:59: there is no device nic1, did you mean nic0?",
+  ],
+  [
     "guest memory that does not fit",
     "guestmemfs: 64MiB",
     "guestmemfs: 16MiB",
@@ -232,6 +254,27 @@ const WRONG: [what: string, from: string | RegExp, to: string, expected: string]
   ],
   ["an empty file", /^[\s\S]*$/, "", "1:1: not YAML: expected a document, but the input is empty"],
 ];
+
+Deno.test("a count makes as many, at one address after the other, and deals them out", () => {
+  const { machine } = loadScenario(
+    GOOD.replace('{ id: nic0, model: nic, bdf: "3a:00.0" }', COUNTED)
+      .replace("{ id: vm0, memory: 32MiB, devices: [nic0] }", VMS).replace("64MiB", "200MiB"),
+    "f.yaml",
+  ).scenario;
+  assert.equal(machine.devices.length, 300);
+  const [first, , third] = machine.devices, last = machine.devices.at(-1)!;
+  assert.deepEqual([first, third, last].map((d) => [d.id, d.bdf]), [
+    ["nic0", "3a:1f.0"],
+    ["nic2", "3a:1f.2"],
+    ["nic299", "3c:04.3"],
+  ]);
+  const parts = machine.vms.map((vm) => [vm.id, vm.devices.length, vm.devices[0]]);
+  assert.deepEqual(parts, [["vm0", 60, "nic0"], ["vm1", 60, "nic60"], ["vm2", 60, "nic120"], [
+    "vm3",
+    60,
+    "nic180",
+  ], ["vm4", 60, "nic240"]]);
+});
 
 for (const [what, from, to, expected] of WRONG) {
   Deno.test(`${what} is answered with its place and what was expected`, () => {

@@ -69,28 +69,30 @@ export type FsNode = FsFile | FsDir;
 /** A directory whose entries the kernel makes: the body of sysfs and devtmpfs. */
 export class PlainDir implements FsDir {
   readonly kind = "dir";
-  #entries = new Map<string, FsNode>();
+  /** Made by the first entry: sysfs has an empty directory for each device. */
+  #entries: Map<string, FsNode> | undefined;
 
   names(): string[] {
-    return [...this.#entries.keys()].sort();
+    return [...this.#entries?.keys() ?? []].sort();
   }
 
   lookup(name: string): FsNode | undefined {
-    return this.#entries.get(name);
+    return this.#entries?.get(name);
   }
 
   add<T extends FsNode>(name: string, node: T): T {
+    this.#entries ??= new Map();
     this.#entries.set(name, node);
     return node;
   }
 
   remove(name: string): void {
-    this.#entries.delete(name);
+    this.#entries?.delete(name);
   }
 
   /** The subdirectory of that name, made on first use. */
   dir(name: string): PlainDir {
-    const found = this.#entries.get(name);
+    const found = this.lookup(name);
     return found instanceof PlainDir ? found : this.add(name, new PlainDir());
   }
 }

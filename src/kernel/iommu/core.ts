@@ -26,8 +26,7 @@ export class IommuGroup {
   #owner: unknown = undefined;
   #ownerCount = 0;
   readonly #pasids = new Map<number, PagingDomain>();
-  /** Pages the device asks for. */
-  readonly faults: PageFaults;
+  #faults: PageFaults | undefined;
   /** While set, hardware is still as it is said here. */
   #noted: { domain: IommuDomain; pasids: Map<number, PagingDomain> } | undefined;
 
@@ -40,7 +39,11 @@ export class IommuGroup {
   ) {
     this.#defaultDomain = defaultDomain;
     this.#domain = first;
-    this.faults = new PageFaults(dev, ops);
+  }
+
+  /** Pages the device asks for. */
+  get faults(): PageFaults {
+    return this.#faults ??= new PageFaults(this.dev, this.ops);
   }
 
   /** Where the device is when nobody owns it; undefined before a held group first needs one. */

@@ -86,7 +86,7 @@ export function serialiseCarried(
     err |= fdt.beginNode(String(i + 1));
     err |= fdt.propString("name", file.name);
     err |= fdt.propU64("size", file.size());
-    if (file.seals !== 0) err |= fdt.propU32("seals", file.seals);
+    err |= fdt.propU32("seals", file.seals);
     err |= fdt.property("index", indexes);
     if (!kernel.has("K04")) err |= memProperty(fdt, extents.map((e) => e.mem));
     err |= fdt.endNode();

@@ -130,7 +130,7 @@ function restoreObjects(ctx: IommufdCtx, fdt: Fdt, root: number, sources: Source
     const reserved = access === undefined ? { id } : { id, access, hwpt };
     kernel.iommufd.reserveDevice(ctx, sid, reserved);
     // A device that waits is a user of the HWPT it runs on, until its heir takes the place.
-    const waits = kernel.pci.devices.some((d) => d.sid === sid && d.incoming);
+    const waits = kernel.pci.at(sid)?.incoming === true;
     const object = ctx.objects.get(hwpt);
     if (waits && object instanceof HwptPaging) object.users++;
   }
@@ -195,7 +195,7 @@ function isWhereItWas(
   node: number,
   sid: number,
 ): boolean {
-  const group = kernel.iommu.groups.find((g) => g.dev.sid === sid);
+  const group = kernel.pci.at(sid)?.group;
   if (group === undefined || !group.held) return true;
   const idOf = (domain: IommuDomain) => ctx.hwptOf(domain)?.id ?? 0;
   const pasids = nodes(fdt, fdt.subnode(node, "pasids"));

@@ -180,6 +180,7 @@ export interface PciDriver {
 /** The PCI core of one boot. */
 export class PciCore {
   readonly devices: PciDev[] = [];
+  readonly #bySid = new Map<number, PciDev>();
   readonly #drivers: PciDriver[] = [];
 
   constructor(readonly kernel: Kernel) {}
@@ -195,6 +196,7 @@ export class PciCore {
           continue;
         }
         this.devices.push(dev);
+        this.#bySid.set(dev.sid, dev);
         makeDeviceFiles(this, dev);
         const id = `[${dev.vendor.toString(16)}:${dev.device.toString(16)}]`;
         const cls = dev.classCode.toString(16).padStart(6, "0");
@@ -219,6 +221,11 @@ export class PciCore {
 
   find(name: string): PciDev | undefined {
     return this.devices.find((d) => d.name === name);
+  }
+
+  /** The device with this source id. */
+  at(sid: number): PciDev | undefined {
+    return this.#bySid.get(sid);
   }
 
   /**

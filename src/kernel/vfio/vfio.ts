@@ -80,10 +80,15 @@ export class VfioPciDriver implements PciDriver {
     this.kernel.iommufd.heirs.handles.add(`${owner}/devices/${dev.name}`, handle);
   }
 
+  /** Behind those of the IOMMU's groups, and of devices that are in none either. */
+  #ownNumber(vdev: VfioPciDevice): number {
+    const others = this.devices.filter((d) => d !== vdev && d.dev.group === undefined).length;
+    return this.kernel.iommu.groups.length + others;
+  }
+
   /** The legacy way to the device: /dev/vfio/<number of its IOMMU group>, or one of its own. */
   #addGroup(vdev: VfioPciDevice): void {
-    const others = this.devices.filter((d) => d !== vdev && d.dev.group === undefined).length;
-    const number = vdev.dev.group?.id ?? this.kernel.iommu.groups.length + others;
+    const number = vdev.dev.group?.id ?? this.#ownNumber(vdev);
     const group = vdev.group = new VfioGroup(this.kernel, vdev.dev.group, [vdev], number);
     this.kernel.vfs.mkdirs("/dev/vfio").add(group.name, {
       kind: "file",

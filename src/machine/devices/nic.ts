@@ -6,7 +6,7 @@ import { PCI_CLASS_NETWORK_ETHERNET } from "../../uapi/pci_regs.ts";
 import type { Bus } from "../bus.ts";
 import type { DmaPort } from "../dma_port.ts";
 import { AtsPort } from "../pci/ats_port.ts";
-import { PciFunction } from "../pci/function.ts";
+import { PciFunction, type PciIdentity } from "../pci/function.ts";
 import { fillPacket, streamOf } from "./nic_packet.ts";
 import { PacketBuffer } from "./packet_buffer.ts";
 
@@ -31,6 +31,22 @@ export interface NicOptions {
 const PACKET = new Uint32Array(N.RX_BUFFER_BYTES / 4);
 const TAIL = new Uint32Array(N.RX_BUFFER_BYTES / 4);
 const DESCRIPTOR = new Uint32Array(N.RX_DESC_BYTES / 4);
+
+const PLAIN: PciIdentity = {
+  vendor: N.NIC_VENDOR,
+  device: N.NIC_DEVICE,
+  classCode: PCI_CLASS_NETWORK_ETHERNET,
+  bar0Size: N.NIC_BAR_SIZE,
+  interruptPin: 1,
+  msiVectors: 1,
+};
+
+/** Cards with nothing special share one. */
+function identityOf({ aliased, pasidBits = 0, pageRequests }: NicOptions): PciIdentity {
+  if (!aliased && pasidBits === 0 && !pageRequests) return PLAIN;
+  const device = aliased ? N.NIC_DEVICE_ALIASED : N.NIC_DEVICE;
+  return { ...PLAIN, device, pasidBits, pageRequests: pageRequests ? PAGE_REQUESTS : 0 };
+}
 
 /**
  * A network card that receives. Its traffic comes from outside the machine at a steady rate and
@@ -79,17 +95,7 @@ export class Nic extends PciFunction {
     chooser: Chooser,
     options: NicOptions,
   ) {
-    const identity = {
-      vendor: N.NIC_VENDOR,
-      device: options.aliased ? N.NIC_DEVICE_ALIASED : N.NIC_DEVICE,
-      classCode: PCI_CLASS_NETWORK_ETHERNET,
-      bar0Size: N.NIC_BAR_SIZE,
-      interruptPin: 1,
-      msiVectors: 1,
-      pasidBits: options.pasidBits ?? 0,
-      pageRequests: options.pageRequests ? PAGE_REQUESTS : 0,
-    };
-    super(name, identity, port, systemBus, bar0);
+    super(name, identityOf(options), port, systemBus, bar0);
     if (options.aliased) port.requester |= 1;
     const { interval, packetBytes, seed } = options;
     assert(Number.isInteger(interval) && interval >= 1, `${name}: interval ${interval} ns`);

@@ -38,6 +38,8 @@ export class IntelUnit {
   readonly #queued: boolean;
   /** Ids in use, and by how many domains: one that is replaced shares its own with its heir. */
   readonly #dids = new Map<number, number>();
+  /** No id below it is free. */
+  #lowestDid = 1;
 
   constructor(readonly kernel: Kernel, readonly index: number, readonly regBase: number) {
     const { bus, memory } = kernel.machine;
@@ -113,13 +115,10 @@ export class IntelUnit {
 
   /** Lowest free domain id; -1 when the unit has no more. */
   allocDid(): number {
-    for (let did = 1; did < this.cap.domains; did++) {
-      if (!this.#dids.has(did)) {
-        this.#dids.set(did, 1);
-        return did;
-      }
-    }
-    return -1;
+    while (this.#dids.has(this.#lowestDid)) this.#lowestDid++;
+    if (this.#lowestDid >= this.cap.domains) return -1;
+    this.#dids.set(this.#lowestDid, 1);
+    return this.#lowestDid;
   }
 
   /** Keeps an id that hardware uses already. False when it is taken. */
@@ -137,7 +136,10 @@ export class IntelUnit {
   freeDid(did: number): void {
     const users = (this.#dids.get(did) ?? 0) - 1;
     if (users > 0) this.#dids.set(did, users);
-    else this.#dids.delete(did);
+    else {
+      this.#dids.delete(did);
+      if (did > 0) this.#lowestDid = Math.min(this.#lowestDid, did);
+    }
   }
 
   /** GCMD with the state as GSTS shows it, `set` added and `clear` left out. */
