@@ -112,6 +112,8 @@ export const IOMMUFD_KHO = {
   call: {
     /** An ioctl of /dev/iommu; below 256: a device was bound, attached, detached, unbound. */
     nr: property("nr", 4, "count"),
+    /** The object it made. */
+    made: property("made", 4, "id"),
     fileHandle: property("file-handle", 8, "inode"),
     sid: property("sid", 4, "id"),
   },
