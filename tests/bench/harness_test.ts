@@ -118,7 +118,7 @@ Deno.test("the report says for each pair and run whether it meets its goal", () 
 
 Deno.test("in Markdown the columns stand under each other", () => {
   const [head, rule, row] = markdownReport(reportOf({ good: 1.5 })).split("\n");
-  assert.match(head!, /^\| pair   \| ratio \(min-max\)  \| goal/);
+  assert.match(head!, /^\| pair {3}\| ratio \(min-max\) {2}\| goal/);
   assert.match(rule!, /^\| -{6} \| -{16} \| -/);
   assert.match(row!, /^\| `good` \| 1\.50 \(0\.75-3\.00\) \| <= 2/);
   assert.ok(head!.length === rule!.length && rule!.length === row!.length);

@@ -139,17 +139,17 @@ export class PersistedInode {
     const end = bytes.indexOf(0);
     return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
   }
+  set name(text: string) {
+    const bytes = new Uint8Array(FILENAME_LEN);
+    bytes.set(new TextEncoder().encode(text).subarray(0, FILENAME_LEN));
+    this.memory.write(this.address + I_NAME, bytes);
+  }
   /** It is called so; `wanted` is {@link nameWords} of a name. */
   isNamed(wanted: Int32Array): boolean {
     for (let i = 0; i < wanted.length; i++) {
       if (this.#u32(I_NAME + 4 * i) !== wanted[i]) return false;
     }
     return true;
-  }
-  set name(text: string) {
-    const bytes = new Uint8Array(FILENAME_LEN);
-    bytes.set(new TextEncoder().encode(text).subarray(0, FILENAME_LEN));
-    this.memory.write(this.address + I_NAME, bytes);
   }
   /** Physical address of the page of block numbers; 0 when the file has none. */
   get mappings(): number {
