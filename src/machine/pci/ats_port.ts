@@ -34,7 +34,7 @@ export interface OpenGroup {
   /** -1: without a PASID. */
   readonly pasid: number;
   readonly pages: readonly WantedPage[];
-  /** Virtual nanoseconds. */
+  /** Since when it waits, virtual nanoseconds: being told to ask again is no end of a wait. */
   readonly since: number;
 }
 
@@ -66,8 +66,10 @@ export class AtsPort extends DmaPort implements AtsEndpoint {
   readonly #forgotten = new Set<string>();
   /** Groups with an answer on its way, by index. */
   readonly #answered = new Map<number, { readonly waiting: Waiting; readonly granted: boolean }>();
-  /** Answers since the last translation that was of use. */
+  /** The page it asked for last; answers in vain since it was first asked for, and when that was. */
+  #wanted: WantedPage | undefined;
   #vain = 0;
+  #since = -1;
   #next = 0;
   #event: number | undefined;
 
@@ -80,7 +82,7 @@ export class AtsPort extends DmaPort implements AtsEndpoint {
       pfn = agent?.translationRequest(sid, pasid, hi, lo, write) ?? DMA_MASTER_ABORT;
       if (pfn >= 0) {
         this.atc.fill(pasid, hi, lo, write, pfn);
-        this.#vain = 0;
+        if (this.#wanted?.hi === hi && ((this.#wanted.lo ^ lo) & ~0xfff) === 0) this.#endWait();
       } else if (pfn === ATS_NO_ACCESS && this.pri) {
         this.missing = { hi, lo, write };
         return pfn;
@@ -104,7 +106,9 @@ export class AtsPort extends DmaPort implements AtsEndpoint {
     if (!this.pri || open + pages.length > this.allocation) return false;
     const { sid, pasid, queue } = this, group = this.#next;
     this.#next = (group + 1) & pr.PRGI_MASK;
-    this.#groups.push({ group, pasid, pages, since: queue.now, resume });
+    if (this.#since < 0) this.#since = queue.now;
+    this.#wanted = pages[0];
+    this.#groups.push({ group, pasid, pages, since: this.#since, resume });
     this.observer.asked?.(this.fn);
     pages.forEach(({ hi, lo, write }, i) => {
       const last = i === pages.length - 1;
@@ -135,6 +139,13 @@ export class AtsPort extends DmaPort implements AtsEndpoint {
     this.#event ??= this.queue.register((index) => this.#resume(index));
     this.queue.after(RESPONSE_TIME * 2 ** Math.min(this.#vain, DOUBLINGS), this.#event, group);
     if (granted) this.#vain++;
+    else this.#endWait();
+  }
+
+  #endWait(): void {
+    this.#wanted = undefined;
+    this.#vain = 0;
+    this.#since = -1;
   }
 
   #stop(): void {
@@ -168,6 +179,6 @@ export class AtsPort extends DmaPort implements AtsEndpoint {
     }
     this.#groups = [];
     this.#answered.clear();
-    this.#vain = 0;
+    this.#endWait();
   }
 }
