@@ -18,6 +18,13 @@ const said = (run: FinishedRun) => run.platform.events.map((e) => e.text);
 
 const RE_DRIVEN = ["redrive", "redrive-replace"] as const;
 
+for (const scenario of ["persisted-iommufd", "replay"]) {
+  Deno.test(`${scenario} holds in scalable mode as well`, () => {
+    const run = play(on("intel-scalable", builtin(scenario)));
+    assert.equal(run.judgement.verdict, "holds", textReport(run));
+  });
+}
+
 for (const design of RE_DRIVEN) {
   for (
     const profile of ["intel-scalable", "arm-smmuv3-bbml0", "arm-smmuv3-bbml1", "arm-smmuv3-bbml2"]
