@@ -16,10 +16,10 @@ const LOOK: Readonly<Record<MemoryKind, readonly [letter: string, style: StyleLi
   free: [".", "dim"],
   user: ["u", "info"],
   guestmemfs: ["m", "dim"],
-  kernel: ["k", "accent"],
+  kernel: ["k", "s4"],
   preserved: ["p", "warn"],
   guest: ["1", "good"],
-  scratch: ["s", "s4"],
+  scratch: ["s", "accent"],
   tables: ["t", "title"],
   taken: ["!", "bad"],
 };
@@ -38,8 +38,8 @@ const SHORT: Readonly<Record<MemoryKind, string>> = {
 };
 
 /** Guests by their order, and kernels by their boot, alternate: a change of hands is seen. */
-const GUESTS: readonly StyleLike[] = ["s6", "s1", "s3", "s2"];
-const KERNELS: readonly StyleLike[] = ["accent", "s4", "s5"];
+const GUESTS: readonly StyleLike[] = ["s6", "s3", "s2", "info"];
+const KERNELS: readonly StyleLike[] = ["s4", "s5"];
 
 /** A cell of the map stands for several pieces: what comes last in the list of kinds is shown. */
 function drawMap(region: Region, map: MemoryMap, s: Scene): void {

@@ -29,8 +29,10 @@ export function cannotTakeOver(kernel: Kernel, image: KernelImage): string | und
     const format = node < 0 ? undefined : compatible(fdt, node);
     if (format !== undefined && !reads.includes(format)) return `it does not read ${format}`;
   }
-  return keepsSizes(kernel, image) ? undefined : "its largest pages are smaller than some in use, " +
-    "and on this IOMMU a page in use cannot change its size";
+  return keepsSizes(kernel, image)
+    ? undefined
+    : "its largest pages are smaller than some in use, " +
+      "and on this IOMMU a page in use cannot change its size";
 }
 
 /** Formats of nodes that an image reads. */
@@ -40,9 +42,14 @@ function formatsOf({ handover, oneTableList }: KernelImage): readonly string[] {
 }
 
 /** The next kernel can make tables in which every page is as large as now, or needs not. */
-function keepsSizes({ iommu, iommuDriver, machine }: Kernel, { largestPage }: KernelImage): boolean {
+function keepsSizes(
+  { iommu, iommuDriver, machine }: Kernel,
+  { largestPage }: KernelImage,
+): boolean {
   if (iommuDriver?.sizesStay !== true || largestPage === undefined) return true;
-  const domains = new Set(iommu.groups.flatMap(({ domain, pasids }) => [domain, ...pasids.values()]));
+  const domains = new Set(
+    iommu.groups.flatMap(({ domain, pasids }) => [domain, ...pasids.values()]),
+  );
   return [...domains].every((domain) => {
     const radix = domain.dumped && domain instanceof PagingDomain ? domain.radix : undefined;
     return radix === undefined || largestLeaf(machine.memory, radix) <= largestPage;

@@ -70,4 +70,3 @@ export function limitPages(
   }
   return 0;
 }
-

@@ -105,7 +105,8 @@ function manageable(sys: Sys, vm: RunningVm): Manageable {
     },
     save: () => ({ ...vm.state, ...(vm.pager && { resident: vm.pager.resident }) }),
     unmap: () => vm.stuck !== undefined ? -EAGAIN : unmapGuest(sys, vm),
-    limitPages: (bytes) => vm.stuck !== undefined ? -EAGAIN : limitPages(sys, vm.iommufd, vm.state, bytes),
+    limitPages: (bytes) =>
+      vm.stuck !== undefined ? -EAGAIN : limitPages(sys, vm.iommufd, vm.state, bytes),
     map: () => vm.stuck !== undefined ? -EAGAIN : mapGuest(sys, vm),
   };
 }
@@ -197,8 +198,7 @@ function mapPiece(sys: Sys, vm: GuestMapping, offset: number, length: number): n
 /** Maps guest memory for the devices, all of it unless they ask for what they need. 0 or an errno. */
 function mapGuest(sys: Sys, vm: GuestMapping & Pick<RunningVm, "pager">): number {
   if (vm.pager === undefined) return mapPiece(sys, vm, 0, vm.state.memory);
-  vm.pager.on = true;
-  return 0;
+  return vm.pager.start();
 }
 
 /** The thread that brings devices what they ask for. */
@@ -317,7 +317,10 @@ function* remake(
     yield;
     limitPages(sys, iommufd, state, GiB);
   }
-  if (fault !== undefined) vm.pager = startPager(sys, config, mapping, fault.file);
+  if (fault !== undefined) {
+    vm.pager = startPager(sys, config, mapping, fault.file);
+    vm.pager.on = true;
+  }
   return state;
 }
 

@@ -23,7 +23,9 @@ Deno.test("IOMMU_OPTION_PAGE_LIMIT: what it answers, in order", () => {
   assert.equal(limit(GET, 0).out.val64, BigInt(GiB));
   for (const id of [999, ioas, dev]) assert.equal(limit(SET, PAGE_SIZE, id).rc, "ENOENT", `${id}`);
   assert.equal(limit(2, PAGE_SIZE).rc, "EOPNOTSUPP");
-  for (const bytes of [0, 1, 8192, 4 * MiB, 512 * GiB]) assert.equal(limit(SET, bytes).rc, "EINVAL");
+  for (const bytes of [0, 1, 8192, 4 * MiB, 512 * GiB]) {
+    assert.equal(limit(SET, bytes).rc, "EINVAL");
+  }
   assert.equal(bench.kho(true), "ok");
   assert.equal(limit(SET, PAGE_SIZE).rc, "EBUSY", "a dump stands");
   assert.equal(bench.kho(false), "ok");

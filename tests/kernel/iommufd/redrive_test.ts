@@ -68,6 +68,18 @@ Deno.test("a handed-over device is nobody's but its heir's: open EBUSY, bind by 
   assert.deepEqual(bench.complaints, []);
 });
 
+Deno.test("a device that is not handed over leaves no table of its own behind, in scalable mode too", () => {
+  for (const profile of ["intel-legacy", "intel-scalable"]) {
+    const bench = new Bench("redrive-replace", { profile });
+    const fd = bench.persistent(), ioas = bench.ioas(fd);
+    const { cdev } = bench.attached(fd, ioas);
+    assert.equal(ioasMapFile(bench.sys, fd, ioas, bench.file("ram", RAM), RAM, 0), 0);
+    bench.setBusMaster(cdev);
+    bench.kexec("redrive-replace");
+    assert.deepEqual(bench.complaints, [], profile);
+  }
+});
+
 Deno.test("picked up, bound, mapped, attached: same frames, same DID, nothing reset, old tables freed", () => {
   for (const image of ["redrive-replace", "redrive"]) {
     const { bench, frames, group, resets } = handedOver(image);
