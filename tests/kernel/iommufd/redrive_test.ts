@@ -219,7 +219,7 @@ Deno.test("memory can be persistent by its file alone: by address EINVAL (seed l
 });
 
 Deno.test("a nesting parent cannot be made in a persistent iommufd, in any design (seed line 2150)", () => {
-  for (const image of ["rfc-v1", "redrive", "redrive-replace"]) {
+  for (const image of ["rfc-v1", "replay", "redrive", "redrive-replace"]) {
     const bench = new Bench(image, { profile: "intel-scalable" });
     const fd = bench.persistent(), ioas = bench.ioas(fd);
     const { dev } = bench.bound(fd, 0);
