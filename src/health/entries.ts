@@ -8,10 +8,18 @@ export function entriesInARow(memory: Memory, table: number, index: number, span
   const words = memory.readableWide(table);
   if (words === undefined) return 1;
   const base = memory.wideBase(table), step = span * 4096 * WIDE_UNIT;
+  const end = base + 512;
   let at = base + index, want = words[at];
   // Bits from 52 on would swallow what is added.
   if (!(want >= 0 && want < 2 ** 51 * WIDE_UNIT)) return 1;
-  const end = base + 512;
+  // Four by four, as long as there are four.
+  while (
+    at + 4 < end && words[at + 1] === want + step && words[at + 2] === want + 2 * step &&
+    words[at + 3] === want + 3 * step && words[at + 4] === want + 4 * step
+  ) {
+    at += 4;
+    want += 4 * step;
+  }
   while (++at < end && words[at] === (want += step));
   return at - base - index;
 }
