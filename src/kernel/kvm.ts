@@ -1,6 +1,7 @@
 import { PAGE_SIZE } from "../base/units.ts";
 import * as E from "../uapi/errno.ts";
 import * as U from "../uapi/kvm.ts";
+import type { Frames } from "../machine/frame_runs.ts";
 import { GuestMemory } from "../machine/guest_memory.ts";
 import { OpenFile } from "./fs/vfs.ts";
 import type { Kernel } from "./kernel.ts";
@@ -77,10 +78,12 @@ export class KvmVmFile extends OpenFile {
       this.guest.addIo(gpa, size, io);
       return 0;
     }
-    const frames = new Int32Array(size / PAGE_SIZE);
-    for (let i = 0; i < frames.length; i++) {
-      frames[i] = task.mm.translate(va + i * PAGE_SIZE);
-      if (frames[i] < 0) return -E.EFAULT;
+    const frames: Frames[] = [];
+    for (let done = 0; done < size / PAGE_SIZE;) {
+      const run = task.mm.translateRun(va + done * PAGE_SIZE, size / PAGE_SIZE - done);
+      if (run.pfn < 0) return -E.EFAULT;
+      frames.push(run);
+      done += run.count;
     }
     this.guest.addRam(gpa, frames);
     return 0;

@@ -241,15 +241,15 @@ export class Memory {
     return this.#written[pfn >>> CHUNK_SHIFT]?.[pfn & CHUNK_MASK] === 1;
   }
 
-  /** Runs of frames that were ever written, ascending: what a core dump has to hold. */
-  *writtenRuns(): Generator<{ pfn: number; count: number }> {
-    for (let c = 0; c < this.#written.length; c++) {
-      const written = this.#written[c];
+  /** Runs of frames in [from, to) that were ever written, ascending, none across two chunks. */
+  *writtenRuns(from = 0, to = this.frames): Generator<{ pfn: number; count: number }> {
+    for (let c = from >>> CHUNK_SHIFT; c * CHUNK_FRAMES < to; c++) {
+      const written = this.#written[c], first = c * CHUNK_FRAMES;
       if (written === undefined) continue;
-      for (let i = written.indexOf(1); i >= 0;) {
-        let end = written.indexOf(0, i);
-        if (end < 0) end = written.length;
-        yield { pfn: c * CHUNK_FRAMES + i, count: end - i };
+      const last = Math.min(written.length, to - first);
+      for (let i = written.indexOf(1, Math.max(0, from - first)); i >= 0 && i < last;) {
+        const found = written.indexOf(0, i), end = found < 0 ? last : Math.min(found, last);
+        yield { pfn: first + i, count: end - i };
         i = written.indexOf(1, end);
       }
     }
