@@ -72,8 +72,9 @@ export class KvmVmFile extends OpenFile {
   /** Puts memory or registers of the process behind guest-physical addresses. */
   #fill(task: Task, gpa: number, size: number, va: number): number {
     const vma = task.mm.find(va);
-    if (vma === undefined || va + size > vma.end) return -E.EFAULT;
+    if (vma === undefined) return -E.EFAULT;
     if (vma.backing.kind === "io") {
+      if (va + size > vma.end) return -E.EFAULT;
       const io = (vma.backing.io ?? 0) + vma.pgoff * PAGE_SIZE + (va - vma.start);
       this.guest.addIo(gpa, size, io);
       return 0;
