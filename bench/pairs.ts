@@ -249,6 +249,12 @@ export const GROUPS: readonly Group[] = [
         unit: "frames",
       },
       {
+        name: "frame-sort",
+        title: "5,000 devices by their rate, all of them new in every frame",
+        work: FRAMES,
+        unit: "frames",
+      },
+      {
         name: "frame-whole",
         title: "looking at a platform of 1 GiB and drawing it, and frame-tenth by hand",
         work: FRAMES,

@@ -12,6 +12,7 @@ import {
   COLS,
   DEVICES,
   FRAMES,
+  lazily,
   MANY_DEVICES,
   mustChange,
   numbers,
@@ -73,6 +74,11 @@ function moveOn(model: Model, next: (below: number) => number): void {
   model.clock++;
 }
 
+/** The devices in the order of their first number, the highest first. */
+function sorted({ devices, ...rest }: Model): Model {
+  return { ...rest, devices: devices.toSorted((a, b) => b.cells[0]! - a.cells[0]!) };
+}
+
 function draw(grid: HandGrid, { devices, log, clock, top }: Model): void {
   grid.clear();
   grid.put(0, 0, " a machine  boot 1  RUNNING".padEnd(COLS), Style.title);
@@ -103,30 +109,34 @@ function frames(
   count: number,
   change: Change,
   step: (model: Model) => void,
+  shown: (model: Model) => Model = (model) => model,
+  warmUp = WARM_UP,
 ): Benchmark {
-  const grid = new HandGrid(COLS, ROWS, SGR);
-  draw(grid, model);
-  grid.flush();
-  let cells = 0;
-  const before = WARM_UP * count;
-  for (let n = 0; n < before; n++) {
-    step(model);
+  return lazily(() => {
+    const grid = new HandGrid(COLS, ROWS, SGR);
     draw(grid, model);
-    cells += grid.changed;
     grid.flush();
-  }
-  mustChange(cells, before, change);
-  return () => {
-    let writes = 0;
-    timed(() => {
-      for (let n = 0; n < count; n++) {
-        step(model);
-        draw(grid, model);
-        if (grid.flush() !== "") writes++;
-      }
-    });
-    return writes;
-  };
+    let cells = 0;
+    const before = warmUp * count;
+    for (let n = 0; n < before; n++) {
+      step(model);
+      draw(grid, shown(model));
+      cells += grid.changed;
+      grid.flush();
+    }
+    mustChange(cells, before, change);
+    return () => {
+      let writes = 0;
+      timed(() => {
+        for (let n = 0; n < count; n++) {
+          step(model);
+          draw(grid, shown(model));
+          if (grid.flush() !== "") writes++;
+        }
+      });
+      return writes;
+    };
+  });
 }
 
 /** The reference of the group "frames". */
@@ -141,6 +151,17 @@ export function framesByHand(divisor: number): Record<string, Benchmark> {
       model.top = (model.top + 1) % (MANY_DEVICES - TABLE);
       model.clock++;
     }),
+    "frame-sort": frames(
+      modelOf(MANY_DEVICES, next),
+      count,
+      ALL_ROWS,
+      (model) => {
+        for (const { cells } of model.devices) cells[0] = next(20_000);
+        model.clock++;
+      },
+      sorted,
+      1,
+    ),
     "frame-whole": tenth,
   };
 }

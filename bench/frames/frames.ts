@@ -1,5 +1,7 @@
 /** What both sides of the frames have in common. */
 
+import type { Benchmark } from "../ours/side.ts";
+
 /** Frames of one round, and rounds before the first: it takes some until all code is compiled. */
 export const FRAMES = 400;
 export const WARM_UP = 15;
@@ -25,6 +27,12 @@ export function mustChange(cells: number, frames: number, { least, most }: Chang
   if (share < least || share > most) {
     throw new Error(`${(share * 100).toFixed(1)} % of the cells change in a frame`);
   }
+}
+
+/** A benchmark that is prepared when it runs first: most are not asked for. */
+export function lazily(prepare: () => Benchmark): Benchmark {
+  let benchmark: Benchmark | undefined;
+  return () => (benchmark ??= prepare())();
 }
 
 /** Numbers that look random, the same in every run: 0 to below `below`. */

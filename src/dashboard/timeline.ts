@@ -1,5 +1,6 @@
 import type { Snapshot } from "../platform/snapshot.ts";
 import type { Region, Role } from "../tui/mod.ts";
+import { formatTime } from "../base/units.ts";
 import { BUCKET } from "../health/meter.ts";
 import { bars, highest } from "./bars.ts";
 
@@ -123,6 +124,27 @@ export function drawMarks(
   for (const { time, text, style } of marks) {
     const x = Math.min(columnOf(a, time), a.columns - 1);
     if (x >= 0) region.put(x, 0, text, style, Math.min(8, a.columns - x));
+  }
+}
+
+/** A stretch of time in which a device that had work got nothing done. */
+export interface Gap {
+  readonly from: number;
+  readonly to: number;
+  readonly style: "bad" | "warn";
+}
+
+/** Draws gaps with their lengths in the first row of the region, below what is drawn next. */
+export function drawGaps(region: Region, a: Axis, gaps: readonly Gap[]): void {
+  const { phase, empty } = region.glyphs;
+  for (const { from, to, style } of gaps) {
+    // What a bucket holds is shown for all of it: a gap shows where nothing is.
+    const left = Math.max(0, columnOf(a, Math.ceil(from / BUCKET) * BUCKET));
+    const w = Math.min(a.columns, columnOf(a, to)) - left;
+    if (w <= 0) continue;
+    region.fill(style, style === "bad" ? phase[3] : empty, { x: left, y: 0, w, h: 1 });
+    const label = ` ${formatTime(to - from)} `;
+    if (label.length <= w) region.put(left + Math.floor((w - label.length) / 2), 0, label, style);
   }
 }
 

@@ -7,6 +7,7 @@ import {
   type UiEvent,
 } from "../tui/mod.ts";
 import { moveBy } from "./actions.ts";
+import { keyText } from "./chrome.ts";
 import { commandFor, commandKey, commandNamed } from "./commands/table.ts";
 import {
   type Context,
@@ -27,6 +28,7 @@ import { choose, kernelRows } from "./overlays/kernel.ts";
 import { helpRows } from "./overlays/help.ts";
 import { showText } from "./overlays/text.ts";
 import { copyOf } from "./panes/copy.ts";
+import { paneOf } from "./panes/mod.ts";
 import { doLine, onPrompt } from "./prompt.ts";
 import { seconds, speedText, violatedCount } from "./words.ts";
 
@@ -82,7 +84,14 @@ function onKey(model: Model, event: KeyEvent, c: Context): Step {
   if (overlay !== undefined) return onOverlay(quiet, overlay, event, c);
   const bound = model.bindings.get(commandKey(key));
   if (bound !== undefined) return bound === "" ? just(model) : doLine(bound, quiet, c);
-  return command === undefined ? just(model) : runKey(quiet, command.id, c);
+  return command === undefined ? just(unbound(quiet, key, c)) : runKey(quiet, command.id, c);
+}
+
+/** A key that does nothing says so; where it does something, if it does in another pane. */
+function unbound(model: Model, key: string, c: Context): Model {
+  const elsewhere = commandFor(key)?.panes?.map((id) => paneOf(id).title).join(", ");
+  const hint = elsewhere === undefined ? "? shows the keys" : `it works in ${elsewhere}`;
+  return say(model, c.now, `${keyText(key)} does nothing here: ${hint}`, "dim");
 }
 
 function runKey(model: Model, id: string, c: Context): Step {

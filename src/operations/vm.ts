@@ -2,6 +2,8 @@ import { z } from "zod";
 import { EBUSY, EIO, ENODEV } from "../uapi/errno.ts";
 import type { Script } from "../platform/director.ts";
 import type { Snapshot } from "../platform/snapshot.ts";
+import { LIMIT_PAGES } from "../userspace/vmm/serve.ts";
+import { parseSize } from "./values.ts";
 import { whenUp } from "./when.ts";
 import { OK, operation, type Outcome, type Session } from "./types.ts";
 
@@ -126,6 +128,19 @@ export const VM_OPERATIONS = [
     unavailable: someVmRuns,
     *run(session, { vm: id }) {
       return yield* withTask(session, id, "crash", ["exited"]);
+    },
+  }),
+  operation({
+    name: "vm.pages",
+    summary: "let a VMM limit the pages in its devices' tables: what is mapped is joined or split",
+    args: vm.extend({
+      largest: z.enum(["4KiB", "2MiB", "1GiB"]).describe("the largest page from then on"),
+    }),
+    refers,
+    unavailable: someVmRuns,
+    *run(session, { vm: id, largest }) {
+      const message = `${LIMIT_PAGES}${parseSize(largest)}`;
+      return yield* withTask(session, id, message, ["running"]);
     },
   }),
 ];

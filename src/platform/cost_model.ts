@@ -22,6 +22,9 @@ export function costsSince(now: CostCounts, then: CostCounts): CostCounts {
   return {
     ptesWritten: now.ptesWritten - then.ptesWritten,
     ptesCompared: now.ptesCompared - then.ptesCompared,
+    leavesJoined: now.leavesJoined - then.leavesJoined,
+    leavesSplit: now.leavesSplit - then.leavesSplit,
+    flushes: now.flushes - then.flushes,
     pagesPinned: now.pagesPinned - then.pagesPinned,
     lookups: now.lookups - then.lookups,
     tablesAllocated: now.tablesAllocated - then.tablesAllocated,

@@ -34,6 +34,8 @@ export interface UpdateRecord {
   /** Per VM: when its vCPUs stopped, and ran again (-1: not yet). */
   readonly pauses: Map<string, { from: number; to: number }>;
   readonly costs: UpdateCosts;
+  /** Accesses of each device that had come to nothing, or to the wrong memory, before it began. */
+  readonly lostBefore: ReadonlyMap<string, number>;
   /** What the system looked like before; compared after an abort. */
   fingerprint: string;
   /** KHO carries data over. */
@@ -56,6 +58,13 @@ export function requestAbort(platform: Platform): boolean {
   return true;
 }
 
+function lostSoFar({ health, spec }: Platform): Map<string, number> {
+  return new Map(spec.machine.devices.map(({ id }, fn) => {
+    const { faultCount, blocked, stray } = health.meters.get(fn);
+    return [id, faultCount + blocked + stray];
+  }));
+}
+
 /**
  * A live update as its operator runs it. `hold`: wait after this phase (before the jump) until
  * told to go on or to abort.
@@ -71,6 +80,7 @@ export function* liveUpdate(platform: Platform, image: string, hold?: Phase): Sc
     reason: "",
     pauses: new Map(),
     costs: noCosts(),
+    lostBefore: lostSoFar(platform),
     fingerprint: platform.fingerprint(),
     kho: false,
     abortRequested: false,

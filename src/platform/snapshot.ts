@@ -135,6 +135,9 @@ export function snapshot(platform: Platform): Snapshot {
   };
 }
 
+/** The history of a device that never did anything: most of a large machine's, and all the same. */
+const QUIET: readonly number[] = Object.freeze(new Array<number>(BUCKETS).fill(0));
+
 /** `vm`: whose it is; `dev`: as the kernel knows it. */
 function deviceView(
   platform: Platform,
@@ -148,6 +151,7 @@ function deviceView(
   const meter = health.meters.get(fn);
   const domain = dev?.group?.domain;
   const busMaster = device.port.busMaster;
+  const idle = meter.lastTried < 0;
   const asking = device.port instanceof AtsPort ? device.port : undefined;
   return {
     id: spec.id,
@@ -174,8 +178,8 @@ function deviceView(
     health: healthWord(meter, now, !busMaster || domain?.type === "blocking"),
     operations: meter.reads + meter.writes,
     bytes: meter.bytes,
-    rate: meter.rate(now),
-    history: meter.recent(now, BUCKETS),
+    rate: idle ? 0 : meter.rate(now),
+    history: idle ? QUIET : meter.recent(now, BUCKETS),
     age: meter.lastDone < 0 ? -1 : now - meter.lastDone,
     longestGap: Math.max(meter.longestGap, meter.openGap(now)),
     longestGapEnd: meter.longestGapEnd,

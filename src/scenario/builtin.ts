@@ -52,6 +52,9 @@ import othersAreBlocked from "../../scenarios/others-are-blocked.yaml" with { ty
 import smallPagesToLarge from "../../scenarios/small-pages-to-large.yaml" with { type: "text" };
 import largePagesToSmall from "../../scenarios/large-pages-to-small.yaml" with { type: "text" };
 import tableLimit from "../../scenarios/table-limit.yaml" with { type: "text" };
+import smallPagesJoined from "../../scenarios/small-pages-joined.yaml" with { type: "text" };
+import largePagesSplit from "../../scenarios/large-pages-split.yaml" with { type: "text" };
+import pagesSwept from "../../scenarios/pages-swept.yaml" with { type: "text" };
 import memfdRam from "../../scenarios/memfd-ram.yaml" with { type: "text" };
 import redriveSmmu from "../../scenarios/redrive-smmu.yaml" with { type: "text" };
 import redrivePasid from "../../scenarios/redrive-pasid.yaml" with { type: "text" };
@@ -114,6 +117,9 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["large-pages-to-small", largePagesToSmall],
   ["table-limit", tableLimit],
   ["redrive-smmu", redriveSmmu],
+  ["small-pages-joined", smallPagesJoined],
+  ["large-pages-split", largePagesSplit],
+  ["pages-swept", pagesSwept],
   ["memfd-ram", memfdRam],
   ["redrive-pasid", redrivePasid],
   ["page-requests", pageRequests],

@@ -28,7 +28,10 @@ export function costLines({ costs }: UpdateRecord, now: number): string[] {
 
 function countsText(c: CostCounts): string {
   return `${c.ioctls} ioctls, ${c.pagesPinned} pages pinned, ${c.tablesAllocated} tables, ` +
-    `${c.ptesWritten} PTEs written, ${c.ptesCompared} compared`;
+    `${c.ptesWritten} PTEs written, ${c.ptesCompared} compared, ${c.flushes} IOTLB flushes` +
+    (c.leavesJoined + c.leavesSplit === 0
+      ? ""
+      : `, ${c.leavesJoined} leaves joined, ${c.leavesSplit} split`);
 }
 
 /** The same for programs; counts by their names. */
@@ -47,6 +50,9 @@ export function costsJson({ costs }: UpdateRecord): Record<string, unknown> {
       tables_allocated: takingOver.tablesAllocated,
       ptes_written: takingOver.ptesWritten,
       ptes_compared: takingOver.ptesCompared,
+      iotlb_flushes: takingOver.flushes,
+      leaves_joined: takingOver.leavesJoined,
+      leaves_split: takingOver.leavesSplit,
       tables_before: costs.tablesBefore,
       tables_peak: takingOver.tablesPeak,
       modelled_ns: modelledTime(handingOver) + modelledTime(takingOver),

@@ -199,11 +199,26 @@ export class Grid {
 
   /** Fills a rectangle with a plain one-cell character. */
   fill(area: Rect, style: StyleLike = 0, char = " "): void {
+    const { x, y, right, bottom } = this.#within(area);
+    this.fillWithin(x, y, right, bottom, this.table.resolve(style), char);
+  }
+
+  /** `fill()` from column `x` and row `y` (inclusive) to `right` and `bottom` (exclusive). */
+  fillWithin(
+    x: number,
+    y: number,
+    right: number,
+    bottom: number,
+    id: Style,
+    char: string,
+  ): void {
     const code = char.charCodeAt(0);
     const content = isPlain(code) ? code : BLANK;
-    const id = this.table.resolve(style);
     const { cells, styles } = this;
-    const { x, y, right, bottom } = this.#within(area);
+    x = Math.max(0, x);
+    y = Math.max(0, y);
+    right = Math.min(this.#cols, right);
+    bottom = Math.min(this.#rows, bottom);
     if (x >= right) return;
     for (let row = y * this.#cols, end = bottom * this.#cols; row < end; row += this.#cols) {
       this.#split(row, x);

@@ -84,8 +84,17 @@ export class Region implements Rect {
   }
 
   /** Fills the region, or `area` of it, with a plain one-cell character. */
-  fill(style: StyleLike = 0, char = " ", area: Rect = this.area): void {
-    this.grid.fill(this.#visible(area), style, char);
+  fill(style: StyleLike = 0, char = " ", area?: Rect): void {
+    const { clip, grid } = this;
+    let { x, y } = clip, right = x + clip.w, bottom = y + clip.h;
+    if (area !== undefined) {
+      const left = this.x + wholeOf(area.x), top = this.y + wholeOf(area.y);
+      x = Math.max(x, left);
+      y = Math.max(y, top);
+      right = Math.min(right, left + wholeOf(area.w));
+      bottom = Math.min(bottom, top + wholeOf(area.h));
+    }
+    grid.fillWithin(x, y, right, bottom, grid.table.resolve(style), char);
   }
 
   /** Lays a style over what is drawn in the region, or in `area` of it. */

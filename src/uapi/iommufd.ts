@@ -34,6 +34,11 @@ export const IOMMU_OPTION_RLIMIT_MODE = 0;
 export const IOMMU_OPTION_HUGE_PAGES = 1;
 /** Only where the kernel has the persistence series (seed line 247). */
 export const IOMMU_OPTION_PERSISTENT = 2;
+/**
+ * Not Linux's: of a HWPT, the bytes of the largest page it may have. What is mapped is joined or split
+ * accordingly, with devices at work in it (seed lines 2769-2776).
+ */
+export const IOMMU_OPTION_PAGE_LIMIT = 0x10000;
 export const IOMMU_OPTION_OP_SET = 0;
 export const IOMMU_OPTION_OP_GET = 1;
 

@@ -97,7 +97,7 @@ export const IOMMUFD_KHO = {
     mem: KHO_MEM,
     name: property("name", 0, "text"),
     size: property("size", 8, "size"),
-    /** F_SEAL_*; left out where there are none. */
+    /** F_SEAL_*. */
     seals: property("seals", 4, "count"),
     /** Page of the file that each range of `mem` begins with. */
     index: property("index", 8, "index list"),
@@ -112,6 +112,8 @@ export const IOMMUFD_KHO = {
   call: {
     /** An ioctl of /dev/iommu; below 256: a device was bound, attached, detached, unbound. */
     nr: property("nr", 4, "count"),
+    /** The object it made. */
+    made: property("made", 4, "id"),
     fileHandle: property("file-handle", 8, "inode"),
     sid: property("sid", 4, "id"),
   },

@@ -85,6 +85,11 @@ export function noHugePages(sys: Sys, fd: number, ioas: number): void {
   must("IOMMU_OPTION_HUGE_PAGES", setOption(sys, fd, U.IOMMU_OPTION_HUGE_PAGES, 0, ioas));
 }
 
+/** IOMMU_OPTION_PAGE_LIMIT of a HWPT, bytes: 0 or a negative errno. */
+export function setPageLimit(sys: Sys, fd: number, hwpt: number, bytes: number): number {
+  return setOption(sys, fd, U.IOMMU_OPTION_PAGE_LIMIT, bytes, hwpt);
+}
+
 export function ioasAlloc(sys: Sys, fd: number): number {
   return mustReply("IOMMU_IOAS_ALLOC", call(sys, fd, U.IOMMU_IOAS_ALLOC, U.iommu_ioas_alloc, {}))
     .out_ioas_id;

@@ -53,7 +53,7 @@ export class TmuxScreen implements AsyncDisposable {
   }
 
   /** Waits until the screen shows something; what it shows then. */
-  async shows(what: RegExp, milliseconds = 15_000): Promise<string> {
+  async shows(what: RegExp, milliseconds = 60_000): Promise<string> {
     for (const end = Date.now() + milliseconds;;) {
       const text = await this.text();
       if (what.test(text)) return text;

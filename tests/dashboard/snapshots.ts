@@ -87,6 +87,7 @@ export function record(
     reason: "",
     pauses: new Map(),
     costs: noCosts(),
+    lostBefore: new Map(),
     fingerprint: "",
     kho: true,
     abortRequested: false,
@@ -113,6 +114,9 @@ export function memoryOf(pieces = "ktkk1111222.ss..", letters = "kt1.s2"): Memor
     pieces: Uint8Array.from(all, kindOf),
     owners: Uint8Array.from(all, (p) => p === "1" || p === "2" ? Number(p) : 0),
     guests: letters === "" ? [] : ["vm0", "vm1"],
+    guestFrames: letters === ""
+      ? []
+      : ["1", "2"].map((n) => 256 * all.filter((p) => p === n).length),
     bytes: 2 ** 20,
     frames: Object.fromEntries(MEMORY_KINDS.map((kind) => [kind, frames(kind)])) as MemoryMap[
       "frames"
@@ -284,6 +288,7 @@ const anyUpdate: fc.Arbitrary<UpdateRecord> = fc.record({
   ),
   endedAt: fc.oneof(time, fc.constant(-1)),
   reason: text,
+  lostBefore: fc.constant(new Map<string, number>()),
   costs: fc.constant(noCosts()),
   pauses: fc.array(fc.tuple(
     fc.constantFrom("vm0", "vm1"),

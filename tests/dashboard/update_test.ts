@@ -289,6 +289,11 @@ Deno.test("bind gives a key another meaning, and takes it away", () => {
   assert.equal(hands.model.overlay, undefined);
 });
 
+Deno.test("a key that means nothing says so, and where it does", () => {
+  assert.equal(new Hands().press("d").message, "d does nothing here: it works in Events");
+  assert.equal(new Hands().press("9").message, "9 does nothing here: ? shows the keys");
+});
+
 Deno.test("mouse: a click takes the focus and the row, a second one is Enter, the wheel scrolls", () => {
   const hands = new Hands();
   hands.metrics = {

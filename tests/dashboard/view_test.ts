@@ -90,6 +90,53 @@ Deno.test("view() says that no kernel runs from reboot to jump", () => {
   assert.match(text, /kept devices go on: 15\.0k DMA\/s/);
 });
 
+Deno.test("a device that gets nothing done shows since when, and for how long", () => {
+  const lane = (s: Scene) => pictureOf(drawn(120, 40, s)).find((row) => row.includes("/s, "))!;
+  assert.match(lane(booting()), /^│ {3}nic1 +▇+▁* *░* 100\.0 ms ░* +0\/s, blocked/);
+  const kept = device("nic0", {
+    health: "faulting",
+    rate: 0,
+    history: new Array<number>(128).fill(0),
+    openGap: 840e6,
+    longestGap: 840e6,
+  });
+  assert.match(
+    lane({ ...booting(), devices: [kept] }),
+    /^│ ● nic0 +×+ 840\.0 ms ×+ +0\/s, faulting/,
+  );
+  const over = {
+    ...kept,
+    health: "idle",
+    openGap: 0,
+    longestGap: 200e6,
+    longestGapEnd: 700e6,
+  } as const;
+  assert.match(lane({ ...booting(), devices: [over] }), /nic0 +×+ 200\.0 ms ×+ +0\/s, idle/);
+});
+
+Deno.test("an update is called hitless when kept devices lost nothing in it", () => {
+  const story = (faults: number, lostBefore: number, more: Partial<Scene> = {}) => {
+    const updates = [record("finish", { prepare: 0 }, {
+      outcome: "done",
+      endedAt: 1e9,
+      lostBefore: new Map([["nic0", lostBefore]]),
+    })];
+    const devices = [device("nic0", { faults })];
+    return pictureOf(drawn(120, 40, { ...snapshotOf({ updates }), devices, ...more }))[2]!;
+  };
+  assert.match(story(0, 0), / DONE, HITLESS .*kept devices lost no DMA/);
+  assert.match(story(7, 7), / DONE, HITLESS .*lost no DMA/, "what was lost before is another's");
+  assert.match(story(9, 7), / DONE, DMA LOST .*kept devices lost 2 DMA/);
+  assert.match(story(0, 0, { verdict: "violated" }), / DONE {2}kept/);
+});
+
+Deno.test("memory: each guest has its number and its size, whoever else is there", () => {
+  const map = { ...snapshotOf().memory!, guests: ["vm0", "vm1"], guestFrames: [0, 512] };
+  const text = pictureOf(drawn(120, 40, { ...snapshotOf(), memory: map })).join("\n");
+  assert.match(text, / 2 vm1 2M /);
+  assert.doesNotMatch(text, / 1 vm0 \d/);
+});
+
 Deno.test("view() in ASCII draws nothing else", () => {
   for (const [cols, rows] of [[120, 40], [80, 24], [40, 12], [20, 5]] as const) {
     for (const overlay of OVERLAYS) {

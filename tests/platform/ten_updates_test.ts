@@ -28,6 +28,8 @@ const ROWS: Record<string, readonly string[]> = {
   ],
   "rfc-v1": Array(10).fill("rfc-v1"),
   "replay, then re-driven": [...Array(6).fill("replay"), ...Array(4).fill("redrive-replace")],
+  "rfc-v1, then on its next version": ["rfc-v1", "rfc-v1", ...Array(8).fill("rfc-v1-intel-v1")],
+  "a guest in a memfd, re-driven in turns": Array(5).fill(["redrive-replace", "redrive"]).flat(),
 };
 
 /** What could leak, counted when an update is over. */
@@ -49,13 +51,16 @@ function counts(bench: Bench) {
     held: iommu.groups.filter((g) => g.held).length,
     active: kho.active,
     preserved,
+    pinned: kernel.userPages.pinned,
   };
 }
 
 for (const [name, images] of Object.entries(ROWS)) {
   Deno.test(`${name}: after each of ten updates as many frames, ids and pins as before`, () => {
-    const first = name.startsWith("replay") ? "replay" : "rfc-v1";
-    const bench = new Bench(first, { vms: [VM] });
+    const memfd = name.includes("memfd");
+    const first = memfd ? "redrive" : name.startsWith("replay") ? "replay" : "rfc-v1";
+    const vm = memfd ? { ...VM, backing: "memfd" as const } : VM;
+    const bench = new Bench(first, { vms: [vm] });
     bench.startVms();
     let last = first;
     const seen = new Map<string, { counts: ReturnType<typeof counts>; free: number }>();

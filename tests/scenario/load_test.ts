@@ -54,7 +54,7 @@ const WRONG: [what: string, from: string | RegExp, to: string, expected: string]
     "vm.start",
     "vm.strat",
     '11:11: do: found "vm.strat", expected one of run, check, vm.start, vm.stop, vm.kill, ' +
-    "vm.unmap, vm.map, vm.crash, update, update.continue, update.abort, kho.activate, …, " +
+    "vm.unmap, vm.map, vm.crash, vm.pages, update, update.continue, update.abort, …, " +
     "did you mean vm.start?",
   ],
   [
@@ -221,6 +221,28 @@ const WRONG: [what: string, from: string | RegExp, to: string, expected: string]
     /^[\s\S]*$/,
     "just text",
     '1:1: the scenario: found "just text", expected a mapping',
+  ],
+  [
+    "memory that devices are to ask for, behind a unit that cannot be asked",
+    "devices: [nic0] }",
+    "devices: [nic0], resident: 8MiB }",
+    "9:60: intel-legacy takes no page requests, intel-scalable does",
+  ],
+  [
+    "a device that does not ask for it",
+    / {2}devices:[^]*devices: \[nic0\] }/,
+    '  profile: intel-scalable\n  devices:\n    - { id: nic0, model: nic, bdf: "3a:00.0" }\n' +
+    "  vms:\n    - { id: vm0, memory: 32MiB, devices: [nic0], resident: 8MiB }",
+    "10:60: nic0 does not ask for what it misses (page_requests of a nic): it needs all of " +
+    "vm0's memory",
+  ],
+  [
+    "too little of it",
+    / {2}devices:[^]*devices: \[nic0\] }/,
+    "  profile: intel-scalable\n  devices:\n" +
+    '    - { id: nic0, model: nic, bdf: "3a:00.0", page_requests: true }\n' +
+    "  vms:\n    - { id: vm0, memory: 32MiB, devices: [nic0], resident: 2MiB }",
+    "10:60: its devices need 4 MiB at a time to get on",
   ],
   ["an empty file", /^[\s\S]*$/, "", "1:1: not YAML: expected a document, but the input is empty"],
 ];

@@ -64,7 +64,7 @@ for (const persistent of [true, false]) {
     platform.runFor(900 * ms);
     assert.deepEqual(mapped().length, 3);
     // It goes round its ring in 819 ms, over five blocks, and the ring itself is in the first.
-    assert.ok(meter.pageRequests >= 6, String(meter.pageRequests));
+    assert.ok(meter.pageRequests >= 5, String(meter.pageRequests));
     assert.equal(meter.pagesAnswered, meter.pageRequests);
     assert.ok(meter.longestWait > 0 && meter.longestWait < 1 * ms, String(meter.longestWait));
     assert.deepEqual([report().missing, report().corrupt, meter.starved], [0, 0, 0]);
@@ -74,7 +74,7 @@ for (const persistent of [true, false]) {
 
 Deno.test("with a PASID its requests are asked for, and answered, under it", () => {
   const { bench, meter, report, port } = running({ pasid: 7, ns: 300 * ms });
-  assert.ok(meter.pageRequests >= 2);
+  assert.ok(meter.pageRequests >= 1);
   assert.equal(meter.pagesAnswered, meter.pageRequests);
   assert.ok([...port.atc.entries()].every(({ pasid }) => pasid === 7));
   assert.equal(report().missing, 0);
@@ -148,6 +148,14 @@ Deno.test("an update that is called off: who waited meanwhile is answered", () =
   assert.ok(meter.longestWait > 50 * ms);
   platform.runFor(20 * ms);
   assert.deepEqual([report().missing, meter.starved], [0, 0]);
+  assert.deepEqual(bench.complaints, []);
+});
+
+Deno.test("of a memfd all pages come over, those that no device can reach now as well", () => {
+  const { bench, report } = running({ vm: { backing: "memfd" } });
+  assert.equal(bench.update("redrive-replace"), "done");
+  bench.platform.runFor(300 * ms);
+  assert.deepEqual([report().missing, report().canaryDamaged], [0, 0]);
   assert.deepEqual(bench.complaints, []);
 });
 

@@ -27,7 +27,7 @@ export function helpRows(filter: string): readonly Command[] {
 export function helpOverlay(screen: Region, open: Help, model: Model, c: Context): Shown {
   const rows = helpRows(open.input.text);
   const chosen = Math.min(open.selected, rows.length - 1);
-  const panel = screen.sub(center(screen.area, WIDTH, Math.max(rows.length, 5) + 3 + FOOT));
+  const panel = screen.sub(center(screen.area, WIDTH, Math.max(rows.length, 5) + 4 + FOOT));
   panel.fill();
   const inside = box(panel, {
     title: "Commands and keys",

@@ -143,7 +143,7 @@ function sparkCell(d: DeviceView, _s: Snapshot, glyphs: Glyphs, width: number): 
   const max = highest(d.history, start, end), { levels } = glyphs;
   const codes = bars(d.history, start, end, { max, levels, columns: 1 });
   const style = HEALTH_ROLE[d.health];
-  return { codes, style: style === "good" ? "info" : style };
+  return { codes, style: style === "dim" ? "dim" : "info" };
 }
 
 /** What a filter looks at. */

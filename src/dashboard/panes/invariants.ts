@@ -37,6 +37,7 @@ export const invariantsPane: Pane = {
     const bad = violatedCount(s);
     return bad > 0 ? `${bad} VIOLATED` : `of ${s.invariants.length} none violated`;
   },
+  note: () => "Enter explains",
   rows: (s, model) => inOrder(s, model).map((i) => i.id),
   rowText: (s, model) => invariantText(chosenInvariant(model, s)).join("\n"),
   draw(region, s, model) {
@@ -64,20 +65,23 @@ function blockOf(i: InvariantState, glyphs: Glyphs, width: number): Line[] {
   const word = i.verdict === "not exercised" ? "unseen" : i.verdict;
   const style = ROLE[i.verdict];
   const name = i.verdict === "holds" ? "text" : style;
-  const wants = i.verdict === "not exercised" && width >= 44 + i.id.length
-    ? `  wants: ${i.premise}`
-    : "";
+  const unseen = i.verdict === "not exercised";
+  const wants = unseen && width >= 44 + i.id.length ? `  wants: ${i.premise}` : "";
+  // What it says, where there is room for a sentence.
+  const says = width < SENTENCE ? "" : `  ${i.title}`;
   return [
     [
       { text: ` ${mark[i.verdict]} ${word.padEnd(9)}`, style },
-      { text: i.id, style: name },
-      { text: wants, style: "dim" },
+      { text: width < SENTENCE ? i.id : i.id.padEnd(NAME), style: name },
+      { text: says + wants, style: "dim" },
     ],
     ...i.violations.flatMap((v) => violationLines(v, width)),
   ];
 }
 
 const INDENT = "   ";
+/** The longest name, and the width from which on invariants are spelled out beside it. */
+const NAME = 19, SENTENCE = 100;
 
 function violationLines(v: InvariantState["violations"][number], width: number): Line[] {
   const where = v.address === undefined ? v.subject : `${v.subject} at ${hex(v.address)}`;

@@ -2,12 +2,15 @@ import { formatTime } from "../../base/units.ts";
 import type { DeviceView, VmView } from "../../platform/snapshot.ts";
 import { putFitted, type Region, type Role } from "../../tui/mod.ts";
 import type { Model, Scene } from "../model.ts";
+import { BUCKET } from "../../health/meter.ts";
 import {
   type Axis,
   axis,
+  drawGaps,
   drawHistory,
   drawLane,
   drawMarks,
+  type Gap,
   guestLane,
   kernelLane,
 } from "../timeline.ts";
@@ -131,6 +134,22 @@ function guest(s: Scene, vm: VmView, name: string): Lane {
   };
 }
 
+/** Gaps in a device's DMA that are worth seeing: many times longer than one is as a rule. */
+const LONG_GAP = 2 * BUCKET;
+
+/** The gap that is open, and the longest one so far. While there is nothing to do there is none. */
+function gapsOf(d: DeviceView, now: number): Gap[] {
+  const style = d.persistent || HEALTH_ROLE[d.health] === "bad" ? "bad" : "warn";
+  const open = { from: now - d.openGap, to: now, style } as const;
+  const longest = {
+    from: d.longestGapEnd - d.longestGap,
+    to: d.longestGapEnd,
+    style: d.persistent ? "bad" : "warn",
+  } as const;
+  const gaps = d.openGap > 0 && d.openGap >= d.longestGap ? [open] : [longest, open];
+  return gaps.filter((gap) => gap.to - gap.from >= LONG_GAP);
+}
+
 function device(d: DeviceView, ascii: boolean): Lane {
   const style = HEALTH_ROLE[d.health];
   const word = d.health === "healthy" ? "" : `, ${d.health}`;
@@ -138,6 +157,9 @@ function device(d: DeviceView, ascii: boolean): Lane {
     name: `${d.persistent ? keptMark(ascii) : " "} ${d.id}`,
     state: `${compact(d.rate)}/s${word}`,
     style,
-    draw: (region, a) => drawHistory(region, a, d.history, style === "good" ? "info" : style),
+    draw(region, a) {
+      drawGaps(region, a, gapsOf(d, a.now));
+      drawHistory(region, a, d.history, style === "dim" ? "dim" : "info");
+    },
   };
 }

@@ -16,17 +16,30 @@ const LOOK: Readonly<Record<MemoryKind, readonly [letter: string, style: StyleLi
   free: [".", "dim"],
   user: ["u", "info"],
   guestmemfs: ["m", "dim"],
-  kernel: ["k", "accent"],
+  kernel: ["k", "s4"],
   preserved: ["p", "warn"],
   guest: ["1", "good"],
-  scratch: ["s", "s4"],
+  scratch: ["s", "accent"],
   tables: ["t", "title"],
   taken: ["!", "bad"],
 };
 
+/** The same in a word or two; # is the number of the boot. */
+const SHORT: Readonly<Record<MemoryKind, string>> = {
+  ...MEMORY_WORDS,
+  unknown: "unknown",
+  user: "programs",
+  guestmemfs: "memfs",
+  kernel: "boot #",
+  preserved: "kept",
+  scratch: "scratch",
+  tables: "tables",
+  taken: "TAKEN",
+};
+
 /** Guests by their order, and kernels by their boot, alternate: a change of hands is seen. */
-const GUESTS: readonly StyleLike[] = ["s6", "s1", "s3", "s2"];
-const KERNELS: readonly StyleLike[] = ["accent", "s4", "s5"];
+const GUESTS: readonly StyleLike[] = ["s6", "s3", "s2", "info"];
+const KERNELS: readonly StyleLike[] = ["s4", "s5"];
 
 /** A cell of the map stands for several pieces: what comes last in the list of kinds is shown. */
 function drawMap(region: Region, map: MemoryMap, s: Scene): void {
@@ -34,6 +47,9 @@ function drawMap(region: Region, map: MemoryMap, s: Scene): void {
   const { pieces, owners } = map;
   const perCell = Math.max(1, Math.ceil(pieces.length / cells));
   const count = Math.ceil(pieces.length / perCell);
+  // Blocks of colour where there is any; the letter is in them all the same.
+  const { table } = region;
+  const block = table.theme.depth === "none" ? 0 : table.look({ reverse: true });
   // Cells of one row that are alike are drawn together.
   let from = 0, kind = -1, owner = -1;
   for (let cell = 0; cell <= count; cell++) {
@@ -44,7 +60,8 @@ function drawMap(region: Region, map: MemoryMap, s: Scene): void {
     if (same && cell < count && cell % region.w !== 0) continue;
     if (kind >= 0) {
       const look = lookOf(MEMORY_KINDS[kind]!, owner, s), w = cell - from;
-      region.fill(look[1], look[0], {
+      const style = look[1] === "dim" ? "dim" : table.over(look[1], block);
+      region.fill(style, look[0], {
         x: from % region.w,
         y: Math.floor(from / region.w),
         w,
@@ -67,48 +84,82 @@ function lookOf(kind: MemoryKind, owner: number, s: Scene): readonly [string, St
     : [letter, style];
 }
 
+/** A kind of memory in the legend: its letter, and what it is. */
+interface Entry {
+  readonly letter: string;
+  readonly style: StyleLike;
+  readonly text: string;
+}
+
 /** What each letter stands for and how much of it there is, the rarest kinds first. */
-function legend(map: MemoryMap, s: Scene): Line[] {
-  const entries = MEMORY_KINDS.toReversed().flatMap((kind): Line[] => {
-    const frames = map.frames[kind];
-    if (frames === 0 || kind === "hole") return [];
-    const about = map.stride > 1 ? "about " : "";
-    const size = about + formatSize(frames * 4096);
-    if (kind !== "guest") {
-      const [letter, style] = lookOf(kind, 0, s);
-      const words = kind === "kernel" ? `of boot ${s.boot}` : MEMORY_WORDS[kind];
-      return [[{ text: ` ${letter} `, style }, { text: `${size} ${words}`, style: "text" }]];
+function legend(map: MemoryMap, s: Scene, words: Readonly<Record<MemoryKind, string>>): Entry[] {
+  const terse = words === SHORT;
+  const about = map.stride > 1 ? terse ? "~" : "about " : "";
+  return MEMORY_KINDS.toReversed().flatMap((kind): Entry[] => {
+    if (map.frames[kind] === 0 || kind === "hole") return [];
+    const sizeOf = (frames: number) => {
+      const full = about + formatSize(frames * 4096);
+      return terse ? full.replace(/ (.)iB/, "$1") : full;
+    };
+    if (kind === "guest") {
+      return map.guests.flatMap((name, i): Entry[] => {
+        const [letter, style] = lookOf(kind, i + 1, s), frames = map.guestFrames[i] ?? 0;
+        return frames === 0 ? [] : [{ letter, style, text: `${name} ${sizeOf(frames)}` }];
+      });
     }
-    const names = map.guests.map((guest, i) => `${Math.min(9, i + 1)} ${guest}`).join(", ");
-    return [[
-      { text: " 1 ", style: "good" },
-      { text: `${size} of guests: ${names}`, style: "text" },
-    ]];
+    const [letter, style] = lookOf(kind, 0, s);
+    return [{
+      letter,
+      style,
+      text: `${words[kind].replace("#", String(s.boot))} ${sizeOf(map.frames[kind])}`,
+    }];
   });
-  return entries;
+}
+
+/** Entries side by side, in as many lines as it takes; one to a line in words where there is room. */
+function legendLines(map: MemoryMap, s: Scene, w: number, h: number): Line[] {
+  const long = legend(map, s, MEMORY_WORDS);
+  if (w >= 60 && long.length <= h / 3) {
+    return long.map(({ letter, style, text }) => [
+      { text: ` ${letter} `, style },
+      { text: ` ${text}`, style: "text" },
+    ]);
+  }
+  const lines: { text: string; style: StyleLike }[][] = [[]];
+  let used = 0;
+  for (const { letter, style, text } of legend(map, s, SHORT)) {
+    const width = text.length + letter.length + 3;
+    if (used > 0 && used + width > w) lines.push([]), used = 0;
+    lines.at(-1)!.push({ text: ` ${letter}`, style }, { text: ` ${text} `, style: "text" });
+    used += width;
+  }
+  return lines;
 }
 
 export const memoryPane: Pane = {
   id: "memory",
   title: "Memory",
   count: ({ memory: map }) => map === undefined ? "" : formatSize(total(map)),
-  note({ memory: map }, region) {
+  note(s, region) {
+    const map = s.memory;
     if (map === undefined) return "";
-    const { w, h } = mapArea(region.w - 2, region.h - 2, 4);
+    const lines = legendLines(map, s, region.w - 2, region.h - 2);
+    const { w, h } = mapArea(region.w - 2, region.h - 2, lines.length);
     const perCell = Math.max(1, Math.ceil(map.pieces.length / (w * h)));
     return `a cell is ${formatSize(perCell * map.bytes)}`;
   },
-  draw(region, s) {
+  draw(region, s, model) {
     const map = s.memory;
     if (map === undefined) return wholly(region);
-    const lines = legend(map, s);
+    const lines = legendLines(map, s, region.w, region.h);
     const { w, h } = mapArea(region.w, region.h, lines.length);
     drawMap(region.sub({ x: 0, y: 0, w, h }), map, s);
-    list(region.sub({ x: 0, y: h, w: region.w, h: region.h - h }), {
+    const shown = list(region.sub({ x: 0, y: h, w: region.w, h: region.h - h }), {
       count: lines.length,
       line: (i) => lines[i]!,
+      offset: model.scroll.memory.top,
     });
-    return wholly(region);
+    return { ...shown, total: lines.length, firstRow: h };
   },
 };
 

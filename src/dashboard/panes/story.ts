@@ -27,9 +27,7 @@ export function story(s: Snapshot): Story {
   }
   if (update.outcome === "running") return during(s, update);
   const took = formatTime(update.endedAt - update.startedAt);
-  if (update.outcome === "done") {
-    return { badge: "DONE", style: "good", text: summary(s, update, took) };
-  }
+  if (update.outcome === "done") return after(s, update, took);
   const badge = update.outcome === "aborted" ? "ABORTED" : "FAILED";
   return {
     badge,
@@ -91,13 +89,20 @@ function devices(s: Snapshot): string {
   return `kept devices go on: ${compact(rate)} DMA/s${silent > 0 ? ` (${silent} idle)` : ""}`;
 }
 
-function summary(s: Snapshot, update: UpdateRecord, took: string): string {
+/** Whether it was hitless, and what it came to. */
+function after(s: Snapshot, update: UpdateRecord, took: string): Story {
   const longest = Math.max(0, ...[...update.pauses.values()].map((p) => p.to - p.from));
   const parts: string[] = [];
   if (longest > 0) parts.push(`guests stood still ${formatTime(longest)}`);
   const { devices: all } = kept(s);
-  const lost = all.reduce((sum, d) => sum + d.faults + d.blocked + d.stray, 0);
+  const lost = all.reduce(
+    (sum, d) => sum + d.faults + d.blocked + d.stray - (update.lostBefore.get(d.id) ?? 0),
+    0,
+  );
   if (all.length > 0) parts.push(`kept devices lost ${lost === 0 ? "no" : lost} DMA`);
   parts.push(`${took} in all`);
-  return parts.join(", ");
+  const text = parts.join(", ");
+  if (lost > 0) return { badge: "DONE, DMA LOST", style: "bad", text };
+  if (s.verdict === "violated") return { badge: "DONE", style: "warn", text };
+  return { badge: all.length === 0 ? "DONE" : "DONE, HITLESS", style: "good", text };
 }

@@ -1,6 +1,8 @@
 import { type Fdt, openFdt } from "../../fdt/mod.ts";
 import { INTEL_IOMMU_KHO, IOMMUFD_KHO, PCI_KHO, SMMU_KHO } from "../../uapi/kho_abi.ts";
 import type { KernelImage } from "../image.ts";
+import { PagingDomain } from "../iommu/domain.ts";
+import { largestLeaf } from "../iommu/resize.ts";
 import type { Kernel } from "../kernel.ts";
 import { designOf } from "./design.ts";
 
@@ -27,8 +29,10 @@ export function cannotTakeOver(kernel: Kernel, image: KernelImage): string | und
     const format = node < 0 ? undefined : compatible(fdt, node);
     if (format !== undefined && !reads.includes(format)) return `it does not read ${format}`;
   }
-  return keepsSizes(kernel, image) ? undefined : "its largest pages are smaller than ours, and " +
-    "on this IOMMU a page in use cannot change its size";
+  return keepsSizes(kernel, image)
+    ? undefined
+    : "its largest pages are smaller than some in use, " +
+      "and on this IOMMU a page in use cannot change its size";
 }
 
 /** Formats of nodes that an image reads. */
@@ -38,9 +42,18 @@ function formatsOf({ handover, oneTableList }: KernelImage): readonly string[] {
 }
 
 /** The next kernel can make tables in which every page is as large as now, or needs not. */
-function keepsSizes({ image, iommuDriver }: Kernel, next: KernelImage): boolean {
-  const limit = (of: KernelImage) => of.largestPage ?? Infinity;
-  return iommuDriver?.sizesStay !== true || limit(next) >= limit(image);
+function keepsSizes(
+  { iommu, iommuDriver, machine }: Kernel,
+  { largestPage }: KernelImage,
+): boolean {
+  if (iommuDriver?.sizesStay !== true || largestPage === undefined) return true;
+  const domains = new Set(
+    iommu.groups.flatMap(({ domain, pasids }) => [domain, ...pasids.values()]),
+  );
+  return [...domains].every((domain) => {
+    const radix = domain.dumped && domain instanceof PagingDomain ? domain.radix : undefined;
+    return radix === undefined || largestLeaf(machine.memory, radix) <= largestPage;
+  });
 }
 
 function compatible(fdt: Fdt, node: number): string {

@@ -12,6 +12,12 @@ export interface RadixFormat {
   readonly high: number;
   /** An entry of this low word leads to a table. `level`: 1 for entries of 4 KiB pages. */
   leadsOn(low: number, level: number): boolean;
+  /** Low bits of an entry that leads to a table. */
+  readonly pointer: number;
+  /** Low bits of a leaf, as they are at another level. */
+  leafAt(low: number, level: number): number;
+  /** Low bits that hardware sets in a leaf: accessed, dirty. */
+  readonly noted: number;
 }
 
 /** One radix tree in memory. */

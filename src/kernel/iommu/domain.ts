@@ -1,5 +1,7 @@
 import type { Radix } from "./compare.ts";
 import { PAGE_SIZE } from "../../base/units.ts";
+import { EOPNOTSUPP } from "../../uapi/errno.ts";
+import type { Resized } from "./resize.ts";
 
 /**
  * IOMMU domains as the core sees them. Addresses are page numbers (IOVA >> 12, exact below 2^53),
@@ -51,7 +53,7 @@ export abstract class PagingDomain extends IommuDomain {
   /** Last page number the tables reach. */
   abstract readonly lastPage: number;
   /** Sizes of pages the tables can have, in bytes, joined by or. */
-  readonly pageSizes: number = PAGE_SIZE;
+  pageSizes: number = PAGE_SIZE;
   /** Maps `count` frames from `pfn` at page `page`. 0, ENOMEM, or EEXIST over a live mapping. */
   abstract map(page: number, pfn: number, count: number, prot: number): number;
   /** Unmaps and flushes; pages that were mapped. */
@@ -74,6 +76,14 @@ export abstract class PagingDomain extends IommuDomain {
   /** The tables as a tree that can be compared; undefined where nobody can. */
   get radix(): Radix | undefined {
     return undefined;
+  }
+
+  /**
+   * Pages of the largest page it may have from now on; what is mapped is joined or split, under way.
+   * EOPNOTSUPP where pages in use cannot change their size; EBUSY while writes are noted; ENOMEM.
+   */
+  limitPages(_largest: number): Resized | number {
+    return -EOPNOTSUPP;
   }
 
   /** Undefined where the domain was not made for it, or the IOMMU cannot. */

@@ -11,9 +11,8 @@ import { Ioas } from "./ioas.ts";
 import { MemfdSource } from "./sources.ts";
 
 /**
- * Ordinary memory that a persistent context carries across a kexec: the memfds behind its areas.
- * What is pinned for DMA when the dump is made goes into "mem", page by page as it lies in the
- * file; the rest of a file is lost with its kernel.
+ * Ordinary memory that a persistent context carries across a kexec: the memfds behind its areas, each
+ * as a whole, whether all of it is mapped or only what devices have asked for.
  */
 export function carriedFiles(ctx: IommufdCtx): MemfdFile[] {
   const files = new Set<MemfdFile>();
@@ -29,21 +28,24 @@ function areasOf(ctx: IommufdCtx): Area[] {
 
 /**
  * Takes hold of every page of the context's memfds, whoever else has it pinned: it must not move
- * between the dump and the jump. The function lets go again; an errno where a page cannot be held.
+ * between the dump and the jump, nor come into being only then. The function lets go again; ENOMEM
+ * where a page that was never touched cannot be had.
  */
 export function holdCarried(ctx: IommufdCtx): (() => void) | number {
-  const held: Area[] = [];
+  const { userPages } = ctx.kernel, held: number[] = [];
   const letGo = () => {
-    for (const area of held.splice(0)) area.pages?.unhold(area.first, area.count);
+    for (const pfn of held.splice(0)) userPages.unpin(pfn);
   };
-  for (const area of areasOf(ctx)) {
-    if (!(area.pages?.source instanceof MemfdSource)) continue;
-    const frames = area.pages.hold(area.first, area.count);
-    if (typeof frames === "number") {
-      letGo();
-      return frames;
+  for (const file of carriedFiles(ctx)) {
+    for (let index = 0; index * PAGE_SIZE < file.size(); index++) {
+      const pfn = file.pageAt(index);
+      if (pfn < 0) {
+        letGo();
+        return pfn;
+      }
+      userPages.pin(pfn);
+      held.push(pfn);
     }
-    held.push(area);
   }
   return letGo;
 }
@@ -84,7 +86,7 @@ export function serialiseCarried(
     err |= fdt.beginNode(String(i + 1));
     err |= fdt.propString("name", file.name);
     err |= fdt.propU64("size", file.size());
-    if (file.seals !== 0) err |= fdt.propU32("seals", file.seals);
+    err |= fdt.propU32("seals", file.seals);
     err |= fdt.property("index", indexes);
     if (!kernel.has("K04")) err |= memProperty(fdt, extents.map((e) => e.mem));
     err |= fdt.endNode();

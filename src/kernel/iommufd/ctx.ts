@@ -55,13 +55,14 @@ export class IommufdCtx extends OpenFile {
     if (payload.subarray(row.struct.size, size).some((byte) => byte !== 0)) return -E2BIG;
     const ucmd: Ucmd = { task, ctx: this, payload: payload.subarray(0, size) };
     // The call that makes the context persistent comes before the log.
-    const log = this.calls;
+    const log = this.calls, asked = log === undefined ? payload : ucmd.payload.slice();
     const rc = row.run(ucmd);
-    if (rc >= 0) log?.record(task, command, ucmd.payload);
-    if (rc < 0 || !fails(this.kernel.chooser, "copyToUser")) return rc;
+    if (rc < 0) return rc;
+    const lost = fails(this.kernel.chooser, "copyToUser");
     // Nobody would know the id of a new object. Whatever else was done stays done.
-    ucmd.abort?.();
-    return -EFAULT;
+    if (lost && ucmd.abort !== undefined) ucmd.abort();
+    else log?.record(task, command, asked, ucmd.payload);
+    return lost ? -EFAULT : rc;
   }
 
   override ioctlValue(task: Task, command: number, value: number): number {

@@ -6,7 +6,6 @@ import type { IommuDomain, PagingDomain } from "../iommu/domain.ts";
 import type { PageFaults } from "../iommu/page_faults.ts";
 import type { PageRequestGroup } from "../iommu/page_requests.ts";
 import type { PciDev } from "../pci/pci.ts";
-import { CALL_ATTACH, CALL_BIND, CALL_DETACH, CALL_UNBIND } from "./call_log.ts";
 import type { IommufdCtx } from "./ctx.ts";
 import { HwptPaging, makeHwpt } from "./hwpt.ts";
 import { Ioas } from "./ioas.ts";
@@ -80,7 +79,10 @@ export class IommufdDevice extends IommufdObject {
   }
 
   #recorded(pasid: number, ptId: number, rc: number): number {
-    if (rc >= 0) this.ctx.calls?.device(CALL_ATTACH, this.dev.sid, this.id, ptId, pasid);
+    const hwpt = this.#hwptAt(pasid);
+    if (rc >= 0 && hwpt?.auto) {
+      this.ctx.calls?.attached(this.dev.sid, this.id, pasid, hwpt.ioas.id, hwpt.id);
+    } else if (rc >= 0) this.ctx.calls?.attached(this.dev.sid, this.id, pasid, ptId, 0);
     return rc;
   }
 
@@ -266,7 +268,6 @@ export class IommufdDevice extends IommufdObject {
   detach(): void {
     const hwpt = this.hwpt;
     if (hwpt === undefined) return;
-    this.ctx.calls?.device(CALL_DETACH, this.dev.sid, this.id);
     this.#listen(NO_PASID, undefined);
     this.group.detach();
     this.noiommu?.access.detach();
@@ -274,17 +275,18 @@ export class IommufdDevice extends IommufdObject {
     this.hwpt = undefined;
     hwpt.ioas.iopt.space.release(this);
     this.#letGo(NO_PASID, hwpt);
+    this.ctx.calls?.detached(this.id, NO_PASID);
   }
 
   /** Requests with this PASID lead nowhere from here on. Harmless when nothing is attached. */
   detachPasid(pasid: number): void {
     const hwpt = this.#pasids.get(pasid);
     if (hwpt === undefined) return;
-    this.ctx.calls?.device(CALL_DETACH, this.dev.sid, this.id, 0, pasid);
     this.#listen(pasid, undefined);
     this.group.detachPasid(pasid);
     this.#pasids.delete(pasid);
     this.#letGo(pasid, hwpt);
+    this.ctx.calls?.detached(this.id, pasid);
   }
 
   detachAll(): void {
@@ -363,14 +365,14 @@ function enter(idev: IommufdDevice, reserved: Reserved | undefined): IommufdDevi
   else ctx.objects.addAt(reserved.id, idev);
   ctx.get();
   idev.users++;
-  ctx.calls?.device(CALL_BIND, idev.dev.sid, idev.id);
+  ctx.calls?.bound(idev.dev.sid, idev.id);
   return idev;
 }
 
 /** Undoes {@link bindDevice}. */
 export function unbindDevice(idev: IommufdDevice): void {
   idev.detachAll();
-  idev.ctx.calls?.device(CALL_UNBIND, idev.dev.sid, idev.id);
+  idev.ctx.calls?.unbound(idev.dev.sid, idev.id);
   idev.noiommu?.access.release();
   idev.users--;
   idev.ctx.objects.remove(idev.id);

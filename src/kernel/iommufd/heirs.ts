@@ -132,7 +132,7 @@ export class Heirs {
     }
     const ctx = new IommufdCtx(this.kernel);
     ctx.persistentId = id;
-    ctx.calls = new CallLog();
+    ctx.calls = new CallLog((id) => ctx.objects.get(id) !== undefined);
     estate.ctx = ctx;
     this.kernel.iommufd.pickedUp(ctx);
     const calls = readCalls(fdt, fdt.path(`/iommufd/iommufds/${id}`));

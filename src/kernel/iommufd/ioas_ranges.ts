@@ -38,7 +38,10 @@ export function ioasAllowIovas({ task, ctx, payload }: Ucmd): number {
   if (ioas === undefined) return -E.ENOENT;
   const ranges = readRanges(ctx, task, Number(cmd.allowed_iovas), cmd.num_iovas);
   if (typeof ranges === "number") return ranges;
-  return ctx.immutable ? -E.EBUSY : ioas.iopt.space.allow(ranges);
+  if (ctx.immutable) return -E.EBUSY;
+  const rc = ioas.iopt.space.allow(ranges);
+  if (rc === 0) ctx.calls?.allowed(payload, ranges);
+  return rc;
 }
 
 function readRanges(

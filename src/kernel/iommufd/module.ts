@@ -217,7 +217,9 @@ export class IommufdModule {
     while (this.persistent.has(id) || waits(id)) id++;
     this.persistent.set(id, ctx);
     ctx.persistentId = id;
-    if (this.kernel.design.iommufd === "calls") ctx.calls = new CallLog();
+    if (this.kernel.design.iommufd === "calls") {
+      ctx.calls = new CallLog((id) => ctx.objects.get(id) !== undefined);
+    }
     return id;
   }
 
@@ -263,9 +265,13 @@ export class IommufdModule {
     return this.kernel.pci.devices.some((d) => d.incoming && this.isReserved(ctx, d));
   }
 
-  /** A replay has bound the device, and its heir has not opened it yet. */
-  isAwaitedDevice(dev: PciDev): boolean {
-    return this.contexts.some((ctx) => [...ctx.awaited].some((idev) => idev.dev === dev));
+  /**
+   * The device was handed over, and its heir has not got it yet (FACTS 10.6): it is held, it still runs
+   * on the previous kernel's tables, or a replay has bound it and nobody has opened it.
+   */
+  waits(dev: PciDev): boolean {
+    return dev.held || (dev.group?.inheritedDomains.length ?? 0) > 0 ||
+      this.contexts.some((ctx) => [...ctx.awaited].some((idev) => idev.dev === dev));
   }
 
   /** Persistent id of the iommufd that a held device was handed over with; 0: it is not said. */

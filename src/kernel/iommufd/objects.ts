@@ -27,6 +27,7 @@ export abstract class IommufdObject {
  */
 export class ObjectTable {
   #objects = new Map<number, IommufdObject | null>();
+  #wanted = 0;
 
   get empty(): boolean {
     return this.#objects.size === 0;
@@ -38,8 +39,15 @@ export class ObjectTable {
     return live.sort((a, b) => a.id - b.id);
   }
 
-  /** Enters an object at the lowest free id. */
+  /** The next object is to get this id, if it is free; 0: the lowest one again. */
+  want(id: number): void {
+    this.#wanted = id;
+  }
+
+  /** Enters an object at the lowest free id, or the one that is wanted. */
   add<T extends IommufdObject>(object: T): T {
+    const wanted = this.#wanted;
+    if (wanted !== 0 && !this.#objects.has(wanted)) return this.addAt(wanted, object);
     let id = 1;
     while (this.#objects.has(id)) id++;
     return this.addAt(id, object);

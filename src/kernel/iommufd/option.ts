@@ -1,8 +1,13 @@
+import { formatSize, GiB, MiB, PAGE_SIZE } from "../../base/units.ts";
 import * as E from "../../uapi/errno.ts";
 import * as U from "../../uapi/iommufd.ts";
 import { CAP_SYS_RESOURCE } from "../../uapi/capability.ts";
+import { HwptPaging } from "./hwpt.ts";
 import { getIoas } from "./ioas.ts";
 import type { Ucmd } from "./ioctls.ts";
+import { ObjectKind } from "./objects.ts";
+
+const PAGE_SIZES: readonly number[] = [PAGE_SIZE, 2 * MiB, GiB];
 
 interface OptionCall {
   readonly op: number;
@@ -23,6 +28,7 @@ export function option(ucmd: Ucmd): number {
 function handler({ ctx }: Ucmd, id: number): ((u: Ucmd, cmd: OptionCall) => number) | undefined {
   if (id === U.IOMMU_OPTION_RLIMIT_MODE) return rlimitMode;
   if (id === U.IOMMU_OPTION_HUGE_PAGES) return hugePages;
+  if (id === U.IOMMU_OPTION_PAGE_LIMIT && ctx.kernel.design.inherits) return pageLimit;
   // The persistence series is not in every kernel.
   const series = ctx.kernel.design.persists;
   return id === U.IOMMU_OPTION_PERSISTENT && series ? persistent : undefined;
@@ -62,6 +68,35 @@ function hugePages({ ctx }: Ucmd, cmd: OptionCall): number {
   if (cmd.op !== U.IOMMU_OPTION_OP_SET) return -E.EOPNOTSUPP;
   if (cmd.val64 > 1n) return -E.EINVAL;
   return ctx.immutable ? -E.EBUSY : ioas.iopt.setLargePages(cmd.val64 === 1n);
+}
+
+/**
+ * IOMMU_OPTION_PAGE_LIMIT of a HWPT, in bytes: as its tables are from now on. ENOENT; SET: EINVAL for
+ * what is no size of a page, one this kernel does not use, or a large one where HUGE_PAGES is off;
+ * EBUSY, EAGAIN as for a change of mappings; then EOPNOTSUPP where the IOMMU cannot change the size of
+ * a page in use, or no hardware walks the tables; EBUSY while writes are noted; ENOMEM, with some
+ * pages split already.
+ */
+function pageLimit({ ctx }: Ucmd, cmd: OptionCall): number {
+  const hwpt = ctx.objects.get(cmd.object_id, ObjectKind.hwptPaging);
+  if (!(hwpt instanceof HwptPaging)) return -E.ENOENT;
+  const { domain, ioas } = hwpt;
+  if (cmd.op === U.IOMMU_OPTION_OP_GET) {
+    cmd.val64 = BigInt(2 ** (31 - Math.clz32(domain.pageSizes)));
+    return 0;
+  }
+  if (cmd.op !== U.IOMMU_OPTION_OP_SET) return -E.EOPNOTSUPP;
+  const bytes = Number(cmd.val64), most = ctx.kernel.image.largestPage ?? Infinity;
+  if (!PAGE_SIZES.includes(bytes) || bytes / PAGE_SIZE > most) return -E.EINVAL;
+  if (bytes > PAGE_SIZE && !ioas.iopt.largePages) return -E.EINVAL;
+  if (ctx.mapsRefused !== 0) return ctx.mapsRefused;
+  const done = domain.limitPages(bytes / PAGE_SIZE);
+  if (typeof done === "number") return done;
+  ctx.kernel.dmesg.info(
+    `iommufd: HWPT ${hwpt.id}: pages of up to ${formatSize(bytes)}, ${done.joined} joined, ` +
+      `${done.split} split`,
+  );
+  return 0;
 }
 
 /**

@@ -25,7 +25,9 @@ export function ensureCompatIoas(ctx: IommufdCtx): Ioas | number {
   const ioas = compatIoas(ctx);
   if (ioas !== undefined) return ioas;
   if (ctx.immutable) return -E.EBUSY;
-  return ctx.compatIoas = ctx.objects.add(new Ioas(ctx.kernel));
+  ctx.compatIoas = ctx.objects.add(new Ioas(ctx.kernel));
+  ctx.calls?.madeIoas(ctx.compatIoas.id);
+  return ctx.compatIoas;
 }
 
 /** The container is for noiommu groups from now on, which have no IOAS. EINVAL: it has one. */

@@ -1,4 +1,4 @@
-import { ENODEV } from "../../uapi/errno.ts";
+import { EBUSY, EINVAL, ENODEV } from "../../uapi/errno.ts";
 import { sysfsFile } from "../fs/sysfs.ts";
 import type { FsFile } from "../fs/vfs.ts";
 import type { PciCore, PciDev, PciDriver } from "./pci.ts";
@@ -6,9 +6,15 @@ import type { PciCore, PciDev, PciDriver } from "./pci.ts";
 const BUS = "/sys/bus/pci";
 const NO_OVERRIDE = "(null)";
 
-/** The files by which an administrator decides which driver has a device. */
+/**
+ * The files by which an administrator decides which driver has a device, and `reset`: EINVAL for
+ * anything but 1; EBUSY while the device waits for its heir (FACTS 10.6); then as {@link PciDev.tryReset}.
+ */
 export function makeDeviceFiles(core: PciCore, dev: PciDev): void {
-  const { vfs } = core.kernel;
+  const { vfs, iommufd } = core.kernel;
+  const reset = (text: string) =>
+    text.trim() !== "1" ? -EINVAL : iommufd.waits(dev) ? -EBUSY : dev.tryReset();
+  vfs.mkdirs(`${BUS}/devices/${dev.name}`).add("reset", sysfsFile({ store: reset }));
   vfs.mkdirs(`${BUS}/devices/${dev.name}`).add(
     "driver_override",
     sysfsFile({

@@ -3,7 +3,7 @@ import * as R from "../../uapi/pci_regs.ts";
 import type { PciDev } from "../pci/pci.ts";
 
 /** Bytes of the parts of configuration space that are virtual. */
-const HEADER = 0x40, BARS_END = 0x28, EXP_SIZE = 0x14, MSI_SIZE = 0x0e;
+const HEADER = 0x40, BARS_END = 0x28, EXP_SIZE = 0x14, MSI_SIZE = 0x0e, EXT_SIZE = 0x10;
 const ALL = 0xff;
 
 /** What writes to configuration space lead to outside of it. */
@@ -77,9 +77,16 @@ export class VirtualConfig {
     }
   }
 
-  /** PASIDs are the kernel's to hand out: the capability does not show. */
+  /**
+   * PASIDs are the kernel's to hand out, and who keeps translations or asks for pages is for it to say:
+   * the first capability does not show, the other two can only be read.
+   */
   #extended(): void {
     if (this.size <= R.PCI_CFG_SPACE_SIZE) return;
+    for (const id of [R.PCI_EXT_CAP_ID_ATS, R.PCI_EXT_CAP_ID_PRI]) {
+      const at = this.dev.extendedCapability(id);
+      if (at >= 0) this.#writable.fill(0, at, at + EXT_SIZE);
+    }
     const id = get(this.#copy, R.PCI_CFG_SPACE_SIZE, 4) & 0xffff;
     if (id !== R.PCI_EXT_CAP_ID_PASID) return;
     this.#rule(R.PCI_CFG_SPACE_SIZE, 4, 0xffffffff, 0);

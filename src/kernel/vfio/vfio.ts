@@ -62,21 +62,16 @@ export class VfioPciDriver implements PciDriver {
     return 0;
   }
 
-  /** The device was handed over, and its heir has not got it yet (FACTS 10.6). */
-  #waits(dev: PciDev): boolean {
-    return dev.held || (dev.group?.inheritedDomains.length ?? 0) > 0 ||
-      this.kernel.iommufd.isAwaitedDevice(dev);
-  }
-
+  /** It waits for its heir, and this kernel keeps others off it. */
   #isFenced(dev: PciDev): boolean {
-    return this.#waits(dev) && (!dev.held || dev.fenced);
+    return this.kernel.iommufd.waits(dev) && (!dev.held || dev.fenced);
   }
 
   /** The one way to a device that waits, for who picks up the iommufd it belongs to (FACTS 7.5). */
   #addHandle(dev: PciDev, vdev: VfioPciDevice): void {
     const owner = dev.held ? this.kernel.iommufd.heirOf(dev) : 0;
     if (owner === 0) return;
-    const handle = () => this.#waits(dev) ? new VfioCdevFile(vdev) : -EBUSY;
+    const handle = () => this.kernel.iommufd.waits(dev) ? new VfioCdevFile(vdev) : -EBUSY;
     this.kernel.iommufd.heirs.handles.add(`${owner}/devices/${dev.name}`, handle);
   }
 

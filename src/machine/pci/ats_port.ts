@@ -59,6 +59,8 @@ export class AtsPort extends DmaPort implements AtsEndpoint {
   /** Where the last access wanted to go, if it only lacks a page that can be asked for. */
   missing: WantedPage | undefined;
   #groups: Waiting[] = [];
+  /** Groups that a reset made it forget, and that may still be answered. */
+  readonly #forgotten = new Set<string>();
   /** Groups with an answer on its way. */
   #answered: { readonly waiting: Waiting; readonly granted: boolean }[] = [];
   #next = 0;
@@ -114,6 +116,7 @@ export class AtsPort extends DmaPort implements AtsEndpoint {
     const waiting = this.#groups.find((g) => g.group === group && g.pasid === pasid);
     if (code === pr.QI_RESP_FAILURE) this.#stop();
     if (waiting === undefined) {
+      if (this.#forgotten.delete(`${group} ${pasid}`)) return;
       this.onStatus(PCI_PRI_STATUS_UPRGI);
       this.observer.unasked?.(this.fn);
       return;
@@ -150,9 +153,11 @@ export class AtsPort extends DmaPort implements AtsEndpoint {
   /** A reset: nothing is remembered, and nothing is waited for. */
   forget(): void {
     this.atc.invalidateAll();
-    for (const _ of this.#groups) this.observer.answered?.(this.fn, -1);
+    for (const { group, pasid } of this.#groups) {
+      this.#forgotten.add(`${group} ${pasid}`);
+      this.observer.answered?.(this.fn, -1);
+    }
     this.#groups = [];
     this.#answered = [];
-    this.#next = 0;
   }
 }

@@ -17,8 +17,16 @@ const CAPABILITIES: Readonly<Record<number, string>> = {
   [R.PCI_CAP_ID_MSIX]: "MSI-X",
 };
 const EXTENDED: Readonly<Record<number, string>> = {
+  [R.PCI_EXT_CAP_ID_ATS]: "ATS",
   [R.PCI_EXT_CAP_ID_PRI]: "page requests",
   [R.PCI_EXT_CAP_ID_PASID]: "PASID",
+};
+
+/** Where each says that it is on. */
+const ENABLES: Readonly<Record<number, { at: number; bit: number }>> = {
+  [R.PCI_EXT_CAP_ID_ATS]: { at: R.PCI_ATS_CTRL, bit: R.PCI_ATS_CTRL_ENABLE },
+  [R.PCI_EXT_CAP_ID_PRI]: { at: R.PCI_PRI_CTRL, bit: R.PCI_PRI_CTRL_ENABLE },
+  [R.PCI_EXT_CAP_ID_PASID]: { at: R.PCI_PASID_CTRL, bit: R.PCI_PASID_CTRL_ENABLE },
 };
 
 const hexOf = (value: number, digits: number) =>
@@ -82,10 +90,10 @@ function extended(read: Read): ConfigField[] {
     const header = read(at, 4);
     if (header === 0 || header >>> 0 === 0xffffffff) break;
     const id = header & 0xffff;
-    const on = id === R.PCI_EXT_CAP_ID_PASID
-      ? read(at + R.PCI_PASID_CTRL, 2) & R.PCI_PASID_CTRL_ENABLE ? "on" : "off"
-      : "";
-    found.push(field(at, `extended ${EXTENDED[id] ?? hexOf(id, 4)}`, on));
+    const enable = ENABLES[id];
+    const on = enable && (read(at + enable.at, 2) & enable.bit) !== 0;
+    const state = enable === undefined ? "" : on ? "on" : "off";
+    found.push(field(at, `extended ${EXTENDED[id] ?? hexOf(id, 4)}`, state));
     at = header >>> 20;
   }
   return found;

@@ -26,7 +26,7 @@ export const MEMORY_WORDS: Readonly<Record<MemoryKind, string>> = {
   free: "free",
   user: "of programs",
   guestmemfs: "guestmemfs, unused",
-  kernel: "of the kernel",
+  kernel: "of the kernel, boot #",
   preserved: "handed over, not claimed",
   guest: "of a guest",
   scratch: "KHO scratch",
@@ -41,6 +41,8 @@ export interface MemoryMap {
   /** Number of the guest in {@link guests}, counted from 1, by piece of the kind "guest"; else 0. */
   readonly owners: Uint8Array;
   readonly guests: readonly string[];
+  /** Frames of each of them. */
+  readonly guestFrames: readonly number[];
   /** Bytes of memory of one piece. */
   readonly bytes: number;
   /** Frames of each kind; of every `stride`-th frame, times `stride`. */
@@ -80,7 +82,8 @@ const uses = new Uint8Array(BLOCK), owners = new Uint16Array(BLOCK);
 export function memoryMap(platform: Platform, pieces: number): MemoryMap {
   const { memory } = platform.machine;
   const { ledger } = platform.health;
-  const guests = platform.spec.vms.map((vm) => vm.id).filter((id) => ledger.guests.includes(id));
+  // All there may be: the number of one does not change when another goes.
+  const guests = platform.spec.vms.map((vm) => vm.id), guestFrames = guests.map(() => 0);
   const numbers = guests.map((guest) => ledger.numberOf(guest));
   const perPiece = Math.max(1, Math.ceil(memory.frames / pieces));
   const count = Math.ceil(memory.frames / perPiece);
@@ -99,6 +102,7 @@ export function memoryMap(platform: Platform, pieces: number): MemoryMap {
         const kind = kindOf(use!, owner);
         frames[kind]! += (i - from) * stride;
         const number = kind === KIND.guest ? numbers.indexOf(owner) + 1 : 0;
+        if (number > 0) guestFrames[number - 1]! += (i - from) * stride;
         const last = Math.floor((pfn + (i - 1) * stride) / perPiece);
         for (let k = Math.floor((pfn + from * stride) / perPiece); k <= last; k++) {
           if (kind < map.pieces[k]!) continue;
@@ -111,6 +115,7 @@ export function memoryMap(platform: Platform, pieces: number): MemoryMap {
   return {
     ...map,
     guests,
+    guestFrames,
     bytes: perPiece * PAGE_SIZE,
     frames: Object.fromEntries(MEMORY_KINDS.map((kind, i) => [kind, frames[i]])) as Record<
       MemoryKind,

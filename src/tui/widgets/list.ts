@@ -1,6 +1,7 @@
 import type { Region } from "../region.ts";
 import { clampOffset, keepVisible, type View } from "../scroll.ts";
 import type { StyleLike } from "../style.ts";
+import { textWidth } from "../width.ts";
 import { scrollbar } from "./scrollbar.ts";
 
 /** One line: text, text with a style, or pieces that follow each other. */
@@ -35,13 +36,23 @@ export function list(region: Region, options: ListOptions): View {
   const barred = count > visible && region.w > 2;
   const page = region.sub({ x: 0, y: 0, w: region.w - (barred ? 1 : 0), h: region.h });
   for (let y = 0; y < visible && offset + y < count; y++) {
-    putLine(page, -left, y, options.line(offset + y));
+    const line = options.line(offset + y);
+    // What does not fit is seen not to.
+    if (putLine(page, -left, y, line) >= page.w && lineWidth(line) > page.w + left) {
+      page.put(page.w - 1, y, region.glyphs.ellipsis, "dim");
+    }
     if (offset + y === selected) {
       page.overlay(focused ? "selection" : "inactive", { x: 0, y, w: page.w, h: 1 });
     }
   }
   if (barred) scrollbar(region.sub({ x: region.w - 1, y: 0, w: 1, h: region.h }), view, count);
   return view;
+}
+
+function lineWidth(line: Line): number {
+  if (typeof line === "string") return textWidth(line);
+  if ("text" in line) return textWidth(line.text);
+  return line.reduce((sum, piece) => sum + textWidth(piece.text), 0);
 }
 
 /** Writes one line; returns the column after it. */

@@ -137,6 +137,11 @@ class Paravised implements Manageable {
     return mapGuest(this.sys, this.base);
   }
 
+  /** Nothing walks tables of its. */
+  limitPages(): number {
+    return -EOPNOTSUPP;
+  }
+
   unmap(): number {
     const { fd, ioas } = this.base.iommufd;
     return ioas === 0 ? -EOPNOTSUPP : ioasUnmapAll(this.sys, fd, ioas);

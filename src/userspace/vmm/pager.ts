@@ -43,7 +43,7 @@ interface Waiting {
 export class Pager {
   readonly #waiting: Waiting[] = [];
   /** Off: nobody gets anything. */
-  on = true;
+  on = false;
   /** The program has ended. */
   over = false;
 
@@ -54,6 +54,12 @@ export class Pager {
     readonly queue: number,
     public resident: number[] = [],
   ) {}
+
+  /** Begins to give, with the first block, where devices have their rings. 0 or a negative errno. */
+  start(): number {
+    this.on = true;
+    return this.#bring([0]);
+  }
 
   /** The thread that answers. */
   get thread(): Program {

@@ -19,7 +19,12 @@ export interface Manageable {
   unmap(): number;
   /** Puts it back. */
   map(): number;
+  /** From now on its devices' page tables have no larger pages than that, in bytes. */
+  limitPages(bytes: number): number;
 }
+
+/** Followed by bytes. */
+export const LIMIT_PAGES = "pages ";
 
 /** The main loop: runs the guest, slice by slice, and does what the monitor socket says. */
 export function* serve(
@@ -37,6 +42,11 @@ export function* serve(
       continue;
     }
     for (let m = sys.receive(); m !== undefined; m = sys.receive()) {
+      if (m.startsWith(LIMIT_PAGES)) {
+        const rc = vm.limitPages(Number(m.slice(LIMIT_PAGES.length)));
+        sys.notify(rc < 0 ? "refused" : "running");
+        continue;
+      }
       switch (m) {
         case "prepare":
           try {

@@ -1,10 +1,6 @@
-import { O_RDWR, O_WRONLY, type Program, type Sys } from "../../uapi/sys.ts";
-import { EAGAIN, EINVAL, EOPNOTSUPP, errnoName } from "../../uapi/errno.ts";
-import {
-  IOMMU_HWPT_ALLOC_PAGE_2M,
-  IOMMU_HWPT_ALLOC_PAGE_4K,
-  IOMMU_HWPT_ALLOC_REPLACE,
-} from "../../uapi/iommufd.ts";
+import { GiB } from "../../base/units.ts";
+import { O_RDWR, type Program, type Sys } from "../../uapi/sys.ts";
+import { EAGAIN, EOPNOTSUPP, errnoName } from "../../uapi/errno.ts";
 import {
   CallFailed,
   faultQueueAlloc,
@@ -36,6 +32,7 @@ import { attachParents, besideTables, enableGuestIommu } from "./guest_iommu.ts"
 import { GuestRam } from "./ram.ts";
 import { type Manageable, serve } from "./serve.ts";
 import { loadState } from "./state_file.ts";
+import { attachOrReplace, finishHandover, limitPages } from "./take_over.ts";
 
 /** Sees each guest as it runs: what a console attached to it would show. */
 export type GuestWatcher = (name: string, guest: Guest) => void;
@@ -90,6 +87,8 @@ function manageable(sys: Sys, vm: RunningVm): Manageable {
     },
     save: () => ({ ...vm.state, ...(vm.pager && { resident: vm.pager.resident }) }),
     unmap: () => vm.stuck !== undefined ? -EAGAIN : unmapGuest(sys, vm),
+    limitPages: (bytes) =>
+      vm.stuck !== undefined ? -EAGAIN : limitPages(sys, vm.iommufd, vm.state, bytes),
     map: () => vm.stuck !== undefined ? -EAGAIN : mapGuest(sys, vm),
   };
 }
@@ -179,8 +178,7 @@ function mapPiece(sys: Sys, vm: GuestMapping, offset: number, length: number): n
 /** Maps guest memory for the devices, all of it unless they ask for what they need. 0 or an errno. */
 function mapGuest(sys: Sys, vm: GuestMapping & Pick<RunningVm, "pager">): number {
   if (vm.pager === undefined) return mapPiece(sys, vm, 0, vm.state.memory);
-  vm.pager.on = true;
-  return 0;
+  return vm.pager.start();
 }
 
 /** The thread that brings devices what they ask for. */
@@ -277,55 +275,26 @@ function* remake(
   yield;
   const fault = saved.resident && faultQueueAlloc(sys, iommufd);
   const hwpts: number[] = [], pasidHwpts: number[] = [];
+  let limited = false;
   for (const device of devices) {
     const one = attachOrReplace(sys, iommufd, ioas, device, fault?.id);
     hwpts.push(...one.hwpts);
     pasidHwpts.push(...one.pasidHwpts);
+    limited ||= one.limited;
     yield;
   }
   finishHandover(sys, saved.persistentId);
-  if (fault !== undefined) vm.pager = startPager(sys, config, mapping, fault.file);
-  return { ...saved, ioas, hwpts, pasidHwpts };
-}
-
-/** What is asked of a kernel that does not take a device over as it is, one after the other. */
-const FALLBACKS = [
-  IOMMU_HWPT_ALLOC_REPLACE,
-  IOMMU_HWPT_ALLOC_REPLACE | IOMMU_HWPT_ALLOC_PAGE_2M,
-  IOMMU_HWPT_ALLOC_REPLACE | IOMMU_HWPT_ALLOC_PAGE_4K,
-];
-
-/**
- * The kernel may be one that compares: it refuses to go on with tables that do not say what they
- * should. Then they are replaced; where pages may not change their size under way, by tables made as
- * a kernel would have made them that coalesced less.
- */
-function attachOrReplace(
-  sys: Sys,
-  iommufd: number,
-  ioas: number,
-  device: OpenDevice,
-  fault?: number,
-): Attached {
-  let flags = 0;
-  for (const next of FALLBACKS) {
-    try {
-      return attachDevices(sys, iommufd, ioas, [device], flags, fault);
-    } catch (error) {
-      if (!(error instanceof CallFailed) || error.errno !== EINVAL) throw error;
-      sys.log(`${device.device.name}: not as it was (${error.message}): other tables instead`);
-      flags = next;
-    }
+  const state = { ...saved, ioas, hwpts, pasidHwpts };
+  if (limited) {
+    // Nothing of the previous kernel's is there any more that sizes would have to match.
+    yield;
+    limitPages(sys, iommufd, state, GiB);
   }
-  return attachDevices(sys, iommufd, ioas, [device], flags, fault);
-}
-
-/** Says that nothing of the previous kernel's is needed any more. */
-function finishHandover(sys: Sys, id: number): void {
-  const path = `${PERSISTED_DIR}/${id}/finish`;
-  const fd = must(path, sys.open(path, O_WRONLY));
-  must(path, sys.write(fd, new TextEncoder().encode("1")));
-  sys.close(fd);
+  if (fault !== undefined) {
+    vm.pager = startPager(sys, config, mapping, fault.file);
+    vm.pager.on = true;
+  }
+  return state;
 }
 
 /**

@@ -68,6 +68,18 @@ Deno.test("a handed-over device is nobody's but its heir's: open EBUSY, bind by 
   assert.deepEqual(bench.complaints, []);
 });
 
+Deno.test("a device that is not handed over leaves no table of its own behind, in scalable mode too", () => {
+  for (const profile of ["intel-legacy", "intel-scalable"]) {
+    const bench = new Bench("redrive-replace", { profile });
+    const fd = bench.persistent(), ioas = bench.ioas(fd);
+    const { cdev } = bench.attached(fd, ioas);
+    assert.equal(ioasMapFile(bench.sys, fd, ioas, bench.file("ram", RAM), RAM, 0), 0);
+    bench.setBusMaster(cdev);
+    bench.kexec("redrive-replace");
+    assert.deepEqual(bench.complaints, [], profile);
+  }
+});
+
 Deno.test("picked up, bound, mapped, attached: same frames, same DID, nothing reset, old tables freed", () => {
   for (const image of ["redrive-replace", "redrive"]) {
     const { bench, frames, group, resets } = handedOver(image);
@@ -207,7 +219,7 @@ Deno.test("memory can be persistent by its file alone: by address EINVAL (seed l
 });
 
 Deno.test("a nesting parent cannot be made in a persistent iommufd, in any design (seed line 2150)", () => {
-  for (const image of ["rfc-v1", "redrive", "redrive-replace"]) {
+  for (const image of ["rfc-v1", "replay", "redrive", "redrive-replace"]) {
     const bench = new Bench(image, { profile: "intel-scalable" });
     const fd = bench.persistent(), ioas = bench.ioas(fd);
     const { dev } = bench.bound(fd, 0);

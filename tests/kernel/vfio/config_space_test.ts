@@ -10,8 +10,8 @@ const CONFIG = V.regionOffset(V.VFIO_PCI_CONFIG_REGION_INDEX);
 const EXP = 0x40, MSI = 0x80;
 
 /** A bound device, its configuration space by words, and the hardware behind it. */
-function bound(profile = "intel-legacy") {
-  const bench = new Bench("rfc-v1", { profile });
+function bound(profile = "intel-legacy", o: ConstructorParameters<typeof Bench>[1] = {}) {
+  const bench = new Bench("rfc-v1", { profile, ...o });
   const { cdev } = bench.bound(bench.iommufd());
   const { sys } = bench;
   const read = (at: number, size = 4) => {
@@ -108,6 +108,17 @@ Deno.test("the last close leaves configuration space as the first open found it"
   const command = R.PCI_COMMAND / 4;
   assert.deepEqual(all().toSpliced(command, 1), before.toSpliced(command, 1));
   assert.equal(device.port.busMaster, false);
+});
+
+Deno.test("who keeps translations and asks for pages is not for the user to say", () => {
+  for (const pasidBits of [0, 15]) {
+    const { write, device } = bound("intel-scalable", { pageRequests: true, pasidBits });
+    const first = pasidBits === 0 ? 0x100 : 0x110;
+    const all = () => Array.from({ length: 8 }, (_, i) => device.configRead(first + i * 4, 4));
+    const before = all();
+    for (let at = 0; at < 0x20; at += 2) write(first + at, 0xffff, 2);
+    assert.deepEqual(all(), before);
+  }
 });
 
 Deno.test("however a range is cut into accesses, it reads and writes the same", () => {

@@ -73,16 +73,18 @@ Deno.test("a held device is for its heir alone (FACTS 10.6)", async (t) => {
   }
 });
 
-Deno.test("opening what waits for its heir is EBUSY, by cdev and by group, in every design (FACTS 10.6)", () => {
+Deno.test("what waits for its heir is EBUSY to open, by cdev and by group, and to reset, in every design (FACTS 10.6)", () => {
   for (const image of ["rfc-v1", "replay", "redrive", "redrive-replace"]) {
     const bench = new Bench(image);
     const fd = bench.persistent();
     bench.setBusMaster(bench.attached(fd, bench.ioas(fd)).cdev);
     bench.kexec(image);
     const open = (path: string) => said(bench.sys.open(path, S.O_RDWR));
+    const reset = "/sys/bus/pci/devices/0000:3a:00.0/reset";
     const fenced = (when: string) => {
       assert.equal(open("/dev/vfio/devices/vfio0"), "EBUSY", `${image}, ${when}`);
       assert.equal(open("/dev/vfio/0"), "EBUSY", `${image}, ${when}`);
+      assert.equal(bench.write(reset, "1"), "EBUSY", `${image}, ${when}`);
     };
     fenced("nobody has come");
     const heir = bench.mustPickUp(1);
@@ -93,6 +95,10 @@ Deno.test("opening what waits for its heir is EBUSY, by cdev and by group, in ev
     if (image.startsWith("redrive")) assert.equal(bench.attach(cdev, bench.ioas(heir)).rc, "ok");
     assert.equal(open("/dev/vfio/devices/vfio0"), "ok", image);
     assert.deepEqual(bench.complaints, []);
+    const [{ resets }] = bench.platform.machine.functions;
+    assert.equal(bench.write(reset, "yes"), "EINVAL");
+    assert.equal(bench.write(reset, "1"), "ok", image);
+    assert.equal(bench.platform.machine.functions[0].resets, resets + 1);
   }
 });
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { DMA_BUS_MASTER_OFF } from "../../../src/machine/dma_port.ts";
 import * as N from "../../../src/uapi/nic_regs.ts";
+import * as R from "../../../src/uapi/pci_regs.ts";
 import { PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR } from "../../../src/uapi/pci_regs.ts";
 import { OffsetRemapper, Rig, setCommand } from "./rig.ts";
 
@@ -244,4 +245,5 @@ Deno.test("a reset forgets what was kept and asked for", () => {
   port.respond(-1, 0, 0);
   rig.run(5000);
   assert.deepEqual([nic.delivered, nic.dmaErrors], [0, 0]);
+  assert.equal(nic.configRead(0x116, 2), R.PCI_PRI_STATUS_STOPPED, "a late answer is no error");
 });

@@ -14,7 +14,7 @@ import { DEMO, demoSession } from "../../dashboard/platforms.ts";
 /** The same, frame by frame. */
 function frameByFrame(platform: Platform, pieces: number): MemoryMap {
   const { machine: { memory }, kernel, health: { ledger } } = platform;
-  const guests = platform.spec.vms.map((vm) => vm.id).filter((id) => ledger.guests.includes(id));
+  const guests = platform.spec.vms.map((vm) => vm.id), guestFrames = guests.map(() => 0);
   const tables = new Set(readUnits(platform.machine).flatMap((unit) => unit.live.tables));
   const of: Record<number, MemoryKind> = {
     [FrameUse.none]: "unknown",
@@ -40,6 +40,7 @@ function frameByFrame(platform: Platform, pieces: number): MemoryMap {
       if (guest !== undefined) kind = own ? "taken" : "guest";
       else if (tables.has(pfn)) kind = own ? "taken" : "tables";
       frames[kind]! += stride;
+      if (kind === "guest") guestFrames[guests.indexOf(guest!)]! += stride;
       const piece = Math.floor(pfn / perPiece), number = MEMORY_KINDS.indexOf(kind);
       if (number < map.pieces[piece]!) continue;
       map.pieces[piece] = number;
@@ -49,6 +50,7 @@ function frameByFrame(platform: Platform, pieces: number): MemoryMap {
   return {
     ...map,
     guests,
+    guestFrames,
     bytes: perPiece * PAGE_SIZE,
     frames: frames as MemoryMap["frames"],
     stride,

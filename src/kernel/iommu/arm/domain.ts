@@ -1,6 +1,7 @@
 import { GiB, MiB, PAGE_SIZE } from "../../../base/units.ts";
-import { EINVAL, ENOMEM, ENOSPC } from "../../../uapi/errno.ts";
+import { EINVAL, ENOMEM, ENOSPC, EOPNOTSUPP } from "../../../uapi/errno.ts";
 import {
+  PTE_NT,
   STE_S2_WALK_CACHED_WORD5,
   STE_S2PS_SHIFT_WORD5,
   STE_S2SL0_SHIFT_WORD5,
@@ -8,6 +9,7 @@ import {
 import type { Kernel } from "../../kernel.ts";
 import { FrameUse } from "../../mm/frames.ts";
 import type { Radix } from "../compare.ts";
+import type { Resized } from "../resize.ts";
 import { IommuDomain } from "../domain.ts";
 import { HeritableDomain } from "../succession.ts";
 import type { Entry } from "./entry_update.ts";
@@ -32,7 +34,7 @@ export class SmmuBlockingDomain extends IommuDomain {
 export class SmmuDomain extends HeritableDomain {
   table: Stage2Table;
   readonly lastPage: number;
-  override readonly pageSizes = PAGE_SIZE | 2 * MiB | GiB;
+  override pageSizes = PAGE_SIZE | 2 * MiB | GiB;
   #vmid: number;
 
   private constructor(
@@ -51,7 +53,7 @@ export class SmmuDomain extends HeritableDomain {
       kernel.pages,
       root,
       rootPages,
-      (page, count) => smmu.commands.invalidatePages(this.did, page, count),
+      (page, count) => this.#invalidate(page, count),
       smmu.bbml < 2,
       largest,
     );
@@ -117,6 +119,28 @@ export class SmmuDomain extends HeritableDomain {
     return stage2Ste(this.did, vtcr, this.table.root);
   }
 
+  #invalidate(page: number, count: number): void {
+    this.kernel.costs.flushes++;
+    this.smmu.commands.invalidatePages(this.did, page, count);
+  }
+
+  /** Level 0 has no way to do it while somebody may have a page cached; level 1 has nT (FACTS 4.3). */
+  override limitPages(largest: number): Resized | number {
+    const { bbml } = this.smmu;
+    if (bbml === 0 && this.attachments.length > 0) {
+      this.kernel.dmesg.warn(
+        "arm-smmu-v3: a page in use cannot change its size: no break-before-make support (BBML 0)",
+      );
+      return -EOPNOTSUPP;
+    }
+    const invalidate = (page: number, count: number) => this.#invalidate(page, count);
+    const done = this.table.limit(largest, { mark: bbml === 1 ? PTE_NT : 0, invalidate });
+    if (typeof done === "number") return done;
+    this.pageSizes = PAGE_SIZE | (largest >= 512 ? 2 * MiB : 0) | (largest >= 512 * 512 ? GiB : 0);
+    this.kernel.costs.countResized(done);
+    return done;
+  }
+
   /** EINVAL beyond the tables' width; a failure leaves everything mapped as it was. */
   map(page: number, pfn: number, count: number, prot: number): number {
     if (page + count - 1 > this.lastPage) return -EINVAL;
@@ -134,7 +158,7 @@ export class SmmuDomain extends HeritableDomain {
     const freed: number[] = [];
     const inside = Math.min(count, this.lastPage - page + 1);
     const unmapped = this.table.unmap(page, inside, freed);
-    this.smmu.commands.invalidatePages(this.did, page, inside);
+    this.#invalidate(page, inside);
     // Only now can no walk lead into these tables any more.
     for (const pfn of freed) this.kernel.pages.freePage(pfn);
     return Math.max(0, unmapped);
@@ -145,6 +169,7 @@ export class SmmuDomain extends HeritableDomain {
   }
 
   free(): void {
+    this.kernel.costs.flushes++;
     this.smmu.commands.invalidateVmid(this.did);
     for (const pfn of this.pages) this.kernel.pages.freePage(pfn);
     this.smmu.freeVmid(this.did);

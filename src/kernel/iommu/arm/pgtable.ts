@@ -3,6 +3,7 @@ import { EEXIST, ENOMEM } from "../../../uapi/errno.ts";
 import { PTE_AF, PTE_S2_NORMAL, PTE_TABLE, PTE_VALID } from "../../../uapi/smmuv3_tables.ts";
 import { FrameUse } from "../../mm/frames.ts";
 import type { Radix, RadixFormat } from "../compare.ts";
+import { resize, type Resized, type SizeChange } from "../resize.ts";
 import type { PageAllocator } from "../../mm/page_alloc.ts";
 
 /** Level at which tables start, and of 4 KiB pages. Blocks are 1 GiB at level 1, 2 MiB at 2. */
@@ -17,6 +18,9 @@ const FORMAT: RadixFormat = {
   size: PTE_TABLE,
   high: 0xffff,
   leadsOn: (low, level) => leadsOn(low, LAST + 1 - level),
+  pointer: PTE_VALID | PTE_TABLE,
+  leafAt: (low, level) => (low & 0xfff & ~PTE_TABLE) | (level === 1 ? PTE_TABLE : 0),
+  noted: 0,
 };
 
 /** Pages an entry of a level spans: 1 at level 3. */
@@ -52,7 +56,7 @@ export class Stage2Table {
     readonly rootPages: number,
     readonly invalidate: (page: number, count: number) => void,
     readonly breakFirst: boolean,
-    readonly largest = Infinity,
+    public largest = Infinity,
   ) {}
 
   /** Where the entry for a page is: the table of its level, as frame, and the word in it. */
@@ -233,6 +237,13 @@ export class Stage2Table {
   get radix(): Radix {
     const { root, rootPages } = this;
     return { format: FORMAT, root, rootPages, levels: LAST + 1 - START };
+  }
+
+  /** Brings every page to the largest size there may be from now on; see {@link resize}. */
+  limit(largest: number, change: SizeChange): Resized | number {
+    const done = resize(this.memory, this.allocator, this.radix, largest, change);
+    if (typeof done !== "number") this.largest = largest;
+    return done;
   }
 
   /** Every table, the pages of the first one first. */

@@ -1,9 +1,10 @@
 import { GiB, MiB, PAGE_SIZE } from "../../../base/units.ts";
-import { EINVAL } from "../../../uapi/errno.ts";
+import { EBUSY, EINVAL } from "../../../uapi/errno.ts";
 import { agawToLevels, agawToWidth, DMA_PTE_SNP } from "../../../uapi/vtd_regs.ts";
 import type { Kernel } from "../../kernel.ts";
 import { nullDereference } from "../../oops.ts";
 import type { Radix } from "../compare.ts";
+import type { Resized } from "../resize.ts";
 import { type DirtyTracking, IommuDomain } from "../domain.ts";
 import { HeritableDomain } from "../succession.ts";
 import type { Target } from "./contexts.ts";
@@ -20,11 +21,15 @@ export class IntelBlockingDomain extends IommuDomain {
   readonly type = "blocking";
 }
 
+/** Bytes of the pages that CAP.SLLPS bits allow, joined by or. */
+function sizesOf(superpages: number): number {
+  return PAGE_SIZE | (superpages & 1 && 2 * MiB) | (superpages & 2 && GiB);
+}
+
 /** A dmar_domain: second-level tables of one unit, under one DID. */
 export class DmarDomain extends HeritableDomain {
   table: DmarPageTable;
   readonly lastPage: number;
-  override readonly pageSizes: number;
   #did: number;
   /** What every leaf has beside its permissions: SNP once coherency is enforced. */
   #leafBits = 0;
@@ -51,8 +56,8 @@ export class DmarDomain extends HeritableDomain {
     this.#did = did;
     const width = Math.min(agawToWidth(agaw), unit.cap.mgaw);
     this.lastPage = 2 ** (width - 12) - 1;
-    const superpages = unit.cap.superpages & (largest < 512 ? 0 : largest < 512 * 512 ? 1 : 3);
-    this.pageSizes = PAGE_SIZE | (superpages & 1 && 2 * MiB) | (superpages & 2 && GiB);
+    const superpages = this.#superpages(largest);
+    this.pageSizes = sizesOf(superpages);
     this.table = new DmarPageTable(
       kernel.machine.memory,
       kernel.pages,
@@ -61,6 +66,23 @@ export class DmarDomain extends HeritableDomain {
       pgd,
     );
     if (dirty) this.dirty = this.#dirtyTracking();
+  }
+
+  /** CAP.SLLPS bits of pages of up to so many pages. */
+  #superpages(largest: number): number {
+    return this.unit.cap.superpages & (largest < 512 ? 0 : largest < 512 * 512 ? 1 : 3);
+  }
+
+  /** A page in use may change its size at any time: its entry is one store (FACTS 4.3). */
+  override limitPages(largest: number): Resized | number {
+    if (this.dirty?.on) return -EBUSY;
+    const superpages = this.#superpages(largest);
+    const invalidate = (page: number, count: number) => this.#flush(page, count);
+    const done = this.table.limit(superpages, { mark: 0, invalidate });
+    if (typeof done === "number") return done;
+    this.pageSizes = sizesOf(superpages);
+    this.kernel.costs.countResized(done);
+    return done;
   }
 
   override get radix(): Radix {
@@ -139,6 +161,7 @@ export class DmarDomain extends HeritableDomain {
    */
   #flush(page: number, count: number): void {
     const { unit } = this;
+    this.kernel.costs.flushes++;
     unit.flushIotlbPages(this.did, page, count);
     for (const { sid, pasid } of unit.requests === undefined ? [] : this.attachments) {
       if (unit.contexts.hasDeviceTlb(sid)) unit.flushDeviceTlb(sid, pasid, page, count);
@@ -155,6 +178,7 @@ export class DmarDomain extends HeritableDomain {
     if (this.bare) nullDereference("iommu_domain_free", FREE);
     if (this.freed) this.kernel.kasan.doubleFree(this, "domain_exit");
     this.freed = true;
+    this.kernel.costs.flushes++;
     this.unit.invalidation.iotlbDomain(this.did);
     for (const pfn of this.pages) this.kernel.pages.freePage(pfn);
     this.unit.freeDid(this.did);

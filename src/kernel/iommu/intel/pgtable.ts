@@ -3,11 +3,14 @@ import { FrameUse } from "../../mm/frames.ts";
 import type { PageAllocator } from "../../mm/page_alloc.ts";
 import { EEXIST, ENOMEM } from "../../../uapi/errno.ts";
 import type { Radix, RadixFormat } from "../compare.ts";
+import { resize, type Resized, type SizeChange } from "../resize.ts";
 
 /** Bits of a second-level entry (FACTS 3.2). */
 export const DMA_PTE_READ = 1;
 export const DMA_PTE_WRITE = 2;
 export const DMA_PTE_LARGE = 1 << 7;
+const DMA_PTE_ACCESSED = 1 << 8;
+const DMA_PTE_DIRTY = 1 << 9;
 
 /** Present: it grants something. */
 const MAPPED = DMA_PTE_READ | DMA_PTE_WRITE;
@@ -21,6 +24,9 @@ const FORMAT: RadixFormat = {
   size: DMA_PTE_LARGE,
   high: 0xfffff,
   leadsOn: (low, level) => level > 1 && (low & DMA_PTE_LARGE) === 0,
+  pointer: DMA_PTE_READ | DMA_PTE_WRITE,
+  leafAt: (low, level) => (low & 0xfff & ~DMA_PTE_LARGE) | (level > 1 ? DMA_PTE_LARGE : 0),
+  noted: DMA_PTE_ACCESSED | DMA_PTE_DIRTY,
 };
 
 /** Pages an entry of `level` spans: 1, 512, 512^2, … */
@@ -78,7 +84,7 @@ export class DmarPageTable {
     readonly memory: Memory,
     readonly allocator: PageAllocator,
     readonly levels: number,
-    readonly superpages: number,
+    public superpages: number,
     pgd: number,
   ) {
     this.pgd = pgd;
@@ -303,6 +309,15 @@ export class DmarPageTable {
 
   get radix(): Radix {
     return { format: FORMAT, root: this.pgd, rootPages: 1, levels: this.levels };
+  }
+
+  /** Brings every page to the largest size there may be from now on; see {@link resize}. */
+  limit(superpages: number, change: SizeChange): Resized | number {
+    this.#leafTable = -1;
+    const largest = superpages & 2 ? levelPages(3) : superpages & 1 ? levelPages(2) : 1;
+    const done = resize(this.memory, this.allocator, this.radix, largest, change);
+    if (typeof done !== "number") this.superpages = superpages;
+    return done;
   }
 
   /** Every table, the top one first. */
