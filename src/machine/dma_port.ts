@@ -61,7 +61,7 @@ export interface DmaObserver {
   starved(fn: number): void;
   /** The device has asked for pages, as one group (PRI); it waits. */
   asked?(fn: number): void;
-  /** A group was answered after `wait` nanoseconds; -1: a reset made the device forget it. */
+  /** A group was answered, `wait` nanoseconds after its pages were first asked for; -1: a reset made the device forget it. */
   answered?(fn: number, wait: number): void;
   /** An answer came to nothing the device has asked. */
   unasked?(fn: number): void;

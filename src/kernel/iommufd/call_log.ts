@@ -118,7 +118,13 @@ export class CallLog {
   /** ALLOW_IOVAS, with the ranges that its pointer led to. */
   allowed(payload: Uint8Array, ranges: readonly IovaRange[]): void {
     const { ioas_id } = U.iommu_ioas_allow_iovas.decode(payload);
-    const call = { nr: U.IOMMU_IOAS_ALLOW_IOVAS, payload: payload.slice(), made: 0, file: 0, sid: 0 };
+    const call = {
+      nr: U.IOMMU_IOAS_ALLOW_IOVAS,
+      payload: payload.slice(),
+      made: 0,
+      file: 0,
+      sid: 0,
+    };
     this.#set({ ...call, data: encodeRanges(ranges), object: ioas_id }, 0, true);
   }
 

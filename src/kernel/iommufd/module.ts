@@ -217,7 +217,9 @@ export class IommufdModule {
     while (this.persistent.has(id) || waits(id)) id++;
     this.persistent.set(id, ctx);
     ctx.persistentId = id;
-    if (this.kernel.design.iommufd === "calls") ctx.calls = new CallLog((id) => ctx.objects.get(id) !== undefined);
+    if (this.kernel.design.iommufd === "calls") {
+      ctx.calls = new CallLog((id) => ctx.objects.get(id) !== undefined);
+    }
     return id;
   }
 

@@ -14,8 +14,11 @@ import {
 import { DMA_MASTER_ABORT, DmaPort, Route } from "../dma_port.ts";
 import { Atc } from "./atc.ts";
 
-/** Nanoseconds from a response at the IOMMU to the device that goes on. */
-const RESPONSE_TIME = 500;
+/**
+ * Nanoseconds from a response at the IOMMU to the device that goes on. Each answer that was of no help
+ * doubles it, up to a millisecond: where the queue is full everybody is only told to ask again.
+ */
+const RESPONSE_TIME = 500, DOUBLINGS = 11;
 
 /** A page the device wants. */
 export interface WantedPage {
@@ -31,7 +34,7 @@ export interface OpenGroup {
   /** -1: without a PASID. */
   readonly pasid: number;
   readonly pages: readonly WantedPage[];
-  /** Virtual nanoseconds. */
+  /** Since when it waits, virtual nanoseconds: being told to ask again is no end of a wait. */
   readonly since: number;
 }
 
@@ -61,8 +64,12 @@ export class AtsPort extends DmaPort implements AtsEndpoint {
   #groups: Waiting[] = [];
   /** Groups that a reset made it forget, and that may still be answered. */
   readonly #forgotten = new Set<string>();
-  /** Groups with an answer on its way. */
-  #answered: { readonly waiting: Waiting; readonly granted: boolean }[] = [];
+  /** Groups with an answer on its way, by index. */
+  readonly #answered = new Map<number, { readonly waiting: Waiting; readonly granted: boolean }>();
+  /** The page it asked for last; answers in vain since it was first asked for, and when that was. */
+  #wanted: WantedPage | undefined;
+  #vain = 0;
+  #since = -1;
   #next = 0;
   #event: number | undefined;
 
@@ -73,8 +80,10 @@ export class AtsPort extends DmaPort implements AtsEndpoint {
     let pfn = this.atc.lookup(pasid, hi, lo, write);
     if (pfn < 0) {
       pfn = agent?.translationRequest(sid, pasid, hi, lo, write) ?? DMA_MASTER_ABORT;
-      if (pfn >= 0) this.atc.fill(pasid, hi, lo, write, pfn);
-      else if (pfn === ATS_NO_ACCESS && this.pri) {
+      if (pfn >= 0) {
+        this.atc.fill(pasid, hi, lo, write, pfn);
+        if (this.#wanted?.hi === hi && ((this.#wanted.lo ^ lo) & ~0xfff) === 0) this.#endWait();
+      } else if (pfn === ATS_NO_ACCESS && this.pri) {
         this.missing = { hi, lo, write };
         return pfn;
       }
@@ -97,7 +106,9 @@ export class AtsPort extends DmaPort implements AtsEndpoint {
     if (!this.pri || open + pages.length > this.allocation) return false;
     const { sid, pasid, queue } = this, group = this.#next;
     this.#next = (group + 1) & pr.PRGI_MASK;
-    this.#groups.push({ group, pasid, pages, since: queue.now, resume });
+    if (this.#since < 0) this.#since = queue.now;
+    this.#wanted = pages[0];
+    this.#groups.push({ group, pasid, pages, since: this.#since, resume });
     this.observer.asked?.(this.fn);
     pages.forEach(({ hi, lo, write }, i) => {
       const last = i === pages.length - 1;
@@ -124,9 +135,17 @@ export class AtsPort extends DmaPort implements AtsEndpoint {
     this.#groups = this.#groups.filter((g) => g !== waiting);
     const granted = code === pr.QI_RESP_SUCCESS;
     this.observer.answered?.(this.fn, this.queue.now - waiting.since);
-    this.#answered.push({ waiting, granted });
-    this.#event ??= this.queue.register(() => this.#resume());
-    this.queue.after(RESPONSE_TIME, this.#event);
+    this.#answered.set(group, { waiting, granted });
+    this.#event ??= this.queue.register((index) => this.#resume(index));
+    this.queue.after(RESPONSE_TIME * 2 ** Math.min(this.#vain, DOUBLINGS), this.#event, group);
+    if (granted) this.#vain++;
+    else this.#endWait();
+  }
+
+  #endWait(): void {
+    this.#wanted = undefined;
+    this.#vain = 0;
+    this.#since = -1;
   }
 
   #stop(): void {
@@ -134,9 +153,10 @@ export class AtsPort extends DmaPort implements AtsEndpoint {
     this.onStatus(PCI_PRI_STATUS_RF | PCI_PRI_STATUS_STOPPED);
   }
 
-  #resume(): void {
-    const next = this.#answered.shift();
+  #resume(index: number): void {
+    const next = this.#answered.get(index);
     if (next === undefined) return;
+    this.#answered.delete(index);
     const { waiting: { pages: [page], resume }, granted } = next;
     // What cannot be had is a DMA that did not come through.
     if (!granted) {
@@ -158,6 +178,7 @@ export class AtsPort extends DmaPort implements AtsEndpoint {
       this.observer.answered?.(this.fn, -1);
     }
     this.#groups = [];
-    this.#answered = [];
+    this.#answered.clear();
+    this.#endWait();
   }
 }

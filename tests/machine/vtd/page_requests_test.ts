@@ -176,6 +176,31 @@ Deno.test("a full queue sets PRO, loses requests, and lets their devices ask aga
   assert.equal(b.requestInterrupts, 2);
 });
 
+Deno.test("who is told to ask again, and again, does so ever more seldom", () => {
+  const b = new PageBench();
+  b.unit.write32(pr.DMAR_PQH_REG, 32);
+  const times: number[] = [];
+  const again = () => {
+    times.push(b.queue.now);
+    b.access(PAGE);
+    const { missing } = b.port;
+    if (missing !== undefined) b.port.ask([missing], again);
+  };
+  again();
+  b.queue.runUntil(10_000_000);
+  const waits = times.slice(1).map((t, i) => t - times[i]);
+  assert.deepEqual(waits.slice(0, 4), [500, 1000, 2000, 4000]);
+  assert.equal(Math.max(...waits), 1_024_000);
+  b.map(b.top, PAGE, BigInt(FRAME) << 12n | RW);
+  b.queue.runUntil(12_000_000);
+  assert.equal(b.port.missing, undefined);
+  b.access(PAGE + 0x1000n);
+  const start = b.queue.now;
+  b.port.ask([b.port.missing!], () => times.push(b.queue.now));
+  b.queue.runUntil(start + 1000);
+  assert.equal(times.at(-1), start + 500, "once something helped it is quick again");
+});
+
 Deno.test("a masked request interrupt is held back, and gone once PPR is cleared", () => {
   const b = new PageBench();
   b.unit.write32(pr.DMAR_PECTL_REG, 1 << 31);
