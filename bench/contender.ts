@@ -26,19 +26,26 @@ export class Contender {
   }
 
   async run(benchmark: string): Promise<Answer> {
-    await this.#writer.write(new TextEncoder().encode(benchmark + "\n"));
+    const [ns, checksum] = await this.ask(benchmark, 2);
+    return { ns, checksum };
+  }
+
+  /** The numbers that come as an answer to a line. */
+  async ask(question: string, count: number): Promise<number[]> {
+    // One that has given up says so at the other end.
+    await this.#writer.write(new TextEncoder().encode(question + "\n")).catch(() => {});
     while (!this.#rest.includes("\n")) {
       const { value, done } = await this.#reader.read();
-      if (done) throw new BenchError(`${this.name}: ended in ${benchmark}`);
+      if (done) throw new BenchError(`${this.name}: ended in ${question}`);
       this.#rest += value;
     }
     const end = this.#rest.indexOf("\n");
-    const [ns, checksum] = this.#rest.slice(0, end).split(" ").map(Number);
+    const numbers = this.#rest.slice(0, end).split(" ").map(Number);
     this.#rest = this.#rest.slice(end + 1);
-    if (!Number.isInteger(ns) || !Number.isInteger(checksum)) {
-      throw new BenchError(`${this.name}: no answer to ${benchmark}`);
+    if (numbers.length !== count || !numbers.every(Number.isInteger)) {
+      throw new BenchError(`${this.name}: no answer to ${question}`);
     }
-    return { ns, checksum };
+    return numbers;
   }
 
   async end(): Promise<void> {

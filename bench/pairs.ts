@@ -225,6 +225,56 @@ export const GROUPS: readonly Group[] = [
     ],
   },
   {
+    name: "handover",
+    libraries: [],
+    pairs: [
+      {
+        name: "handover-1g-4k",
+        title:
+          "a guest of 1 GiB in pages of 4 KiB: mapped, handed over, taken over, walked; C its table work only",
+        work: 2 ** 18,
+        unit: "leaves",
+      },
+      {
+        name: "handover-8g-4k",
+        title:
+          "a guest of 8 GiB in pages of 4 KiB: mapped, handed over, taken over, walked; C its table work only",
+        work: 2 ** 21,
+        unit: "leaves",
+      },
+      {
+        name: "handover-64g-4k",
+        title:
+          "a guest of 64 GiB in pages of 4 KiB: mapped, handed over, taken over, walked; C its table work only",
+        work: 2 ** 24,
+        unit: "leaves",
+        goal: 2.5,
+      },
+      {
+        name: "handover-64g-2m",
+        title:
+          "a guest of 64 GiB in pages of 2 MiB: mapped, handed over, taken over, walked; C its table work only",
+        work: 2 ** 15,
+        unit: "leaves",
+      },
+      {
+        name: "handover-256g-2m",
+        title:
+          "a guest of 256 GiB in pages of 2 MiB: mapped, handed over, taken over, walked; C its table work only",
+        work: 2 ** 17,
+        unit: "leaves",
+      },
+      {
+        name: "handover-1t-2m",
+        title:
+          "a guest of 1 TiB in pages of 2 MiB: mapped, handed over, taken over, walked; C its table work only",
+        work: 2 ** 19,
+        unit: "leaves",
+        goal: 2.5,
+      },
+    ],
+  },
+  {
     name: "frames",
     libraries: undefined,
     pairs: [

@@ -11,6 +11,8 @@ const GROUPS: Record<string, (divisor: number) => Promise<Record<string, Benchma
   devices: async (divisor) => (await import("./devices.ts")).devices(divisor),
   fdt: async (divisor) => (await import("./fdt.ts")).fdt(divisor),
   guest: async (divisor) => (await import("./guest.ts")).guest(divisor),
+  handover: async (divisor) => (await import("./handover.ts")).handover(divisor),
+  platform: async () => (await import("./platform.ts")).smallPlatforms(),
   frames: async (divisor) => (await import("../frames/ours.ts")).frameBenchmarks(divisor),
   "frames-by-hand": async (divisor) => (await import("../frames/by_hand.ts")).framesByHand(divisor),
 };

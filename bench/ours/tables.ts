@@ -32,7 +32,7 @@ export function tables(divisor: number): Record<string, Benchmark> {
   /** An empty tree on an allocator that has handed out nothing yet, on memory that was touched. */
   const fresh = (superpages: number): DmarPageTable => {
     allocator = new PageAllocator(memory, chooser);
-    allocator.donate({ start: FIRST_FREE * PAGE_SIZE, end: 2 ** 16 * PAGE_SIZE });
+    allocator.donate({ start: FIRST_FREE * PAGE_SIZE, end: 2 ** 17 * PAGE_SIZE });
     return another(superpages);
   };
   const another = (superpages: number): DmarPageTable => {

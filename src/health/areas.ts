@@ -1,3 +1,4 @@
+import type { IntervalTree } from "../base/interval_tree.ts";
 import { hex, PAGE_SIZE } from "../base/units.ts";
 import { BLOCK_FRAMES } from "../kernel/fs/guestmemfs/layout.ts";
 import type { Area } from "../kernel/iommufd/area.ts";
@@ -35,11 +36,20 @@ function compare(
   }
   let extra = -1;
   unit.eachLeaf(context, (page, _, span) => {
-    const ends = [page, page + span - 1].map((p) => BigInt(p) * BigInt(PAGE_SIZE));
-    const covered = ends.every((iova) => iopt.areas.first(iova, iova) !== undefined);
-    if (!covered && extra < 0 && unit.lookUp(context, page) !== undefined) extra = page;
+    const bare = uncovered(iopt.areas, page, page + span);
+    if (bare >= 0 && extra < 0 && unit.lookUp(context, bare) !== undefined) extra = bare;
   });
   if (extra >= 0) report(look, context, extra, "is in the tables, and no area has it");
+}
+
+/** The first page of [page, end) that no area has, -1: none. */
+function uncovered(areas: IntervalTree<bigint, Area>, page: number, end: number): number {
+  while (page < end) {
+    const iova = BigInt(page) * BigInt(PAGE_SIZE), area = areas.first(iova, iova);
+    if (area === undefined) return page;
+    page = area.page + area.count;
+  }
+  return -1;
 }
 
 /** The first page of an area that the tables have otherwise. */
@@ -63,11 +73,11 @@ function missing(
       const file = frame < 0 ? "the file ends before" : `the file has ${hex(frame * PAGE_SIZE)}`;
       return { page, detail: `leads to ${is}, where ${file}` };
     }
-    // Within one entry, and one block of a file, one page tells of all.
-    const inEntry = found.span - page % found.span;
+    // Within like entries, and one block of a file, one page tells of all.
+    const alike = unit.run?.(context, page) ?? found.span - page % found.span;
     i += frame === undefined
-      ? inEntry
-      : Math.min(inEntry, BLOCK_FRAMES - pageOf(area, i) % BLOCK_FRAMES);
+      ? alike
+      : Math.min(alike, BLOCK_FRAMES - pageOf(area, i) % BLOCK_FRAMES);
   }
   return undefined;
 }

@@ -29,12 +29,13 @@ export function oneClaimant(kernel: Kernel, look: Look): void {
 }
 
 function blocksOnce(kernel: Kernel, report: (subject: string, detail: string) => void): void {
-  const owners = new Map<number, string>();
-  for (const inode of kernel.guestmemfs?.allInodes() ?? []) {
-    for (let i = 0; i < inode.numMappings; i++) {
-      const block = inode.block(i), other = owners.get(block);
-      if (other !== undefined) report(inode.name, `has block ${block} of ${other}`);
-      owners.set(block, inode.name);
+  const inodes = kernel.guestmemfs?.allInodes() ?? [];
+  const owners = new Int32Array(kernel.guestmemfs?.blocks ?? 0).fill(-1);
+  for (const [i, inode] of inodes.entries()) {
+    for (const block of inode.blocks()) {
+      const other = inodes[owners[block] ?? -1];
+      if (other !== undefined) report(inode.name, `has block ${block} of ${other.name}`);
+      owners[block] = i;
     }
   }
 }

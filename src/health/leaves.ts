@@ -19,16 +19,18 @@ export function leavesOwned(kernel: Kernel, unit: UnitReader, look: Look): void 
     unit.eachLeaf(context, (page, _, span) => {
       seen++;
       if (bad !== undefined) return;
-      for (let at = page; at < page + span;) {
-        const found = unit.lookUp(context, at);
-        if (found === undefined) return;
-        const step = memory.step(found.pfn, page + span - at);
-        const what = memory.strange(found.pfn, own) ?? look.strangerOf(context.sid, found.pfn);
+      // What is visited at once says the same, frame after frame.
+      const found = unit.lookUp(context, page);
+      if (found === undefined) return;
+      for (let at = page, pfn = found.pfn; at < page + span;) {
+        const what = memory.strange(pfn, own) ?? look.strangerOf(context.sid, pfn);
         if (what !== undefined) {
-          bad = { page: at, pfn: found.pfn, what };
+          bad = { page: at, pfn, what };
           return;
         }
+        const step = memory.step(pfn, page + span - at);
         at += step;
+        pfn += step;
       }
     });
     if (seen > 0) look.premises.add("memory-mapped");
@@ -52,17 +54,23 @@ function report(
 /** What frames are used for, by the allocator's books and the file system's. */
 class MemoryUse {
   readonly #kernel: Kernel;
-  readonly #blocks: ReadonlySet<number> | undefined;
+  /** By block of guestmemfs: 1 where it is some file's. */
+  readonly #blocks: Uint8Array | undefined;
+
+  /** Frames of guestmemfs's memory. */
+  readonly #range: { readonly first: number; readonly end: number };
 
   constructor(kernel: Kernel) {
     this.#kernel = kernel;
+    const { base, size } = kernel.guestRange ?? { base: 0, size: 0 };
+    this.#range = { first: base / PAGE_SIZE, end: (base + size) / PAGE_SIZE };
     this.#blocks = kernel.guestmemfs && blocksOfFiles(kernel.guestmemfs);
   }
 
   /** Frames from `pfn` on, at most `count`, of which one answer of {@link strange} is that of all. */
   step(pfn: number, count: number): number {
-    const block = this.#blockOf(pfn);
-    return block === undefined ? 1 : Math.min(count, BLOCK_FRAMES - block.offset);
+    const at = this.#inRange(pfn);
+    return at < 0 ? 1 : Math.min(count, BLOCK_FRAMES - at % BLOCK_FRAMES);
   }
 
   /** Why no device should reach a frame; undefined where one may. `own`: it is the kernel's own. */
@@ -72,19 +80,17 @@ class MemoryUse {
     if (use === FrameUse.user) {
       return userPages.pinsOf(pfn) > 0 ? undefined : "a process's memory that nobody has pinned";
     }
-    const block = this.#blockOf(pfn);
-    if (block !== undefined && this.#blocks?.has(block.number) === false) {
+    const at = this.#inRange(pfn);
+    if (at >= 0 && this.#blocks?.[Math.floor(at / BLOCK_FRAMES)] === 0) {
       return "a block of guestmemfs that is no file's";
     }
     return own && use === FrameUse.kernel ? undefined : STRANGE[use];
   }
 
-  #blockOf(pfn: number): { number: number; offset: number } | undefined {
-    const range = this.#kernel.guestRange;
-    if (range === undefined) return undefined;
-    const at = pfn - range.base / PAGE_SIZE;
-    if (at < 0 || at >= range.size / PAGE_SIZE) return undefined;
-    return { number: Math.floor(at / BLOCK_FRAMES), offset: at % BLOCK_FRAMES };
+  /** Frame of guestmemfs's memory, from its first one on; -1: it is none of it. */
+  #inRange(pfn: number): number {
+    const { first, end } = this.#range;
+    return pfn >= first && pfn < end ? pfn - first : -1;
   }
 }
 
@@ -95,10 +101,10 @@ const STRANGE: Partial<Record<FrameUse, string>> = {
   [FrameUse.scratch]: "scratch, where the next kernel boots",
 };
 
-function blocksOfFiles(fs: Guestmemfs): Set<number> {
-  const blocks = new Set<number>();
+function blocksOfFiles(fs: Guestmemfs): Uint8Array {
+  const blocks = new Uint8Array(fs.blocks);
   for (const inode of fs.allInodes()) {
-    for (let i = 0; i < inode.numMappings; i++) blocks.add(inode.block(i));
+    for (const block of inode.blocks()) blocks[block] = 1;
   }
   return blocks;
 }

@@ -61,7 +61,10 @@ export interface CachedContext {
   readonly context: { readonly did: number; readonly root: number } | undefined;
 }
 
-/** Sees an entry that leads to memory: first page of IOVA it translates, first frame, pages. */
+/**
+ * Sees an entry that leads to memory: first page of IOVA it translates, first frame, pages. Or several
+ * neighbours at once that say the same, frame after frame.
+ */
 export type LeafVisitor = (page: number, pfn: number, span: number) => void;
 
 /** One unit, looked at now. */
@@ -81,6 +84,11 @@ export interface UnitReader<C extends Context = Context> {
    * hardware would refuse: {@link lookUp} knows. Nothing for a context that passes everything.
    */
   eachLeaf(context: C, visit: LeafVisitor): void;
+  /**
+   * Pages from one that {@link lookUp} finds on that lie in its entry or in neighbours that say the same,
+   * frame after frame; missing where only its entry is known.
+   */
+  run?(context: C, page: number): number;
   /** Where the hole around a page ends; missing where nobody can say. */
   holeEnd?(context: C, page: number): number;
 }

@@ -3,7 +3,7 @@ import { Mode } from "../machine/vtd/registers.ts";
 import type { VtdUnit } from "../machine/vtd/unit.ts";
 import { type LiveContext, liveTables, lookUp, paging } from "./tables.ts";
 import { type CachedTranslation, NO_TABLES, type UnitReader } from "./translation.ts";
-import { eachLeaf, holeAround } from "./vtd_paging.ts";
+import { eachLeaf, holeAround, run } from "./vtd_paging.ts";
 import { cachedPasids, lookUpScalable, type PasidContext, scalableTables } from "./vtd_scalable.ts";
 
 const PASS_THROUGH = 2;
@@ -34,6 +34,7 @@ function readLegacy(memory: Memory, unit: VtdUnit): UnitReader<LiveContext> {
     eachLeaf(context, visit) {
       if (context.root >= 0) eachLeaf(memory, unit, paging(context), visit);
     },
+    run: (context, page) => run(memory, paging(context), page),
     holeEnd: (context, page) => holeAround(memory, unit, paging(context), page),
   };
 }
@@ -50,6 +51,7 @@ function readScalable(memory: Memory, unit: VtdUnit): UnitReader<PasidContext> {
     eachLeaf(context, visit) {
       if (context.paging !== undefined) eachLeaf(memory, unit, context.paging, visit);
     },
+    run: ({ paging }, page) => paging === undefined ? 1 : run(memory, paging, page),
     holeEnd: ({ paging }, page) =>
       paging === undefined ? Infinity : holeAround(memory, unit, paging, page),
   };

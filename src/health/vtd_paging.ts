@@ -1,4 +1,4 @@
-import type { Memory } from "../machine/memory.ts";
+import { type Memory, WIDE_UNIT } from "../machine/memory.ts";
 import type { VtdUnit } from "../machine/vtd/unit.ts";
 import { holeEnd, type TreeShape } from "./same_tables.ts";
 import { type Found, type LeafVisitor, TableSet } from "./translation.ts";
@@ -108,15 +108,50 @@ export function eachLeaf(
     const table = frameOf(memory, unit, paging, pointed);
     if (table < 0 || !walked.first(table, level)) return;
     const span = 512 ** (level - 1);
-    for (let i = 0; i < 512; i++) {
+    for (let i = 0, n = 1; i < 512; i += n, n = 1) {
       const lo = memory.load(table, i * 2);
       if ((lo & present) === 0) continue;
       const pfn = pointer(memory, table, i * 2);
-      if (level > 1 && (lo & LARGE) === 0) walk(pfn, level - 1, base + i * span);
-      else through(base + i * span, pfn, span);
+      if (level > 1 && (lo & LARGE) === 0) {
+        walk(pfn, level - 1, base + i * span);
+        continue;
+      }
+      // What a guest's pages are made of is looked at page by page.
+      if (under === undefined) n = entriesInARow(memory, table, i, span);
+      through(base + i * span, pfn, n * span);
     }
   };
   walk(paging.root, paging.levels, 0);
+}
+
+/** Entries from `index` on that are the same but for their frames, which lie side by side. */
+function entriesInARow(memory: Memory, table: number, index: number, span: number): number {
+  const words = memory.readableWide(table);
+  if (words === undefined) return 1;
+  const base = memory.wideBase(table), step = span * 4096 * WIDE_UNIT;
+  let at = base + index, want = words[at];
+  // Bits from 52 on would swallow what is added.
+  if (!(want >= 0 && want < 2 ** 51 * WIDE_UNIT)) return 1;
+  const end = base + 512;
+  while (++at < end && words[at] === (want += step));
+  return at - base - index;
+}
+
+/** Pages from one on that lie in its entry or in neighbours that say the same, frame after frame. */
+export function run(memory: Memory, paging: Paging, page: number): number {
+  const { root, levels, first, under } = paging;
+  let table = root;
+  for (let level = levels; under === undefined && memory.isRam(table); level--) {
+    const span = 512 ** (level - 1), index = Math.floor(page / span) & 511;
+    const lo = memory.load(table, index * 2);
+    if ((lo & (first ? PRESENT : READ_WRITE)) === 0) return 1;
+    if (level > 1 && (lo & LARGE) === 0) {
+      table = pointer(memory, table, index * 2);
+      continue;
+    }
+    return entriesInARow(memory, table, index, span) * span - page % span;
+  }
+  return 1;
 }
 
 /** Visits what a guest's pages are made of: parts that one second-level entry leads on. */

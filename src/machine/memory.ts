@@ -225,13 +225,13 @@ export class Memory {
 
   /** A 64-bit little-endian value below 2^53 at an 8-byte aligned address. */
   read64(address: number): number {
-    const pfn = Math.floor(address / PAGE_SIZE), word = (address % PAGE_SIZE) >>> 2;
+    const pfn = Math.floor(address / PAGE_SIZE), word = (address - pfn * PAGE_SIZE) >>> 2;
     return (this.load(pfn, word) >>> 0) + (this.load(pfn, word + 1) >>> 0) * 4294967296;
   }
 
   /** Stores a value below 2^53 as 64 bits. */
   write64(address: number, value: number): void {
-    const pfn = Math.floor(address / PAGE_SIZE), word = (address % PAGE_SIZE) >>> 2;
+    const pfn = Math.floor(address / PAGE_SIZE), word = (address - pfn * PAGE_SIZE) >>> 2;
     this.store(pfn, word, value | 0);
     this.store(pfn, word + 1, Math.floor(value / 4294967296));
   }

@@ -54,8 +54,11 @@ export abstract class PagingDomain extends IommuDomain {
   abstract readonly lastPage: number;
   /** Sizes of pages the tables can have, in bytes, joined by or. */
   pageSizes: number = PAGE_SIZE;
-  /** Maps `count` frames from `pfn` at page `page`. 0, ENOMEM, or EEXIST over a live mapping. */
-  abstract map(page: number, pfn: number, count: number, prot: number): number;
+  /**
+   * Maps `count` frames from `pfn` at page `page`; `single`: in 4 KiB pages only. 0, ENOMEM, or EEXIST
+   * over a live mapping.
+   */
+  abstract map(page: number, pfn: number, count: number, prot: number, single?: boolean): number;
   /** Unmaps and flushes; pages that were mapped. */
   abstract unmap(page: number, count: number): number;
   /** Frame behind a page, -1 where nothing is mapped (iommu_iova_to_phys). */

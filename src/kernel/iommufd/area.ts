@@ -38,7 +38,7 @@ export class Area {
   }
 
   /**
-   * Maps the area into a domain; `single`: page by page, so that no superpage comes of it. The
+   * Maps the area into a domain; `single`: in single pages, no superpage. The
    * frames come from the storage domain when there is one; else the pages are pinned now, and this
    * domain becomes the storage. Nothing stays mapped on failure.
    */
@@ -52,15 +52,14 @@ export class Area {
     if (typeof runs === "number") return runs;
     const prot = this.prot & (IOMMU_READ | IOMMU_WRITE);
     let at = this.page;
-    for (const run of runs) {
-      const step = single ? 1 : run.count;
-      for (let done = 0; done < run.count; done += step, at += step) {
-        const rc = domain.map(at, run.pfn + done, step, prot);
-        if (rc === 0) continue;
-        domain.unmap(this.page, at + step - this.page);
+    for (const { pfn, count } of runs) {
+      const rc = domain.map(at, pfn, count, prot, single);
+      if (rc !== 0) {
+        domain.unmap(this.page, at - this.page);
         if (first) pages.letGo(this.first, runs);
         return rc;
       }
+      at += count;
     }
     if (first) this.#store(domain);
     return 0;

@@ -214,9 +214,8 @@ export class Heirs {
 
   #end(id: number): void {
     const fs = this.kernel.guestmemfs;
-    for (const ino of this.filesOf(id)) {
-      if (fs?.allInodes().some((inode) => inode.ino === ino)) fs.unpin(ino);
-    }
+    const there = new Set(fs?.allInodes().map(({ ino }) => ino));
+    for (const ino of this.filesOf(id)) if (there.has(ino)) fs?.unpin(ino);
     this.#estates.delete(id);
     this.kernel.iommufd.releaseCarried(id);
     this.handles.remove(id);

@@ -37,12 +37,12 @@ export class NoiommuDomain extends PagingDomain {
     return this.#table.root;
   }
 
-  map(page: number, pfn: number, count: number, prot: number): number {
+  map(page: number, pfn: number, count: number, prot: number, single = false): number {
     if (page + count - 1 > this.lastPage || (prot & 3) === 0) return -EINVAL;
     while (this.#table.mode < AmdPageTable.levelsFor(page + count - 1)) {
       if (!this.#table.grow()) return -ENOMEM;
     }
-    const rc = this.#table.map(page, pfn, count, prot);
+    const rc = this.#table.map(page, pfn, count, prot, single);
     if (rc < 0) this.unmap(page, this.#table.mapped);
     return rc;
   }

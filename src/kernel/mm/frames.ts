@@ -23,21 +23,25 @@ const CHUNK_SHIFT = 18;
 const CHUNK = 1 << CHUNK_SHIFT;
 
 /**
- * One byte per frame: its {@link FrameUse}. Chunks are made when something is set in them, so a
- * terabyte of memory nobody touched costs nothing.
+ * One byte per frame: its {@link FrameUse}. A chunk is made when a part of it is set, so a terabyte of
+ * memory that nobody touched, or that is all for one use, costs nothing.
  */
 export class FrameMap {
   #chunks: (Uint8Array | undefined)[];
-  /** Use of frames in chunks that were never set. */
+  /** Use of all frames of a chunk that was never made. */
+  readonly #whole: Uint8Array;
+  /** Use of frames that nothing was set for. */
   #default: (pfn: number) => FrameUse;
 
   constructor(memory: Memory, untouched: (pfn: number) => FrameUse) {
     this.#chunks = new Array(Math.ceil(memory.frames / CHUNK)).fill(undefined);
+    this.#whole = new Uint8Array(this.#chunks.length);
     this.#default = untouched;
   }
 
   use(pfn: number): FrameUse {
-    const use = this.#chunks[pfn >>> CHUNK_SHIFT]?.[pfn & (CHUNK - 1)] ?? 0;
+    const index = pfn >>> CHUNK_SHIFT, chunk = this.#chunks[index];
+    const use = chunk === undefined ? this.#whole[index] ?? 0 : chunk[pfn & (CHUNK - 1)];
     return use === 0 ? this.#default(pfn) : use;
   }
 
@@ -46,8 +50,8 @@ export class FrameMap {
     for (let i = 0; i < into.length;) {
       const at = pfn + i * stride, first = at & (CHUNK - 1);
       const n = Math.min(into.length - i, Math.ceil((CHUNK - first) / stride));
-      const chunk = this.#chunks[at >>> CHUNK_SHIFT];
-      if (chunk === undefined) into.fill(0, i, i + n);
+      const index = at >>> CHUNK_SHIFT, chunk = this.#chunks[index];
+      if (chunk === undefined) into.fill(this.#whole[index]!, i, i + n);
       else if (stride === 1) into.set(chunk.subarray(first, first + n), i);
       else for (let k = 0; k < n; k++) into[i + k] = chunk[first + k * stride]!;
       i += n;
@@ -64,8 +68,14 @@ export class FrameMap {
     for (let i = 0; i < count;) {
       const at = pfn + i;
       const n = Math.min(count - i, CHUNK - (at & (CHUNK - 1)));
-      const chunk = this.#chunks[at >>> CHUNK_SHIFT] ??= new Uint8Array(CHUNK);
-      chunk.fill(use, at & (CHUNK - 1), (at & (CHUNK - 1)) + n);
+      const index = at >>> CHUNK_SHIFT;
+      if (n === CHUNK) {
+        this.#chunks[index] = undefined;
+        this.#whole[index] = use;
+      } else {
+        const chunk = this.#chunks[index] ??= new Uint8Array(CHUNK).fill(this.#whole[index]!);
+        chunk.fill(use, at & (CHUNK - 1), (at & (CHUNK - 1)) + n);
+      }
       i += n;
     }
   }

@@ -80,7 +80,9 @@ export class Guestmemfs implements FsDir {
   }
 
   lookup(name: string): FsFile | undefined {
-    const inode = this.inodes().find((i) => i.name === name);
+    const wanted = L.nameWords(name);
+    const head = this.sb.inode(L.ROOT_INO).child;
+    const inode = this.#find(head, (inode) => inode.isNamed(wanted));
     if (inode === undefined) return undefined;
     return { kind: "file", mode: 0, open: () => new GuestmemfsFile(this, inode) };
   }
@@ -104,13 +106,26 @@ export class Guestmemfs implements FsDir {
 
   #list(head: number): L.PersistedInode[] {
     const list: L.PersistedInode[] = [];
-    let ino = head;
-    while (ino !== 0 && list.length <= L.INODES) {
-      const inode = this.sb.inode(ino);
+    this.#find(head, (inode) => {
       list.push(inode);
+      return false;
+    });
+    return list;
+  }
+
+  /** The first inode of a list that is wanted. */
+  #find(
+    head: number,
+    isWanted: (inode: L.PersistedInode) => boolean,
+  ): L.PersistedInode | undefined {
+    let ino = head;
+    // A list that was spoilt may have no end.
+    for (let seen = 0; ino !== 0 && seen <= L.INODES; seen++) {
+      const inode = this.sb.inode(ino);
+      if (isWanted(inode)) return inode;
       ino = inode.sibling;
     }
-    return list;
+    return undefined;
   }
 
   /** ENAMETOOLONG, EBUSY while dumped, ENOMEM when the inode table is full. */
@@ -269,10 +284,11 @@ export class Guestmemfs implements FsDir {
     const inside = page % L.BLOCK_FRAMES;
     const first = Math.floor(page / L.BLOCK_FRAMES), blocks = inode.numMappings;
     if (first >= blocks) return { pfn: -1, count: 0 };
-    const block = inode.block(first);
+    const block = inode.block(first), { memory } = inode;
+    const list = Math.floor(inode.mappings / PAGE_SIZE);
     let n = L.BLOCK_FRAMES - inside;
     for (let i = 1; n < count && first + i < blocks; i++, n += L.BLOCK_FRAMES) {
-      if (inode.block(first + i) !== block + i) break;
+      if (memory.load(list, (first + i) * 2) !== block + i) break;
     }
     return { pfn: this.frameOfBlock(block) + inside, count: Math.min(n, count) };
   }

@@ -76,18 +76,31 @@ export class SuperBlock {
 
   /** Bit of a data block. */
   blockUsed(block: number): boolean {
-    const byte = this.memory.read(this.bitmap + (block >> 3), 1)[0];
-    return (byte & (1 << (block & 7))) !== 0;
+    return (this.#bitmapWord(block) & (1 << block)) !== 0;
   }
 
   setBlockUsed(block: number, used: boolean): void {
-    const at = this.bitmap + (block >> 3);
-    const bit = 1 << (block & 7);
-    const byte = this.memory.read(at, 1)[0];
-    this.memory.write(at, Uint8Array.of(used ? byte | bit : byte & ~bit));
+    const word = this.#bitmapWord(block), bit = 1 << block;
+    const at = this.bitmap + (block >>> 5) * 4;
+    const { memory } = this;
+    memory.store(at / PAGE_SIZE | 0, at % PAGE_SIZE >>> 2, used ? word | bit : word & ~bit);
     if (!used) this.lowestFree = Math.min(this.lowestFree, block);
     else if (block === this.lowestFree) this.lowestFree++;
   }
+
+  /** The 32 bits of the bitmap a block's bit is in. */
+  #bitmapWord(block: number): number {
+    const at = this.bitmap + (block >>> 5) * 4;
+    return this.memory.load(at / PAGE_SIZE | 0, at % PAGE_SIZE >>> 2);
+  }
+}
+
+/** The words that a name begins with as it is persisted, its NUL included. */
+export function nameWords(name: string): Int32Array {
+  const text = new TextEncoder().encode(name);
+  const bytes = new Uint8Array(4 * Math.ceil((text.length + 1) / 4));
+  bytes.set(text);
+  return new Int32Array(bytes.buffer);
 }
 
 /** One persisted inode. */
@@ -131,6 +144,13 @@ export class PersistedInode {
     bytes.set(new TextEncoder().encode(text).subarray(0, FILENAME_LEN));
     this.memory.write(this.address + I_NAME, bytes);
   }
+  /** It is called so; `wanted` is {@link nameWords} of a name. */
+  isNamed(wanted: Int32Array): boolean {
+    for (let i = 0; i < wanted.length; i++) {
+      if (this.#u32(I_NAME + 4 * i) !== wanted[i]) return false;
+    }
+    return true;
+  }
   /** Physical address of the page of block numbers; 0 when the file has none. */
   get mappings(): number {
     return this.memory.read64(this.address + I_MAPPINGS);
@@ -155,6 +175,13 @@ export class PersistedInode {
   /** Data block number `index` of the file. */
   block(index: number): number {
     return this.memory.read64(this.mappings + index * 8);
+  }
+  /** All of them. */
+  blocks(): Int32Array {
+    const { memory, mappings } = this, blocks = new Int32Array(this.numMappings);
+    const pfn = Math.floor(mappings / PAGE_SIZE);
+    for (let i = 0; i < blocks.length; i++) blocks[i] = memory.load(pfn, i * 2);
+    return blocks;
   }
   setBlock(index: number, block: number): void {
     this.memory.write64(this.mappings + index * 8, block);

@@ -54,11 +54,11 @@ export class AmdDomain extends PagingDomain {
   }
 
   /** EINVAL beyond the widest tables, ENOMEM; a failure leaves everything mapped as it was. */
-  map(page: number, pfn: number, count: number, prot: number): number {
+  map(page: number, pfn: number, count: number, prot: number, single = false): number {
     if (page + count - 1 > this.lastPage || (prot & 3) === 0) return -EINVAL;
     const grown = this.#reach(page + count - 1);
     if (grown < 0) return grown;
-    const rc = this.table.map(page, pfn, count, prot);
+    const rc = this.table.map(page, pfn, count, prot, single);
     // Nothing that is absent is ever cached: only a failure leaves anything to flush.
     if (rc < 0) this.unmap(page, this.table.mapped);
     return rc;

@@ -82,14 +82,14 @@ export class AmdPageTable {
   }
 
   /**
-   * Maps `count` frames from `pfn` at `page`, in the largest pages that fit. ENOMEM and EEXIST
-   * leave what was mapped before the failure: the caller unmaps the first {@link mapped} pages.
+   * Maps `count` frames from `pfn` at `page`, in the largest pages that fit, or `single` ones.
+   * ENOMEM and EEXIST leave what was mapped before the failure: the caller unmaps the first {@link mapped} pages.
    */
-  map(page: number, pfn: number, count: number, prot: number): number {
+  map(page: number, pfn: number, count: number, prot: number, single = false): number {
     const flags = AMDVI_PTE_FC_HI | (prot & 3) << IR_SHIFT_HI;
     this.mapped = 0;
     while (count > 0) {
-      const level = this.#largestLevel(page, pfn, count);
+      const level = single ? 1 : this.#largestLevel(page, pfn, count);
       const table = this.#descend(page, level);
       if (table < 0) return table;
       const span = spanOf(level), first = wordAt(page, level);

@@ -142,11 +142,11 @@ export class SmmuDomain extends HeritableDomain {
   }
 
   /** EINVAL beyond the tables' width; a failure leaves everything mapped as it was. */
-  map(page: number, pfn: number, count: number, prot: number): number {
+  map(page: number, pfn: number, count: number, prot: number, single = false): number {
     if (page + count - 1 > this.lastPage) return -EINVAL;
     if ((prot & 3) === 0) return -EINVAL;
     const { costs } = this.kernel, before = this.table.written;
-    const rc = this.table.map(page, pfn, count, prot);
+    const rc = this.table.map(page, pfn, count, prot, single);
     costs.ptesWritten += this.table.written - before;
     // Nothing that is absent is ever cached: only a failure leaves anything to flush.
     if (rc < 0) this.unmap(page, this.table.mapped);

@@ -82,14 +82,14 @@ export class Stage2Table {
   }
 
   /**
-   * Maps `count` frames from `pfn` at `page`, in the largest blocks that fit. ENOMEM and EEXIST
-   * leave what was mapped before the failure: the caller unmaps the first {@link mapped} pages.
+   * Maps `count` frames from `pfn` at `page`, in the largest blocks that fit, or `single` pages.
+   * ENOMEM and EEXIST leave what was mapped before the failure: the caller unmaps the first {@link mapped} pages.
    */
-  map(page: number, pfn: number, count: number, prot: number): number {
+  map(page: number, pfn: number, count: number, prot: number, single = false): number {
     const flags = PTE_VALID | PTE_AF | PTE_S2_NORMAL | (prot & 3) << S2AP_SHIFT;
     this.mapped = 0;
     while (count > 0) {
-      const level = this.#largestLevel(page, pfn, count);
+      const level = single ? LAST : this.#largestLevel(page, pfn, count);
       const table = this.#descend(page, level);
       if (table < 0) return table;
       const span = spanOf(level), first = this.#wordAt(page, level);

@@ -122,12 +122,12 @@ export class DmarDomain extends HeritableDomain {
   }
 
   /** EINVAL beyond the width of the tables; a failure leaves everything mapped as it was. */
-  map(page: number, pfn: number, count: number, prot: number): number {
+  map(page: number, pfn: number, count: number, prot: number, single = false): number {
     if (this.bare) nullDereference("__iommu_map", MAP_PAGES);
     if (page + count - 1 > this.lastPage) return -EINVAL;
     const bits = (prot & (DMA_PTE_READ | DMA_PTE_WRITE)) | this.#leafBits;
     const { costs } = this.kernel, before = this.table.written;
-    const rc = this.table.map(page, pfn, count, bits);
+    const rc = this.table.map(page, pfn, count, bits, single);
     costs.ptesWritten += this.table.written - before;
     if (rc < 0) this.unmap(page, this.table.mapped);
     // A unit in caching mode may remember that nothing was here.

@@ -92,14 +92,14 @@ export class DmarPageTable {
 
   /**
    * Maps `count` frames from `pfn` at `page` with `prot` (DMA_PTE_READ | DMA_PTE_WRITE), in the
-   * largest pages that fit. ENOMEM and EEXIST leave what was mapped before the failure: the caller
+   * largest pages that fit, or `single` ones. ENOMEM and EEXIST leave what was mapped before the failure: the caller
    * unmaps the first {@link mapped} pages.
    */
-  map(page: number, pfn: number, count: number, prot: number): number {
+  map(page: number, pfn: number, count: number, prot: number, single = false): number {
     if (count === 1) return this.#mapOne(page, pfn, prot);
     this.mapped = 0;
     while (count > 0) {
-      const level = count < 512 ? 1 : this.#largestLevel(page, pfn, count);
+      const level = single || count < 512 ? 1 : this.#largestLevel(page, pfn, count);
       const high = highPart(page), low = lowPart(page);
       const table = this.#tableFor(high, low, level);
       if (table < 0) return table;

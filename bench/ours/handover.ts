@@ -1,0 +1,51 @@
+/**
+ * The counterpart of c/handover.c, but for all that it leaves out: a machine whose kernel maps the
+ * memory of a guest by the calls of a VMM, is replaced by another one, which takes over the tables
+ * once it has compared them with those that the VMM's calls make (`redrive`), under the eyes of health.
+ */
+import { GiB, MiB, PAGE_SIZE } from "../../src/base/units.ts";
+import type { HeritableDomain } from "../../src/kernel/iommu/succession.ts";
+import type { VtdUnit } from "../../src/machine/vtd/unit.ts";
+import { ACCESS_WRITE, Walker } from "../../src/machine/vtd/walker.ts";
+import { BulkUpdate } from "../../src/scenario/compare.ts";
+import { type Benchmark, mix, timed } from "./side.ts";
+
+/** Where the guest's memory begins as devices see it. */
+const FIRST_PAGE = (4 * GiB + 2 * MiB) / PAGE_SIZE;
+
+/** `divisor`: all sizes are divided by it. */
+export function handover(divisor: number): Record<string, Benchmark> {
+  const update = (guest: number, page: number) => () => {
+    const made = new BulkUpdate("redrive", { guest: guest * GiB / divisor, page });
+    return timed(() => tableWork(made, guest * GiB / divisor / PAGE_SIZE, page / PAGE_SIZE));
+  };
+  return {
+    "handover-1g-4k": update(1, PAGE_SIZE),
+    "handover-8g-4k": update(8, PAGE_SIZE),
+    "handover-64g-4k": update(64, PAGE_SIZE),
+    "handover-64g-2m": update(64, 2 * MiB),
+    "handover-256g-2m": update(256, 2 * MiB),
+    "handover-1t-2m": update(1024, 2 * MiB),
+  };
+}
+
+function tableWork(update: BulkUpdate, pages: number, step: number): number {
+  const { platform } = update, base = (platform.kernel.guestRange?.base ?? 0) / PAGE_SIZE;
+  update.start();
+  update.handOver();
+  update.jump();
+  update.restore();
+  const { machine, iommu, costs } = platform.kernel;
+  const domain = iommu.groups[0]?.domain as HeritableDomain;
+  const { length } = domain.pages, root = domain.radix.root;
+  const { capability } = machine.units[0] as VtdUnit;
+  const walker = new Walker(machine.memory, capability);
+  let walked = 0;
+  for (let page = 0; page < pages; page += step) {
+    const iova = FIRST_PAGE + page;
+    const pfn = walker.walk(root, 4, iova >>> 20, iova << 12, ACCESS_WRITE);
+    walked += pfn === base + page ? 1 : 0;
+  }
+  const pointers = length - 1, leaves = costs.ptesCompared - pointers;
+  return mix(mix(mix(length, 1), leaves), walked);
+}

@@ -1,0 +1,36 @@
+/** A small platform in a process that has run others before. */
+import { loadScenario } from "../../src/scenario/load.ts";
+import { prepare, runScenario } from "../../src/scenario/run.ts";
+import { type Benchmark, timed } from "./side.ts";
+
+const SMALL = `
+version: 1
+name: small
+description: A VM with one NIC goes through a live update and is shut down.
+machine:
+  memory: 128MiB
+  guestmemfs: 32MiB
+  kho_scratch: 8MiB
+  devices: [{ id: nic0, model: nic, bdf: "3a:00.0", interval: 1ms, packet: 128B }]
+  vms: [{ id: vm0, memory: 16MiB, devices: [nic0], ring: 256 }]
+steps: [{ do: vm.start }, { do: update }, { do: vm.stop, with: { vm: vm0 } }]
+expect: { update: done }
+`;
+/** As many as make a process warm, before the one that counts. */
+const WARM = 50;
+
+/** Boot, live update, teardown. */
+export function smallPlatforms(): Record<string, Benchmark> {
+  const loaded = loadScenario(SMALL, "small");
+  const once = () => {
+    const { judgement } = runScenario(prepare(loaded));
+    if (judgement.verdict !== "holds") throw new Error(`small platform: ${judgement.verdict}`);
+  };
+  for (let i = 0; i < WARM; i++) once();
+  return {
+    "run-small-platform": () => {
+      timed(once);
+      return 0;
+    },
+  };
+}
