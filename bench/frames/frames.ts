@@ -18,7 +18,7 @@ export interface Change {
 }
 
 export const A_TENTH: Change = { least: 0.085, most: 0.115 };
-export const A_CLOCK: Change = { least: 0, most: 0.005 };
+export const A_CLOCK: Change = { least: 0, most: 0.01 };
 export const ALL_ROWS: Change = { least: 0.1, most: 0.6 };
 
 /** Throws where a side does not do what the comparison is about. */

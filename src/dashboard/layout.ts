@@ -70,10 +70,10 @@ function wide(body: Rect, s: Scene, model: Model): Place[] {
 }
 
 /** Rows that the log and the trees keep, where others would like them. */
-const LOG_ROWS = 6;
+const LOG_ROWS = 5;
 
 function tight(body: Rect, model: Model, s: Scene): Place[] {
-  const table = Math.min(deviceRows(s), Math.max(6, Math.floor(body.h * 0.32)));
+  const table = Math.min(deviceRows(s), Math.max(6, Math.floor(body.h * 0.37)));
   const [update, devices, rest] = rows(body, [
     Math.min(liveUpdateRows(s, model), body.h - table - LOG_ROWS),
     table,

@@ -1,3 +1,4 @@
+import type { UpdateRecord } from "../platform/live_update.ts";
 import type { Snapshot } from "../platform/snapshot.ts";
 import type { Region, Role } from "../tui/mod.ts";
 import { formatTime } from "../base/units.ts";
@@ -22,46 +23,45 @@ const STYLE: Readonly<Record<Segment["kind"], Role>> = {
 
 /** What the machine was run by, from the first boot until now. */
 export function kernelLane(s: Snapshot): Segment[] {
-  const lane: Segment[] = [];
-  let boot = s.boot - s.updates.filter((u) => u.began.boot !== undefined).length;
-  let from = 0;
-  for (const { began, endedAt } of s.updates) {
-    if (began.kexec === undefined) continue;
-    lane.push({ from, to: began.kexec, kind: "running", text: `boot ${boot}` });
-    const jumped = began.boot ?? (endedAt >= 0 ? endedAt : s.time);
-    lane.push({ from: began.kexec, to: jumped, kind: "none", text: "no kernel" });
-    from = jumped;
-    if (began.boot === undefined) continue;
-    from = began.restore ?? (endedAt >= 0 ? endedAt : s.time);
-    lane.push({ from: jumped, to: from, kind: "booting", text: `boot ${++boot} starts` });
-  }
-  if (from < s.time) {
-    const kind = s.ready ? "running" : "booting";
-    lane.push({ from, to: s.time, kind, text: `boot ${boot}${s.ready ? "" : " starts"}` });
-  }
-  return lane;
+  return s.reigns.flatMap(({ from, ready, left }, i): Segment[] => {
+    const end = s.reigns[i + 1]?.from ?? s.time, text = `boot ${i + 1}`;
+    const up = ready < 0 ? end : ready, gone = left < 0 ? end : left;
+    return [
+      { from, to: up, kind: "booting", text: `${text} starts` },
+      { from: up, to: gone, kind: "running", text },
+      { from: gone, to: end, kind: "none", text: "no kernel" },
+    ];
+  });
 }
 
 /** When a guest ran, stood still, or was gone with the memory it lay in. */
 export function guestLane(s: Snapshot, id: string): Segment[] {
   const vm = s.vms.find((v) => v.id === id);
-  if (vm === undefined || vm.status === "off") return [];
-  const lane: Segment[] = [];
-  let from = 0;
-  for (const update of s.updates) {
-    const pause = update.pauses.get(id);
-    if (pause === undefined) continue;
-    const to = pause.to < 0 ? s.time : pause.to;
-    lane.push({ from, to: pause.from, kind: "running", text: "runs" });
-    const carried = vm.persistent && update.kho;
-    const jump = update.began.boot ?? Infinity;
-    const gone = carried ? to : Math.min(to, jump);
-    lane.push({ from: pause.from, to: gone, kind: "paused", text: "paused" });
-    if (gone < to) lane.push({ from: gone, to, kind: "gone", text: "gone: starts over" });
-    from = to;
+  const pauses = s.updates.flatMap((update) => pauseOf(s, id, update));
+  const lane = [...pauses];
+  for (const life of vm?.lives ?? []) {
+    const end = life.to < 0 ? s.time : life.to;
+    let { from } = life;
+    for (const pause of [...pauses, { from: end, to: end }]) {
+      const to = Math.min(end, pause.from);
+      if (from < to) lane.push({ from, to, kind: "running", text: "runs" });
+      from = Math.max(from, pause.to);
+    }
   }
-  if (from < s.time) lane.push({ from, to: s.time, kind: "running", text: "runs" });
   return lane;
+}
+
+/** How a guest stood still in an update, and went where it was not carried over. */
+function pauseOf(s: Snapshot, id: string, update: UpdateRecord): Segment[] {
+  const pause = update.pauses.get(id), vm = s.vms.find((v) => v.id === id);
+  if (pause === undefined || vm === undefined) return [];
+  const to = pause.to < 0 ? s.time : pause.to;
+  const carried = vm.persistent && update.kho;
+  const gone = carried ? to : Math.min(to, update.began.boot ?? Infinity);
+  return [
+    { from: pause.from, to: gone, kind: "paused", text: "paused" },
+    { from: gone, to, kind: "gone", text: "gone: starts over" },
+  ];
 }
 
 /** How virtual time maps to the columns of a lane; all lanes of a pane share one. */

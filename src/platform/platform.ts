@@ -13,6 +13,7 @@ import { paravisor } from "../userspace/paravisor/paravisor.ts";
 import { giveToVfio } from "../userspace/paravisor/rebind.ts";
 import { type GuestWatcher, vmm } from "../userspace/vmm/vmm.ts";
 import type { VmConfig } from "../userspace/vmm/config.ts";
+import { Chronicle } from "./chronicle.ts";
 import { Director, type Script } from "./director.ts";
 import { fingerprint } from "./fingerprint.ts";
 import { liveUpdate, type Phase, type UpdateRecord } from "./live_update.ts";
@@ -47,6 +48,7 @@ export class Platform {
   readonly chooser: SeededChooser;
   kernel: Kernel;
   boots = 0;
+  readonly chronicle = new Chronicle(() => this.now);
   /** Guests as they run now; what their consoles show. */
   readonly guests = new Map<string, Guest>();
   /** VMs that are meant to run. */
@@ -93,6 +95,7 @@ export class Platform {
     this.machine.onPoke(() => {
       this.#noteWhole();
       this.#buryGuests();
+      this.chronicle.lookAt((id) => this.runs(id));
       this.director.poke();
     });
     const image = findImage(spec.kernel);
@@ -122,6 +125,7 @@ export class Platform {
 
   #boot(): Kernel {
     this.boots++;
+    this.chronicle.begins();
     // A paravisor's device is given to VFIO by name: others of its kind may be the kernel's own.
     const passed = this.machine.functions.filter((f) =>
       paravisorOf(this.spec, f.name) === undefined
@@ -134,7 +138,7 @@ export class Platform {
     const kernel = new Kernel(this.machine, this.#nextImage, cmdline, this.boots, {
       log: (line) => this.#kernelLine(line),
       program: (text) => this.#add("program", "info", text),
-      rebooting: () => {},
+      rebooting: () => this.chronicle.leaves(),
       atJump: (old) => {
         for (const act of this.#atJump.splice(0)) act(old);
         this.health.atJump(old);
@@ -152,6 +156,7 @@ export class Platform {
       this.health.check(kernel);
       yield stage;
     }
+    if (kernel.ready) this.chronicle.isReady();
   }
 
   #jump(image: KernelImage): void {
@@ -261,13 +266,12 @@ export class Platform {
       for (const { name } of config.devices) giveToVfio(this.shell(), name);
       this.kernel.spawn(vm.id, paravisor({ ...config, dma: vm.dma ?? "iommufd" }, watch));
     } else this.kernel.spawn(vm.id, vmm(config, watch));
+    this.chronicle.starts(vm.id);
   }
 
   /** init: every VM that is meant to run is started. */
   startVms(): void {
-    for (const vm of this.spec.vms) {
-      if (this.wanted.has(vm.id)) this.startVm(vm);
-    }
+    for (const vm of this.spec.vms) if (this.wanted.has(vm.id)) this.startVm(vm);
   }
 
   /** The VM is meant to be gone: nothing is promised any more. */

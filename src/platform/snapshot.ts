@@ -1,3 +1,4 @@
+import type { Life, Reign } from "./chronicle.ts";
 import type { InvariantState } from "../health/health.ts";
 import { BUCKETS, type Meter } from "../health/meter.ts";
 import { type HealthWord, healthWord } from "../health/words.ts";
@@ -64,6 +65,8 @@ export interface VmView {
   readonly memory: number;
   /** Guest pause of the last update: so far, or in all; -1 when there was none. */
   readonly pause: number;
+  /** When there was a VMM for it. */
+  readonly lives: readonly Life[];
   readonly received: number;
   readonly ioCompleted: number;
   /** What the guest itself complains of: lost and damaged things. */
@@ -75,6 +78,8 @@ export interface Snapshot {
   readonly image: string;
   readonly version: string;
   readonly boot: number;
+  /** All kernels so far, this one last. */
+  readonly reigns: readonly Reign[];
   /** The kernel is up and runs programs. */
   readonly ready: boolean;
   /** What the kernel died of; "" while it has not. */
@@ -111,6 +116,7 @@ export function snapshot(platform: Platform): Snapshot {
     image: kernel.image.name,
     version: kernel.image.version,
     boot: platform.boots,
+    reigns: platform.chronicle.reigns,
     ready: kernel.ready,
     panicked: kernel.panicked ?? "",
     rebooting: kernel.rebooting,
@@ -215,6 +221,7 @@ function vmView(platform: Platform, id: string): VmView {
     persistent: spec?.persistent ?? false,
     memory: spec?.memory ?? 0,
     pause: pause === undefined ? -1 : to - pause.from,
+    lives: platform.chronicle.livesOf(id),
     received: report?.received ?? 0,
     ioCompleted: report?.ioCompleted ?? 0,
     complaints: report === undefined

@@ -64,6 +64,7 @@ export function vm(id: string, more: Partial<VmView> = {}): VmView {
     persistent: true,
     memory: 2 ** 25,
     pause: -1,
+    lives: [{ from: 343 * ms, to: -1 }],
     received: 0,
     ioCompleted: 0,
     complaints: 0,
@@ -131,6 +132,7 @@ export function snapshotOf(more: Partial<Scene> = {}): Scene {
     image: "rfc-v1",
     version: "6.11.0-rfc1",
     boot: 1,
+    reigns: [{ from: 0, ready: 260 * ms, left: -1 }],
     ready: true,
     panicked: "",
     rebooting: false,
@@ -200,6 +202,10 @@ export function booting(): Scene {
   return snapshotOf({
     time: 840 * ms,
     boot: 2,
+    reigns: [
+      { from: 0, ready: 260 * ms, left: 704 * ms },
+      { from: 760 * ms, ready: -1, left: -1 },
+    ],
     ready: false,
     updates: [update],
     devices: [

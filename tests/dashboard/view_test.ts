@@ -15,7 +15,7 @@ import type { Overlay, Scene } from "../../src/dashboard/model.ts";
 import { showText } from "../../src/dashboard/overlays/text.ts";
 import { Grid, inputOf, Region, StyleTable } from "../../src/tui/mod.ts";
 import { pictureOf } from "../tui/helpers.ts";
-import { anySnapshot, booting, device, record, snapshotOf, violated } from "./snapshots.ts";
+import { anySnapshot, booting, device, record, snapshotOf, violated, vm } from "./snapshots.ts";
 
 const start = initialModel("test", "rfc-v1");
 
@@ -83,7 +83,9 @@ Deno.test("what nothing isolates is said to be so on every screen that has room 
 
 Deno.test("view() says that no kernel runs from reboot to jump", () => {
   const updates = [record("kexec", { prepare: 7e8, pause: 702e6, kexec: 704e6 })];
-  const text = pictureOf(drawn(120, 40, snapshotOf({ time: 734e6, updates }))).join("\n");
+  const reigns = [{ from: 0, ready: 260e6, left: 704e6 }];
+  const s = snapshotOf({ time: 734e6, updates, reigns });
+  const text = pictureOf(drawn(120, 40, s)).join("\n");
   assert.match(text, /hitless {2}test {2}NO KERNEL {2}t 0\.734 s/);
   assert.match(text, /kernel .*× +NONE/);
   assert.match(text, /nic0 .*15\.0k\/s/);
@@ -112,6 +114,18 @@ Deno.test("a device that gets nothing done shows since when, and for how long", 
     longestGapEnd: 700e6,
   } as const;
   assert.match(lane({ ...booting(), devices: [over] }), /nic0 +×+ 200\.0 ms ×+ +0\/s, idle/);
+});
+
+Deno.test("a kexec by hand, and a VMM that is gone, are told as they are", () => {
+  const reigns = [{ from: 0, ready: 260e6, left: 500e6 }, { from: 555e6, ready: -1, left: -1 }];
+  const vms = [vm("vm0", { status: "exited", lives: [{ from: 343e6, to: 500e6 }] })];
+  const s = snapshotOf({ boot: 2, ready: false, reigns, vms });
+  const rows = pictureOf(drawn(120, 40, s));
+  assert.match(rows[2]!, /NO KERNEL YET: BOOT 2 STARTS {2}kept devices go on/);
+  assert.match(rows.find((r) => r.includes("   kernel "))!, /boot 1 ━+×+░+ boot 2 starts ░/);
+  assert.match(rows.find((r) => r.includes(" vm0 "))!, /vm0 +━+ runs ━+ {10,}exited/);
+  const by = { ...s, ready: true, reigns: reigns.map((r) => ({ ...r, ready: 260e6 })) };
+  assert.match(pictureOf(drawn(120, 40, by))[2]!, /READY {2}boot 2, jumped into by hand: k repl/);
 });
 
 Deno.test("an update is called hitless when kept devices lost nothing in it", () => {

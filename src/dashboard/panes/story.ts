@@ -2,7 +2,7 @@ import { formatTime } from "../../base/units.ts";
 import type { Snapshot } from "../../platform/snapshot.ts";
 import type { UpdateRecord } from "../../platform/live_update.ts";
 import type { Role } from "../../tui/mod.ts";
-import { compact, count, kept, runningGuests } from "../words.ts";
+import { compact, count, kept, kernelState, runningGuests } from "../words.ts";
 
 /** What goes on, in a word and a sentence: what a room should read first. */
 export interface Story {
@@ -14,18 +14,23 @@ export interface Story {
 export function story(s: Snapshot): Story {
   const { update } = s;
   if (s.panicked !== "") return { badge: "KERNEL PANIC", style: "bad", text: s.panicked };
-  if (update === undefined) {
-    return s.ready
-      ? {
-        badge: "READY",
-        style: "good",
-        text: `no live update yet: k replaces the kernel under ${
-          count(runningGuests(s).length, "running guest")
-        }`,
-      }
-      : { badge: `BOOT ${s.boot} STARTS`, style: "accent", text: "no program runs yet" };
+  if (update?.outcome === "running") return during(s, update);
+  // Somebody jumps into another kernel by hand.
+  if (kernelState(s) === "none") return gap(s, "kexec");
+  if (!s.ready) {
+    return s.boot > 1
+      ? gap(s, "boot")
+      : { badge: "BOOT 1 STARTS", style: "accent", text: "no program runs yet" };
   }
-  if (update.outcome === "running") return during(s, update);
+  if (update === undefined) {
+    const before = s.boot > 1 ? `boot ${s.boot}, jumped into by hand` : "no live update yet";
+    const guests = count(runningGuests(s).length, "running guest");
+    return {
+      badge: "READY",
+      style: "good",
+      text: `${before}: k replaces the kernel under ${guests}`,
+    };
+  }
   const took = formatTime(update.endedAt - update.startedAt);
   if (update.outcome === "done") return after(s, update, took);
   const badge = update.outcome === "aborted" ? "ABORTED" : "FAILED";
@@ -51,17 +56,8 @@ function during(s: Snapshot, update: UpdateRecord): Story {
     case "pause":
       return { badge: "GUESTS PAUSED", style: "warn", text: devices(s) };
     case "kexec":
-      return {
-        badge: "NO KERNEL",
-        style: "bad",
-        text: `${devices(s)}; boot ${s.boot} is gone, the machine jumps`,
-      };
     case "boot":
-      return {
-        badge: `NO KERNEL YET: BOOT ${s.boot} STARTS`,
-        style: "accent",
-        text: devices(s),
-      };
+      return gap(s, update.phase);
     case "restore":
       return {
         badge: `BOOT ${s.boot} IS UP`,
@@ -73,6 +69,15 @@ function during(s: Snapshot, update: UpdateRecord): Story {
     case "finish":
       return { badge: "FINISH", style: "good", text: "what was kept for the update is let go" };
   }
+}
+
+/** Between two kernels. */
+function gap(s: Snapshot, phase: "kexec" | "boot"): Story {
+  if (phase === "boot") {
+    return { badge: `NO KERNEL YET: BOOT ${s.boot} STARTS`, style: "accent", text: devices(s) };
+  }
+  const text = `${devices(s)}; boot ${s.boot} is gone, the machine jumps`;
+  return { badge: "NO KERNEL", style: "bad", text };
 }
 
 /** How the kept devices fare, in one clause: the point of the whole exercise. */
