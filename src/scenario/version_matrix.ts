@@ -77,7 +77,9 @@ export function passage(profile: string, from: string, to: string): VersionCell 
   if (said !== undefined) {
     // A kernel that knows of persistence has to say itself why there is none.
     const first = run.platform.events.filter((e) => e.source === "kernel" && e.boot === 1);
-    const why = first.map((e) => NOT_PROMISED.exec(e.text)?.[1]).find((text) => text !== undefined) ??
+    const why = first.map((e) =>
+      NOT_PROMISED.exec(e.text)?.[1]
+    ).find((text) => text !== undefined) ??
       (findImage(from)?.handover === "none" ? "it has no persistent iommufds" : "");
     return why === "" ? cell("unexplained", said.text) : cell("not promised", why);
   }

@@ -128,7 +128,9 @@ export class SmmuDriver implements IommuDriver {
     if ((flags & ~known) !== 0 || (parent && !smmu.nests)) return -EOPNOTSUPP;
     const { design } = this.kernel;
     if (persistentId !== 0 && !design.smmu) {
-      this.kernel.dmesg.warn(`arm-smmu-v3: ${dev.name}: this kernel hands no domain of an SMMU over`);
+      this.kernel.dmesg.warn(
+        `arm-smmu-v3: ${dev.name}: this kernel hands no domain of an SMMU over`,
+      );
       return -EOPNOTSUPP;
     }
     const domain = SmmuDomain.make(this.kernel, smmu, largestPage(this.kernel, flags));
