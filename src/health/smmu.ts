@@ -3,6 +3,7 @@ import { Kind } from "../machine/smmuv3/regime.ts";
 import { Scope } from "../machine/smmuv3/tlb.ts";
 import type { SmmuUnit } from "../machine/smmuv3/unit.ts";
 import { SMMU_ADDRESS_BITS } from "../uapi/smmuv3_regs.ts";
+import { entriesInARow } from "./entries.ts";
 import { holeEnd, type TreeShape } from "./same_tables.ts";
 import {
   type Context,
@@ -51,6 +52,7 @@ export function readSmmu(memory: Memory, unit: SmmuUnit): UnitReader<Stream> {
         eachLeaf(memory, stream, stream.root, stream.level, 0, new TableSet(), visit);
       }
     },
+    run: (stream, page) => run(memory, stream, page),
     holeEnd: (stream, page) => holeEnd(memory, shapeOf(stream), page),
   };
 }
@@ -197,14 +199,33 @@ function eachLeaf(
 ): void {
   if (!memory.isRam(table) || !walked.first(table, level)) return;
   const span = 512 ** (3 - level), entries = tableBytes(stream, level) / 8;
-  for (let i = 0; i < entries; i++) {
+  for (let i = 0, n = 1; i < entries; i += n, n = 1) {
     const entry = low(memory, table, i * 2), at = base + i * span;
     if ((entry & 1) === 0) continue;
     const target = pointer(memory, table, i * 2);
     if (level < 3 && (entry & 2) !== 0) {
       eachLeaf(memory, stream, target, level + 1, at, walked, visit);
-    } else visit(at, target, span);
+      continue;
+    }
+    n = entriesInARow(memory, table + (i >>> 9), i & 511, span);
+    visit(at, target, n * span);
   }
+}
+
+/** Pages from one on that lie in its entry or in neighbours that say the same, frame after frame. */
+function run(memory: Memory, stream: Stream, page: number): number {
+  let table = stream.root;
+  for (let level = stream.level; level <= 3 && memory.isRam(table); level++) {
+    const span = 512 ** (3 - level), index = Math.floor(page / span);
+    const at = level === stream.level ? index : index % 512;
+    const entry = low(memory, table, at * 2);
+    if ((entry & 1) === 0) return 1;
+    if (level === 3 || (entry & 2) === 0) {
+      return entriesInARow(memory, table + (at >>> 9), at & 511, span) * span - page % span;
+    }
+    table = pointer(memory, table, at * 2);
+  }
+  return 1;
 }
 
 function lookUp(memory: Memory, stream: Stream, page: number): Found | undefined {

@@ -1,5 +1,6 @@
-import { type Memory, WIDE_UNIT } from "../machine/memory.ts";
+import type { Memory } from "../machine/memory.ts";
 import type { VtdUnit } from "../machine/vtd/unit.ts";
+import { entriesInARow } from "./entries.ts";
 import { holeEnd, type TreeShape } from "./same_tables.ts";
 import { type Found, type LeafVisitor, TableSet } from "./translation.ts";
 
@@ -122,19 +123,6 @@ export function eachLeaf(
     }
   };
   walk(paging.root, paging.levels, 0);
-}
-
-/** Entries from `index` on that are the same but for their frames, which lie side by side. */
-function entriesInARow(memory: Memory, table: number, index: number, span: number): number {
-  const words = memory.readableWide(table);
-  if (words === undefined) return 1;
-  const base = memory.wideBase(table), step = span * 4096 * WIDE_UNIT;
-  let at = base + index, want = words[at];
-  // Bits from 52 on would swallow what is added.
-  if (!(want >= 0 && want < 2 ** 51 * WIDE_UNIT)) return 1;
-  const end = base + 512;
-  while (++at < end && words[at] === (want += step));
-  return at - base - index;
 }
 
 /** Pages from one on that lie in its entry or in neighbours that say the same, frame after frame. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { liveTables, lookUp } from "../../src/health/tables.ts";
+import { readVtd } from "../../src/health/vtd.ts";
 import { DMA_MASTER_ABORT } from "../../src/machine/dma_port.ts";
 import { DMA_INTERRUPT } from "../../src/machine/interrupt_range.ts";
 import { GRANU_GLOBAL, VTD_FR_INTERRUPT_OUTPUT } from "../../src/uapi/vtd_regs.ts";
@@ -191,4 +192,41 @@ Deno.test("a pass-through context has no tables, and leads where it says", () =>
   assert.equal(live.tables.length, 2, "root and context table");
   assert.equal(live.contexts[0].root, -1);
   assert.equal(lookUp(bench.memory, bench.unit, live.contexts[0], 77)?.pfn, 77);
+});
+
+Deno.test("neighbours that say the same are seen at once, and no others with them", () => {
+  const bench = new Bench();
+  const top = bench.attach();
+  const map = (page: number, pfn: number, bits = RW, level = 1) =>
+    bench.map(top, BigInt(page) << 12n, BigInt(pfn) << 12n | bits, level);
+  // Pages 500 to 520, on both sides of a table's end: a frame, a permission, a bit and a gap apart.
+  for (let i = 0; i < 21; i++) map(500 + i, 0x2000 + i);
+  map(504, 0x3000);
+  map(506, 0x2006, R);
+  map(508, 0x2008, RW | 1n << 62n);
+  map(510, 0x200a, 0n);
+  for (let i = 0; i < 3; i++) map(1024 + 512 * i, 0x4000 + 512 * i, RW | PS, 2);
+  bench.enable();
+  const reader = readVtd(bench.memory, bench.unit);
+  const [context] = reader.live.contexts;
+  const seen: number[][] = [];
+  reader.eachLeaf(context!, (page, pfn, pages) => seen.push([page, pfn, pages]));
+  assert.deepEqual(seen, [
+    [500, 0x2000, 4],
+    [504, 0x3000, 1],
+    [505, 0x2005, 1],
+    [506, 0x2006, 1],
+    [507, 0x2007, 1],
+    [508, 0x2008, 1],
+    [509, 0x2009, 1],
+    [511, 0x200b, 1],
+    [512, 0x200c, 9],
+    [1024, 0x4000, 3 * 512],
+  ]);
+  for (const [page, pfn, pages] of seen as [number, number, number][]) {
+    for (const inside of [0, 1, pages - 1].filter((n) => n < pages)) {
+      assert.equal(reader.run?.(context!, page + inside), pages - inside);
+      assert.equal(reader.lookUp(context!, page + inside)?.pfn, pfn + inside);
+    }
+  }
 });

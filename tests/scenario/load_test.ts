@@ -238,7 +238,7 @@ const WRONG: [what: string, from: string | RegExp, to: string, expected: string]
   ],
   [
     "a device that does not ask for it",
-    /  devices:[^]*devices: \[nic0\] }/,
+    / {2}devices:[^]*devices: \[nic0\] }/,
     '  profile: intel-scalable\n  devices:\n    - { id: nic0, model: nic, bdf: "3a:00.0" }\n' +
     "  vms:\n    - { id: vm0, memory: 32MiB, devices: [nic0], resident: 8MiB }",
     "10:60: nic0 does not ask for what it misses (page_requests of a nic): it needs all of " +
@@ -246,7 +246,7 @@ const WRONG: [what: string, from: string | RegExp, to: string, expected: string]
   ],
   [
     "too little of it",
-    /  devices:[^]*devices: \[nic0\] }/,
+    / {2}devices:[^]*devices: \[nic0\] }/,
     "  profile: intel-scalable\n  devices:\n" +
     '    - { id: nic0, model: nic, bdf: "3a:00.0", page_requests: true }\n' +
     "  vms:\n    - { id: vm0, memory: 32MiB, devices: [nic0], resident: 2MiB }",

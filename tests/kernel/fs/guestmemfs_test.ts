@@ -46,6 +46,17 @@ Deno.test("removing a file, or cutting it to nothing, gives back its blocks and 
   assert.equal(rig.kernel.vfs.unlink(`${MOUNT}/a`), -E.ENOENT);
 });
 
+Deno.test("a file is found by all of its name", () => {
+  const { rig, fs } = start();
+  const long = "r".repeat(255);
+  const names = ["ram", "ram1", "ram12", "r\u00e4m", long];
+  for (const name of names) create(fs, name);
+  for (const name of names) assert.ok(rig.sys.open(`${MOUNT}/${name}`, O_RDWR) >= 0, name);
+  for (const name of ["r", "ra", "ram2", "ram123", "", long.slice(1), `${long}r`]) {
+    assert.equal(fs.lookup(name), undefined, name);
+  }
+});
+
 Deno.test("files are removed from the front, the middle and the end of the list alike", () => {
   for (const victim of ["a", "b", "c"]) {
     const { fs } = start();

@@ -154,6 +154,26 @@ Deno.test("a frame map knows frames on both sides of a gigabyte's border", () =>
   assert.equal(map.use(-1), none);
 });
 
+Deno.test("a frame map knows a gigabyte that is all for one use, and what is cut out of it", () => {
+  const map = new FrameMap(new Memory([{ start: 0, size: 4 * 2 ** 30 }]), () => FrameUse.free);
+  const chunk = 2 ** 18,
+    { free, guestmemfs, user } = {
+      free: FrameUse.free,
+      guestmemfs: FrameUse.guestmemfs,
+      user: FrameUse.user,
+    };
+  map.set(chunk - 1, 2 * chunk + 2, guestmemfs);
+  map.setOne(chunk + 7, user);
+  const at = [chunk - 2, chunk - 1, chunk, chunk + 7, chunk + 8, 3 * chunk, 3 * chunk + 1];
+  const uses = [free, guestmemfs, guestmemfs, user, guestmemfs, guestmemfs, free];
+  assert.deepEqual(at.map((pfn) => map.use(pfn)), uses);
+  const copied = new Uint8Array(5);
+  map.copy(chunk + 5, chunk, copied.subarray(0, 3));
+  assert.deepEqual([...copied], [guestmemfs, guestmemfs, 0, 0, 0]);
+  map.set(chunk, chunk, FrameUse.none);
+  assert.equal(map.use(chunk + 7), free, "nothing set: what the allocator says");
+});
+
 const OWNER = { moved() {} };
 
 Deno.test("a user page lives as long as a mapping or a pin holds it", () => {
