@@ -2,15 +2,17 @@ import { hex, PAGE_SIZE } from "../base/units.ts";
 import { AtsPort } from "../machine/pci/ats_port.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { Look } from "./checks.ts";
-import type { UnitReader } from "./translation.ts";
+import type { Context, Found, UnitReader } from "./translation.ts";
 
 /** What devices remember of translations against what their tables say now. */
 export function deviceTlbsFresh(machine: Machine, units: readonly UnitReader[], look: Look): void {
+  let tables: Map<string, [UnitReader, Context]> | undefined;
   for (const { port } of machine.functions) {
     if (!(port instanceof AtsPort) || !port.ats) continue;
     for (const { pasid, page, pfn, write } of port.atc.entries()) {
       look.premises.add("iotlb-filled");
-      const now = lookUp(units, port.sid, pasid, page);
+      tables ??= contextsOf(units);
+      const now = lookUp(tables.get(`${port.sid} ${pasid}`), page);
       if (now !== undefined && now.pfn === pfn && (now.write || !write)) continue;
       look.findings.push({
         invariant: "iotlb-fresh",
@@ -24,10 +26,15 @@ export function deviceTlbsFresh(machine: Machine, units: readonly UnitReader[], 
   }
 }
 
-function lookUp(units: readonly UnitReader[], sid: number, pasid: number, page: number) {
+/** Where requests are led, by source id and PASID. */
+function contextsOf(units: readonly UnitReader[]): Map<string, [UnitReader, Context]> {
+  const found = new Map<string, [UnitReader, Context]>();
   for (const unit of units) {
-    const context = unit.live.contexts.find((c) => c.sid === sid && (c.pasid ?? -1) === pasid);
-    if (context !== undefined) return unit.lookUp(context, page);
+    for (const c of unit.live.contexts) found.set(`${c.sid} ${c.pasid ?? -1}`, [unit, c]);
   }
-  return undefined;
+  return found;
+}
+
+function lookUp(at: [UnitReader, Context] | undefined, page: number): Found | undefined {
+  return at?.[0].lookUp(at[1], page);
 }

@@ -1,5 +1,5 @@
 import type { InvariantId } from "../health/invariants.ts";
-import { IMAGES } from "../kernel/image.ts";
+import { findImage, IMAGES } from "../kernel/image.ts";
 import { loadScenario } from "./load.ts";
 import { prepare, runScenario } from "./run.ts";
 
@@ -36,6 +36,9 @@ const UNSAFE: readonly InvariantId[] = [
   "tables-owned",
 ];
 
+/** What an IOMMU driver says when it has no way to hand a domain over. */
+const NOT_PROMISED = /^(?:arm-smmu-v3|AMD-Vi): [^ ]+: (.*\bhand(?:s|ed)\b.* over)$/;
+
 /** A machine with one card, small enough to be updated by the dozen. */
 const SCENARIO = `version: 1
 name: version-cell
@@ -70,8 +73,16 @@ export function passage(profile: string, from: string, to: string): VersionCell 
     const told = why !== "" && log.some((line) => line.endsWith(why));
     return told ? cell("refused", why) : cell("unexplained", update.reason);
   }
-  const said = run.platform.events.some((e) => e.boot === 1 && /cannot persist/.test(e.text));
-  if (said) return cell("not promised");
+  const said = run.platform.events.find((e) => e.boot === 1 && /cannot persist/.test(e.text));
+  if (said !== undefined) {
+    // A kernel that knows of persistence has to say itself why there is none.
+    const first = run.platform.events.filter((e) => e.source === "kernel" && e.boot === 1);
+    const why = first.map((e) =>
+      NOT_PROMISED.exec(e.text)?.[1]
+    ).find((text) => text !== undefined) ??
+      (findImage(from)?.handover === "none" ? "it has no persistent iommufds" : "");
+    return why === "" ? cell("unexplained", said.text) : cell("not promised", why);
+  }
   return broken.length > 0 ? cell("blocked", broken.join(", ")) : cell("goes on");
 }
 

@@ -188,6 +188,21 @@ Deno.test("a device in detail: an address walked through the tables to the guest
   await rig.quit();
 });
 
+Deno.test("a device in detail: a table that the next kernel takes for its own is named", async () => {
+  const rig = new Rig(smallSession("rfc-v1+D55"), {
+    dashboard: { clock: () => 0, slowMotion: false },
+  });
+  await rig.pass(40);
+  await rig.type("ky");
+  for (let n = 0; n < 12; n++) await rig.pass(40);
+  await rig.command("device nic0 translation");
+  assert.match(
+    await rig.text(),
+    /L4 .*\n.* ! this kernel (takes the table for free|has something else)/,
+  );
+  assert.equal(await rig.quit(), 0);
+});
+
 Deno.test("back in time: the present is frozen on the way, and the same future comes again", async () => {
   const rig = new Rig(smallSession());
   await rig.pass(100);

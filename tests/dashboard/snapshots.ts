@@ -337,6 +337,7 @@ const anyLook: fc.Arbitrary<DeviceLook> = fc.record({
   ),
   faults: fc.array(text, { maxLength: 6 }),
   pasids: fc.array(fc.nat(99), { maxLength: 2 }),
+  strangers: fc.constant(new Map<number, "free" | "its own">()),
   translation: fc.record({
     iova: amount,
     write: fc.boolean(),

@@ -128,6 +128,16 @@ Deno.test("a kexec by hand, and a VMM that is gone, are told as they are", () =>
   assert.match(pictureOf(drawn(120, 40, by))[2]!, /READY {2}boot 2, jumped into by hand: k repl/);
 });
 
+Deno.test("where there is no room for all devices, one that is kept and in trouble comes first", () => {
+  const devices = [
+    device("nic0", { persistent: false, health: "blocked" }),
+    ...["nic1", "nic2", "nic3", "nic4"].map((id) => device(id)),
+    device("nic5", { health: "faulting" }),
+  ];
+  const rows = pictureOf(drawn(80, 24, { ...snapshotOf(), devices }));
+  assert.match(rows.find((row) => /nic\d/.test(row))!, /● nic5 .*faulting/);
+});
+
 Deno.test("an update is called hitless when kept devices lost nothing in it", () => {
   const story = (faults: number, lostBefore: number, more: Partial<Scene> = {}) => {
     const updates = [record("finish", { prepare: 0 }, {

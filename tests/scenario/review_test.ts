@@ -61,10 +61,10 @@ function documented(profile: string, { from, to }: VersionCell): string {
   const rows = section.split("\n").filter((line) => line.startsWith("| "))
     .map((line) => line.split("|").map((cell) => cell.trim()));
   const at = rows[0]?.indexOf(to) ?? -1;
-  const cell = rows.find((row) => row[1] === from)?.[at] ?? /Not promised/.exec(section)?.[0] ?? "";
+  const cell = rows.find((row) => row[1] === from)?.[at] ?? "";
   const note = /\((\d+)\)/.exec(cell)?.[1];
   const why = note === undefined ? "" : new RegExp(`\n${note}\\. ([^\n]*)`).exec(section)?.[1];
-  return `${cell.replace(/ \(.*/, "").toLowerCase()} ${why}`.trim();
+  return `${cell.replace(/ \(.*/, "")} ${why}`.trim();
 }
 
 /** One of each kind: by id, by device, with small pages only, none of it. */

@@ -71,7 +71,7 @@ function plain(text: string, style: Role = "text"): Line {
 
 /** The way of an address through the tables, entry by entry, with the words that lie in memory. */
 function translationLines(
-  { translation, pasids }: DeviceLook,
+  { translation, pasids, strangers }: DeviceLook,
   model: Model,
   width: number,
 ): Line[] {
@@ -92,7 +92,14 @@ function translationLines(
       ` ${"level".padEnd(9)}${"table at".padEnd(16)} index  ${"entry".padEnd(17)}  what it says`,
       "dim",
     ),
-    ...steps.flatMap((step) => stepLines(step, width)),
+    ...steps.flatMap((step) => {
+      const taken = strangers.get(step.table);
+      const said = taken === "free"
+        ? "this kernel takes the table for free memory"
+        : "this kernel has something else in the table's page";
+      const lines = stepLines(step, width);
+      return taken === undefined ? lines : [...lines, plain(`${" ".repeat(10)}! ${said}`, "bad")];
+    }),
     plain(""),
     end,
     plain(cached === "" ? " not in the IOTLB" : ` in the IOTLB: ${cached}`, "dim"),

@@ -64,20 +64,19 @@ function lanes(s: Scene, model: Model, room: number, ascii: boolean): Lane[] {
   const least = 1 + guests.length + Math.min(1, s.devices.length);
   const done = hasMarks(model) && room > least ? [deeds(model)] : [];
   const upper = [...done, kernel(s), ...guests].slice(0, Math.max(0, room));
-  const devices = keptFirst(s.devices, room - upper.length);
+  const devices = worthSeeing(s.devices, room - upper.length);
   return [...upper, ...devices.map((d) => device(d, ascii))];
 }
 
-/** At most `room` devices: those that are kept, then the others. */
-function keptFirst(devices: readonly DeviceView[], room: number): DeviceView[] {
-  const first: DeviceView[] = [];
-  for (const kept of [true, false]) {
-    for (const d of devices) {
-      if (first.length >= room) return first;
-      if (d.persistent === kept) first.push(d);
-    }
+/** At most `room` devices: kept ones first, and where not all fit, those in trouble before others. */
+function worthSeeing(devices: readonly DeviceView[], room: number): readonly DeviceView[] {
+  if (devices.length <= room) return [...devices].sort((a, b) => +b.persistent - +a.persistent);
+  const groups: DeviceView[][] = [[], [], [], []];
+  for (const d of devices) {
+    const trouble = ["bad", "warn"].includes(HEALTH_ROLE[d.health]);
+    groups[(d.persistent ? 0 : 2) + (trouble ? 0 : 1)]!.push(d);
   }
-  return first;
+  return groups.flat().slice(0, Math.max(0, room));
 }
 
 /** What was done by hand, and marks by their names. */

@@ -32,7 +32,7 @@ export function cannotTakeOver(kernel: Kernel, image: KernelImage): string | und
   return keepsSizes(kernel, image)
     ? undefined
     : "its largest pages are smaller than some in use, " +
-      "and on this IOMMU a page in use cannot change its size";
+      "which cannot change their size on this IOMMU";
 }
 
 /** Formats of nodes that an image reads. */

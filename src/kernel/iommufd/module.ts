@@ -270,7 +270,8 @@ export class IommufdModule {
    * on the previous kernel's tables, or a replay has bound it and nobody has opened it.
    */
   waits(dev: PciDev): boolean {
-    return dev.held || (dev.group?.inheritedDomains.length ?? 0) > 0 || this.contexts.some((ctx) => [...ctx.awaited].some((idev) => idev.dev === dev));
+    return dev.held || (dev.group?.inheritedDomains.length ?? 0) > 0 ||
+      this.contexts.some((ctx) => [...ctx.awaited].some((idev) => idev.dev === dev));
   }
 
   /** Persistent id of the iommufd that a held device was handed over with; 0: it is not said. */

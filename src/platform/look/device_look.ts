@@ -1,4 +1,5 @@
 import { hex, PAGE_SIZE } from "../../base/units.ts";
+import { FrameUse } from "../../kernel/mm/frames.ts";
 import type { DmaIncident } from "../../health/meter.ts";
 import { Nic } from "../../machine/devices/nic.ts";
 import { Nvme } from "../../machine/devices/nvme.ts";
@@ -42,6 +43,8 @@ export interface DeviceLook {
   /** PASIDs it uses. */
   readonly pasids: readonly number[];
   readonly translation: Translation;
+  /** Tables on that way that this kernel takes for free memory, or has something else in. */
+  readonly strangers: ReadonlyMap<number, "free" | "its own">;
 }
 
 /** Entries of a ring that are shown. */
@@ -64,6 +67,7 @@ export function deviceLook(
   const meter = health.meters.get(fn);
   const fallback = meter.firstFault?.iova ?? rings[0]?.base ?? 0;
   const group = kernel.pci.devices.find((d) => d.sid === sid)?.group;
+  const translation = translationOf(machine, sid, iova ?? fallback, write);
   return {
     id,
     config: configFields(read),
@@ -72,8 +76,24 @@ export function deviceLook(
     rings,
     faults: faultLines(machine, sid, meter.firstFault, meter.firstStray),
     pasids: [...group?.pasids.keys() ?? []],
-    translation: translationOf(machine, sid, iova ?? fallback, write),
+    translation,
+    strangers: strangersIn(translation, platform),
   };
+}
+
+/** What hardware reads as a table, and the kernel does not know for one. */
+function strangersIn(
+  { steps }: Translation,
+  { kernel }: Platform,
+): Map<number, "free" | "its own"> {
+  const strangers = new Map<number, "free" | "its own">();
+  for (const { level, table } of steps) {
+    if (level === "unit") continue;
+    const use = kernel.pages.useOf(Math.floor(table / PAGE_SIZE));
+    if (use === FrameUse.free) strangers.set(table, "free");
+    if (use === FrameUse.kernel) strangers.set(table, "its own");
+  }
+  return strangers;
 }
 
 function registersOf(device: Nic | Nvme | unknown): (readonly [string, string])[] {

@@ -71,8 +71,10 @@ function build(bench: Bench, s: { levels: number; mappings: Mapping[] }): number
 /** Flips a bit of the entry that the walk of a mapping's address meets at some level. */
 function flip(bench: Bench, top: number, levels: number, iova: bigint, depth: number, bit: number) {
   let table = top;
+  // What leads to the tables stays as it is, even where an earlier flip has made it one of them.
+  const above = [bench.root, bench.contextTable(SID >> 8)];
   for (let level = levels; level >= 1; level--) {
-    if (!bench.memory.isRam(table)) return;
+    if (!bench.memory.isRam(table) || above.includes(table)) return;
     const index = indexAt(iova, level);
     const entry = bench.load(table, index);
     if (levels - level === depth || level === 1) {

@@ -68,6 +68,9 @@ export class AmdDriver implements IommuDriver {
     const { persistentId = 0, flags = 0 } = options;
     const iommu = this.#iommuOf(dev);
     if (iommu === undefined) return -EINVAL;
+    if (persistentId !== 0) {
+      this.kernel.dmesg.warn(`AMD-Vi: ${dev.name}: no domain of an AMD IOMMU is handed over`);
+    }
     if (flags !== 0 || persistentId !== 0) return -EOPNOTSUPP;
     return AmdDomain.make(this.kernel, iommu);
   }

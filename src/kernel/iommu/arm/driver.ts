@@ -127,7 +127,12 @@ export class SmmuDriver implements IommuDriver {
       (parent ? IOMMU_HWPT_ALLOC_NEST_PARENT : IOMMU_HWPT_ALLOC_PASID);
     if ((flags & ~known) !== 0 || (parent && !smmu.nests)) return -EOPNOTSUPP;
     const { design } = this.kernel;
-    if (persistentId !== 0 && !design.smmu) return -EOPNOTSUPP;
+    if (persistentId !== 0 && !design.smmu) {
+      this.kernel.dmesg.warn(
+        `arm-smmu-v3: ${dev.name}: this kernel hands no domain of an SMMU over`,
+      );
+      return -EOPNOTSUPP;
+    }
     const domain = SmmuDomain.make(this.kernel, smmu, largestPage(this.kernel, flags));
     if (!(domain instanceof SmmuDomain)) return domain;
     domain.persistentId = persistentId;

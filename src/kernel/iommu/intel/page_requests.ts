@@ -24,7 +24,8 @@ interface Open {
  * SUCCESS: the device looks, finds the page still missing, and asks again.
  */
 export class PageRequests {
-  readonly #open = new Set<Open>();
+  /** What was read and not answered, by group. */
+  readonly #open = new Map<string, Open>();
   /** Requests of groups whose last one has not been read, by group. */
   readonly #partial = new Map<string, PageRequest[]>();
 
@@ -97,27 +98,30 @@ export class PageRequests {
       return;
     }
     this.#partial.delete(key);
-    this.#open.add(open);
+    this.#open.set(key, open);
     const respond = (code: number) => this.#respond(open, code);
     this.unit.kernel.iommu.pageRequest(sid, { pasid, grpid, requests, respond });
   }
 
   #respond(open: Open, code: number): void {
-    if (!this.#open.delete(open)) return;
+    const key = keyOf(open);
+    // Answered already; the same index may stand for a later group by now.
+    if (this.#open.get(key) !== open) return;
+    this.#open.delete(key);
     const { sid, pasid, grpid } = open;
     this.unit.invalidation.respond(sid, pasid, grpid, code);
   }
 
   /** The group was read, or a part of it, and has no answer. */
   holds(sid: number, pasid: number | undefined, grpid: number): boolean {
-    if (this.#partial.has(keyOf({ sid, pasid, grpid }))) return true;
-    return [...this.#open].some((o) => o.sid === sid && o.pasid === pasid && o.grpid === grpid);
+    const key = keyOf({ sid, pasid, grpid });
+    return this.#partial.has(key) || this.#open.has(key);
   }
 
   /** Before a kexec: nobody reads any more, and whoever waits for an answer asks again. */
   stop(): void {
     this.unit.write(pr.DMAR_PECTL_REG, DMA_FECTL_IM >>> 0);
-    for (const open of [...this.#open]) this.#respond(open, IOMMUFD_PAGE_RESP_SUCCESS);
+    for (const open of [...this.#open.values()]) this.#respond(open, IOMMUFD_PAGE_RESP_SUCCESS);
   }
 }
 
