@@ -88,6 +88,7 @@ const LAYOUTS: Record<string, [size: number, offsets: Record<string, number>]> =
     rsvd2: 31,
     out_capabilities: 32,
   }],
+  iommu_hwpt_vtd_s1: [24, { flags: 0, pgtbl_addr: 8, addr_width: 16, reserved: 20 }],
   iommu_hwpt_set_dirty_tracking: [16, { size: 0, flags: 4, hwpt_id: 8, rsvd: 12 }],
   iommu_hwpt_get_dirty_bitmap: [48, {
     size: 0,

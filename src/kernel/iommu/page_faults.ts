@@ -26,12 +26,10 @@ export class PageFaults {
 
   /** Who is told from here on; undefined: nobody, and without anybody the device may not ask. */
   listen(pasid: number, listener: PageRequestListener | undefined): void {
-    if (listener === undefined) {
-      if (this.#listeners.delete(pasid) && this.#listeners.size === 0) this.disable();
-      return;
-    }
-    this.#listeners.set(pasid, listener);
+    if (listener !== undefined) this.#listeners.set(pasid, listener);
+    else this.#listeners.delete(pasid);
     this.give(pasid);
+    if (this.#listeners.size === 0 && asksForPages(this.dev)) this.disable();
   }
 
   /** What the last {@link enable} was for did not come about. */

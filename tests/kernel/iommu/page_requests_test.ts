@@ -220,6 +220,21 @@ Deno.test("what was read and not answered before the jump is asked again after i
   }
 });
 
+Deno.test("an heir that does not listen: what was asked is refused, and nothing more is asked", () => {
+  const p = new Paging().start();
+  p.kexec();
+  p.want(BLOCK);
+  p.run();
+  p.pickUp();
+  const dev = vfioBind(p.bench.sys, p.cdev, p.fd);
+  p.ioas = ioasAlloc(p.bench.sys, p.fd);
+  p.map(0);
+  vfioAttach(p.bench.sys, p.cdev, hwptAlloc(p.bench.sys, p.fd, dev, p.ioas, 0));
+  p.run();
+  assert.deepEqual([p.answers, p.port.open.length], [[false], 0]);
+  assert.deepEqual([p.port.ats, p.port.pri], [false, false]);
+});
+
 Deno.test("an administrator who gives the device up has its requests refused", () => {
   const p = new Paging().start();
   p.kexec();
