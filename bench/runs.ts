@@ -75,6 +75,7 @@ export const RUNS: readonly Run[] = [
   scenario("redrive-replace"),
   scenario("noiommu-keepalive"),
   scenario("tour"),
+  scenario("large-guest"),
   ...[10, 100, 1000, 10_000].map(fleet),
   {
     name: "run-first-frame",

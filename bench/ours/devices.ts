@@ -96,7 +96,7 @@ class Cards {
     this.#root = this.#frame();
     for (let bus = 0; bus <= (devices.length - 1) >> 8; bus++) this.#frame();
     const owned = devices.flatMap((_, fn) => this.#map(fn));
-    this.health.ledger.mapped("guest", 0, Int32Array.from(owned));
+    this.health.ledger.mapped("guest", 0, owned.map((pfn) => ({ pfn, count: 1 })));
     this.health.refreshOwners();
     this.#enableTranslation();
     for (const card of this.machine.functions) card.configWrite(PCI_COMMAND, 2, PCI_COMMAND_MASTER);

@@ -29,7 +29,7 @@ function sealedGuest(pages: number): { memory: Memory; ledger: Ledger } {
     for (let i = 0; i < 1024; i++) words[base + i] = Math.imul(word++, 0x9e3779b1);
   }
   const ledger = new Ledger(memory);
-  ledger.mapped("vm0", 0, Int32Array.from({ length: pages }, (_, page) => page));
+  ledger.mapped("vm0", 0, [{ pfn: 0, count: pages }]);
   ledger.seal("vm0");
   return { memory, ledger };
 }

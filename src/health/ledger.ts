@@ -1,11 +1,13 @@
 import { crc32 } from "node:zlib";
 import { PAGE_SIZE } from "../base/units.ts";
+import { type FrameRun, FrameRuns, type Frames } from "../machine/frame_runs.ts";
 import type { GuestObserver } from "../machine/guest_memory.ts";
 import type { Memory } from "../machine/memory.ts";
+import { FrameOwners } from "./frame_owners.ts";
 import { ProgramMemory } from "./program_memory.ts";
 
-const CHUNK_SHIFT = 18;
-const CHUNK = 1 << CHUNK_SHIFT;
+/** Guest pages whose seals are kept side by side, once one of them is not all zeros. */
+const SEALS = 1 << 18;
 
 /** A guest page that is not where, or not what, it was. */
 export interface Damage {
@@ -21,14 +23,11 @@ export interface Damage {
 interface GuestPages {
   /** Index + 1 in the owner map. */
   readonly number: number;
-  /** The lowest guest page there is. */
-  first: number;
-  /** Frame by guest page from {@link first} on; -1 where the guest has no RAM. */
-  frames: Int32Array;
+  frames: FrameRuns;
   /** Frames the guest had and was moved away from: what lies in them is still its own. */
-  former: number[];
-  /** CRC of each page at the last {@link Ledger.seal}. */
-  sealed: Uint32Array | undefined;
+  former: Frames[];
+  /** CRC of each page at the last {@link Ledger.seal}, by 2^18 pages. */
+  sealed: Map<number, Uint32Array> | undefined;
   moved: Damage | undefined;
   shared: Damage | undefined;
 }
@@ -42,8 +41,7 @@ interface GuestPages {
 export class Ledger implements GuestObserver {
   readonly #guests = new Map<string, GuestPages>();
   readonly #names: string[] = [];
-  /** Owner number by frame; 0 nobody, negative nobody any more. */
-  readonly #owners: (Int16Array | undefined)[] = [];
+  readonly #owners = new FrameOwners();
   /** Frames a device wrote since the seal: what is in them now is the device's business. */
   #dmaWritten = new Set<number>();
   #sealing = false;
@@ -54,7 +52,7 @@ export class Ledger implements GuestObserver {
     this.programMemory = new ProgramMemory({
       numberOf: (program) => this.#pagesOf(program).number,
       ownerNumber: (pfn) => this.ownerNumber(pfn),
-      setOwner: (pfn, number) => this.#setOwner(pfn, number),
+      setOwner: (pfn, number) => this.#owners.set(pfn, 1, number),
     });
     memory.onFill = (pfn, count) => this.programMemory.filled(pfn, count);
   }
@@ -66,8 +64,7 @@ export class Ledger implements GuestObserver {
       this.#names.push(guest);
       pages = {
         number: this.#names.length,
-        first: 0,
-        frames: new Int32Array(0),
+        frames: new FrameRuns(),
         former: [],
         sealed: undefined,
         moved: undefined,
@@ -81,50 +78,57 @@ export class Ledger implements GuestObserver {
   /** A page was copied into another frame, and the guest's processor found it there at once. */
   migrated(guest: string, from: number, to: number): void {
     const pages = this.#pagesOf(guest);
-    const page = pages.frames.indexOf(from);
+    const page = pages.frames.pageOf(from);
     if (page < 0) return;
-    pages.frames[page] = to;
-    this.#setOwner(from, 0);
-    this.#setOwner(to, pages.number);
+    pages.frames.set(page, to, 1);
+    this.#owners.set(from, 1, 0);
+    this.#owners.set(to, 1, pages.number);
   }
 
-  mapped(guest: string, gpaPage: number, frames: Int32Array): void {
+  mapped(guest: string, gpaPage: number, frames: readonly Frames[]): void {
     const pages = this.#pagesOf(guest);
-    this.#makeRoom(pages, gpaPage, gpaPage + frames.length);
-    for (let i = 0; i < frames.length; i++) {
-      const page = gpaPage + i, at = page - pages.first, pfn = frames[i];
-      const before = pages.frames[at];
-      if (before === pfn) continue;
-      this.#noteSharing(guest, pages, page, pfn);
-      this.#setOwner(pfn, pages.number);
-      this.programMemory.isGuests(pfn);
-      pages.frames[at] = pfn;
-      if (before >= 0) {
-        pages.moved ??= { guest, gpa: page * PAGE_SIZE, pfn, what: "moved" };
-        pages.former.push(before);
-      } else if (pages.sealed !== undefined) pages.sealed[at] = this.#crc(pfn);
+    let page = gpaPage;
+    for (const { pfn, count } of frames) {
+      for (const before of pages.frames.between(page, count)) {
+        this.#found(guest, pages, before, pfn + before.page - page);
+      }
+      page += count;
     }
   }
 
+  /** Pages with `before` behind them have frames from `pfn` on. */
+  #found(guest: string, pages: GuestPages, before: FrameRun, pfn: number): void {
+    const { page, count } = before;
+    if (before.pfn === pfn) return;
+    this.#noteSharing(guest, pages, { page, pfn, count });
+    this.#owners.set(pfn, count, pages.number);
+    this.programMemory.areGuests(pfn, count);
+    pages.frames.set(page, pfn, count);
+    if (before.pfn >= 0) {
+      pages.moved ??= { guest, gpa: page * PAGE_SIZE, pfn, what: "moved" };
+      pages.former.push(before);
+    } else if (pages.sealed !== undefined) this.#sealRun(pages.sealed, { page, pfn, count });
+  }
+
   /** Two guests that both reach a frame would read and write each other's memory. */
-  #noteSharing(guest: string, pages: GuestPages, page: number, pfn: number): void {
-    const number = this.ownerNumber(pfn);
-    if (pages.shared !== undefined || number === 0 || number === pages.number) return;
-    const other = this.#names[number - 1];
-    if (!this.#guests.get(other)?.frames.includes(pfn)) return;
-    pages.shared = { guest, gpa: page * PAGE_SIZE, pfn, what: "shared", other };
+  #noteSharing(guest: string, pages: GuestPages, { page, pfn, count }: FrameRun): void {
+    if (pages.shared !== undefined) return;
+    const has = (at: number, owner: number) =>
+      (this.#guests.get(this.#names[owner - 1])?.frames.pageOf(at) ?? -1) >= 0;
+    const at = this.#owners.firstOfOthers(pfn, count, pages.number, has);
+    if (at < 0) return;
+    const gpa = (page + at - pfn) * PAGE_SIZE, other = this.ownerName(at) as string;
+    pages.shared = { guest, gpa, pfn: at, what: "shared", other };
   }
 
   /** The guest is gone for good (stopped, or lost with its kernel): its frames are nobody's. */
   release(guest: string): void {
     const pages = this.#guests.get(guest);
     if (pages === undefined) return;
-    for (const frames of [pages.frames, pages.former]) {
-      for (const pfn of frames) {
-        if (pfn >= 0 && this.ownerNumber(pfn) === pages.number) this.#setOwner(pfn, 0);
-      }
+    for (const { pfn, count } of [...pages.frames.runs, ...pages.former]) {
+      this.#owners.release(pfn, count, pages.number);
     }
-    pages.frames = new Int32Array(0);
+    pages.frames = new FrameRuns();
     pages.former = [];
     pages.moved = undefined;
     pages.shared = undefined;
@@ -139,26 +143,13 @@ export class Ledger implements GuestObserver {
 
   /** 0: nobody. Comparable with {@link numberOf}. */
   ownerNumber(pfn: number): number {
-    const entry = this.#entry(pfn);
+    const entry = this.#owners.entry(pfn);
     return entry > 0 ? entry : 0;
-  }
-
-  #entry(pfn: number): number {
-    const chunk = this.#owners[pfn >>> CHUNK_SHIFT];
-    return chunk === undefined ? 0 : chunk[pfn & (CHUNK - 1)];
   }
 
   /** {@link ownerNumber} of every `stride`-th frame from `pfn` on. */
   ownersOf(pfn: number, stride: number, into: Uint16Array): void {
-    for (let i = 0; i < into.length;) {
-      const at = pfn + i * stride, first = at & (CHUNK - 1);
-      const n = Math.min(into.length - i, Math.ceil((CHUNK - first) / stride));
-      const chunk = this.#owners[at >>> CHUNK_SHIFT];
-      if (chunk === undefined) into.fill(0, i, i + n);
-      // Below 0 stands a former owner: the frame is nobody's.
-      else for (let k = 0; k < n; k++) into[i + k] = Math.max(0, chunk[first + k * stride]!);
-      i += n;
-    }
+    this.#owners.sample(pfn, stride, into);
   }
 
   ownerName(pfn: number): string | undefined {
@@ -167,7 +158,7 @@ export class Ledger implements GuestObserver {
 
   /** Whose frame it was that is nobody's now. */
   formerOwner(pfn: number): string | undefined {
-    return this.#names[-this.#entry(pfn) - 1];
+    return this.#names[-this.#owners.entry(pfn) - 1];
   }
 
   numberOf(guest: string): number {
@@ -176,7 +167,7 @@ export class Ledger implements GuestObserver {
 
   /** Pages of RAM of a guest. */
   pagesOf(guest: string): number {
-    return this.#guests.get(guest)?.frames.length ?? 0;
+    return this.#guests.get(guest)?.frames.pages ?? 0;
   }
 
   /** A device wrote into memory of the guest it belongs to. */
@@ -189,11 +180,24 @@ export class Ledger implements GuestObserver {
     const pages = this.#guests.get(guest);
     if (pages === undefined) return;
     this.#sealing = true;
-    pages.sealed = new Uint32Array(pages.frames.length);
-    for (let i = 0; i < pages.frames.length; i++) {
-      pages.sealed[i] = this.#crc(pages.frames[i]);
-      // What a device wrote before is in the seal.
-      this.#dmaWritten.delete(pages.frames[i]);
+    pages.sealed = new Map();
+    for (const run of pages.frames.runs) this.#sealRun(pages.sealed, run);
+    // What a device wrote before is in the seal.
+    for (const pfn of this.#dmaWritten) {
+      if (pages.frames.pageOf(pfn) >= 0) this.#dmaWritten.delete(pfn);
+    }
+  }
+
+  #sealRun(sealed: Map<number, Uint32Array>, run: FrameRun): void {
+    // Memory nobody ever wrote is all zeros and needs no reading.
+    for (const written of this.memory.writtenRuns(run.pfn, run.pfn + run.count)) {
+      for (let i = 0; i < written.count; i++) {
+        const pfn = written.pfn + i, page = run.page + pfn - run.pfn;
+        const index = Math.floor(page / SEALS);
+        let seals = sealed.get(index);
+        if (seals === undefined) sealed.set(index, seals = new Uint32Array(SEALS));
+        seals[page % SEALS] = this.#crc(pfn);
+      }
     }
   }
 
@@ -217,11 +221,13 @@ export class Ledger implements GuestObserver {
     const pages = this.#guests.get(guest);
     const sealed = pages?.sealed;
     if (pages === undefined || sealed === undefined) return undefined;
-    for (let i = 0; i < pages.frames.length; i++) {
-      const pfn = pages.frames[i];
-      if (pfn < 0 || this.#dmaWritten.has(pfn)) continue;
-      if (this.#crc(pfn) !== sealed[i]) {
-        return { guest, gpa: (pages.first + i) * PAGE_SIZE, pfn, what: "overwritten" };
+    for (const run of pages.frames.runs) {
+      for (const written of this.memory.writtenRuns(run.pfn, run.pfn + run.count)) {
+        const first = run.page + written.pfn - run.pfn;
+        const changed = this.#firstChanged(sealed, first, written);
+        if (changed < 0) continue;
+        const pfn = written.pfn + changed, gpa = (first + changed) * PAGE_SIZE;
+        return { guest, gpa, pfn, what: "overwritten" };
       }
     }
     return undefined;
@@ -237,34 +243,22 @@ export class Ledger implements GuestObserver {
     }
   }
 
-  #crc(pfn: number): number {
-    // Memory nobody ever wrote is all zeros and needs no reading.
-    if (pfn < 0 || !this.memory.isWritten(pfn)) return 0;
-    return (crc32(this.memory.frameBytes(pfn)) ^ 0xc71c0011) >>> 0;
-  }
-
-  /** Room for guest pages [start, end), which may lie anywhere. */
-  #makeRoom(pages: GuestPages, start: number, end: number): void {
-    if (pages.frames.length === 0) pages.first = start;
-    const first = Math.min(start, pages.first);
-    const length = Math.max(end, pages.first + pages.frames.length) - first;
-    if (pages.frames.length >= length) return;
-    const grown = new Int32Array(length).fill(-1);
-    grown.set(pages.frames, pages.first - first);
-    if (pages.sealed !== undefined) {
-      const sealed = new Uint32Array(length);
-      sealed.set(pages.sealed, pages.first - first);
-      pages.sealed = sealed;
+  /** The first of written frames, behind guest pages from `page` on, that is not as sealed; -1: none. */
+  #firstChanged(
+    sealed: ReadonlyMap<number, Uint32Array>,
+    page: number,
+    { pfn, count }: Frames,
+  ): number {
+    for (let i = 0; i < count; i++) {
+      if (this.#dmaWritten.has(pfn + i)) continue;
+      const seal = sealed.get(Math.floor((page + i) / SEALS))?.[(page + i) % SEALS] ?? 0;
+      if (this.#crc(pfn + i) !== seal) return i;
     }
-    pages.frames = grown;
-    pages.first = first;
+    return -1;
   }
 
-  #setOwner(pfn: number, number: number): void {
-    const index = pfn >>> CHUNK_SHIFT;
-    let chunk = this.#owners[index];
-    if (chunk === undefined) this.#owners[index] = chunk = new Int16Array(CHUNK);
-    const at = pfn & (CHUNK - 1);
-    chunk[at] = number > 0 ? number : -Math.abs(chunk[at]);
+  /** 0 for a page of zeros. */
+  #crc(pfn: number): number {
+    return (crc32(this.memory.frameBytes(pfn)) ^ 0xc71c0011) >>> 0;
   }
 }

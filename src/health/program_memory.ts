@@ -44,9 +44,10 @@ export class ProgramMemory {
     this.owners.setOwner(pfn, 0);
   }
 
-  /** The frame is a guest's RAM: it comes and goes with the guest. */
-  isGuests(pfn: number): void {
-    this.#frames.delete(pfn);
+  /** The frames are a guest's RAM: they come and go with the guest. */
+  areGuests(pfn: number, count: number): void {
+    if (this.#frames.size === 0) return;
+    for (let i = pfn; i < pfn + count; i++) this.#frames.delete(i);
   }
 
   /** A processor wrote whole frames over. */

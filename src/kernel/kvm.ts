@@ -1,6 +1,7 @@
 import { PAGE_SIZE } from "../base/units.ts";
 import * as E from "../uapi/errno.ts";
 import * as U from "../uapi/kvm.ts";
+import type { Frames } from "../machine/frame_runs.ts";
 import { GuestMemory } from "../machine/guest_memory.ts";
 import { OpenFile } from "./fs/vfs.ts";
 import type { Kernel } from "./kernel.ts";
@@ -71,16 +72,19 @@ export class KvmVmFile extends OpenFile {
   /** Puts memory or registers of the process behind guest-physical addresses. */
   #fill(task: Task, gpa: number, size: number, va: number): number {
     const vma = task.mm.find(va);
-    if (vma === undefined || va + size > vma.end) return -E.EFAULT;
+    if (vma === undefined) return -E.EFAULT;
     if (vma.backing.kind === "io") {
+      if (va + size > vma.end) return -E.EFAULT;
       const io = (vma.backing.io ?? 0) + vma.pgoff * PAGE_SIZE + (va - vma.start);
       this.guest.addIo(gpa, size, io);
       return 0;
     }
-    const frames = new Int32Array(size / PAGE_SIZE);
-    for (let i = 0; i < frames.length; i++) {
-      frames[i] = task.mm.translate(va + i * PAGE_SIZE);
-      if (frames[i] < 0) return -E.EFAULT;
+    const frames: Frames[] = [];
+    for (let done = 0; done < size / PAGE_SIZE;) {
+      const run = task.mm.translateRun(va + done * PAGE_SIZE, size / PAGE_SIZE - done);
+      if (run.pfn < 0) return -E.EFAULT;
+      frames.push(run);
+      done += run.count;
     }
     this.guest.addRam(gpa, frames);
     return 0;

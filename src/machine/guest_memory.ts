@@ -1,12 +1,13 @@
 import { PAGE_SIZE } from "../base/units.ts";
 import type { Bus } from "./bus.ts";
+import { FrameRuns, type Frames } from "./frame_runs.ts";
 import type { Memory } from "./memory.ts";
 import type { ProgramObserver } from "./program_tables.ts";
 
 /** Sees which frames a guest's own processor reaches. The ledger of ownership is fed from here. */
 export interface GuestObserver {
-  /** Guest-physical pages [gpaPage, gpaPage + frames.length) are these frames. */
-  mapped(guest: string, gpaPage: number, frames: Int32Array): void;
+  /** Guest-physical pages from `gpaPage` on are these frames, one run of them after the other. */
+  mapped(guest: string, gpaPage: number, frames: readonly Frames[]): void;
   /** A page of the guest's was copied from one frame into another, and its tables follow. */
   migrated?(guest: string, from: number, to: number): void;
   /** The same for programs whose memory somebody watches. */
@@ -16,8 +17,8 @@ export interface GuestObserver {
 interface Slot {
   readonly gpa: number;
   readonly size: number;
-  /** RAM: frames by page. Registers: the physical address of the first. */
-  readonly frames: Int32Array | undefined;
+  /** RAM: frames by guest-physical page. Registers: the physical address of the first. */
+  readonly frames: FrameRuns | undefined;
   readonly io: number;
 }
 
@@ -48,9 +49,11 @@ export class GuestMemory {
   ) {}
 
   /** Adds RAM at a guest-physical address, page aligned. */
-  addRam(gpa: number, frames: Int32Array): void {
-    this.#add({ gpa, size: frames.length * PAGE_SIZE, frames, io: 0 });
-    this.observer.mapped(this.guest, gpa / PAGE_SIZE, frames);
+  addRam(gpa: number, frames: readonly Frames[]): void {
+    const runs = new FrameRuns(), first = gpa / PAGE_SIZE;
+    for (const { pfn, count } of frames) runs.set(first + runs.pages, pfn, count);
+    this.#add({ gpa, size: runs.pages * PAGE_SIZE, frames: runs, io: 0 });
+    this.observer.mapped(this.guest, first, frames);
   }
 
   /** Adds a window of device registers at a guest-physical address. */
@@ -68,9 +71,9 @@ export class GuestMemory {
   /** The kernel has moved a page: whatever led to the old frame leads to the new one. */
   moved(from: number, to: number): void {
     for (const { frames } of this.#slots) {
-      const at = frames?.indexOf(from) ?? -1;
-      if (frames === undefined || at < 0) continue;
-      frames[at] = to;
+      const page = frames?.pageOf(from) ?? -1;
+      if (frames === undefined || page < 0) continue;
+      frames.set(page, to, 1);
       this.#loadPage = this.#storePage = -1;
       this.observer.migrated?.(this.guest, from, to);
     }
@@ -87,7 +90,7 @@ export class GuestMemory {
     if (page !== this.#loadPage) {
       const slot = this.#find(gpa);
       if (slot.frames === undefined) return this.bus.read32(slot.io + gpa - slot.gpa) | 0;
-      const pfn = slot.frames[page - slot.gpa / PAGE_SIZE];
+      const pfn = slot.frames.frameOf(page);
       const chunk = this.memory.readable(pfn);
       if (chunk === undefined) return 0;
       this.#loadPage = page;
@@ -105,7 +108,7 @@ export class GuestMemory {
         this.bus.write32(slot.io + gpa - slot.gpa, value);
         return;
       }
-      const pfn = slot.frames[page - slot.gpa / PAGE_SIZE];
+      const pfn = slot.frames.frameOf(page);
       this.#storePage = page;
       this.#storeChunk = this.memory.writable(pfn);
       this.#storeBase = this.memory.base(pfn);

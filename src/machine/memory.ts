@@ -6,6 +6,9 @@ import { RamMap } from "./ram_map.ts";
 const CHUNK_SHIFT = 18;
 const CHUNK_FRAMES = 1 << CHUNK_SHIFT;
 const CHUNK_MASK = CHUNK_FRAMES - 1;
+/** Above so many chunks memory comes in buffers of 8 GiB. */
+const GROUPED = 32;
+const GROUP = 8;
 
 /**
  * A 64-bit value below 2^52, read or written as a double through {@link Memory.writableWide}, is so
@@ -34,6 +37,7 @@ export class Memory {
   readonly frames: number;
   readonly #ram: RamMap;
   #chunks: (Uint32Array | undefined)[] = [];
+  readonly #groups: (ArrayBuffer | undefined)[] = [];
   /** The same bytes as {@link readableWide} gives them. */
   #wide: (Float64Array | undefined)[] = [];
   /** One byte per frame of a chunk: 1 = has been written. */
@@ -131,11 +135,24 @@ export class Memory {
     assert(pfn >= 0 && pfn < this.frames, `frame ${pfn} is beyond physical memory`);
     const index = pfn >>> CHUNK_SHIFT;
     const frames = Math.min(CHUNK_FRAMES, this.frames - index * CHUNK_FRAMES);
-    const chunk = this.#chunks[index] = new Uint32Array(frames * PAGE_WORDS);
-    this.#wide[index] = new Float64Array(chunk.buffer);
+    const [buffer, offset] = this.#bufferOf(index, frames * PAGE_SIZE);
+    const chunk = this.#chunks[index] = new Uint32Array(buffer, offset, frames * PAGE_WORDS);
+    this.#wide[index] = new Float64Array(buffer, offset, frames * PAGE_WORDS / 2);
     const written = this.#written[index] = new Uint8Array(frames);
     written[pfn & CHUNK_MASK] = 1;
     return chunk;
+  }
+
+  /**
+   * Where a chunk's bytes are. Each new buffer of this size makes the garbage collector run: much
+   * memory comes in few of them, which cost nothing where they are not touched.
+   */
+  #bufferOf(index: number, bytes: number): [ArrayBuffer, offset: number] {
+    if (this.#chunks.length <= GROUPED) return [new ArrayBuffer(bytes), 0];
+    const group = Math.floor(index / GROUP), first = group * GROUP;
+    const chunks = Math.min(GROUP, this.#chunks.length - first);
+    const buffer = this.#groups[group] ??= new ArrayBuffer(chunks * CHUNK_FRAMES * PAGE_SIZE);
+    return [buffer, (index - first) * CHUNK_FRAMES * PAGE_SIZE];
   }
 
   /** Zeroes one frame. One that was never written holds zeros already, and stays unwritten. */
@@ -190,7 +207,7 @@ export class Memory {
   frameBytes(pfn: number): Uint8Array {
     const chunk = this.readable(pfn);
     if (chunk === undefined) return new Uint8Array(PAGE_SIZE);
-    return new Uint8Array(chunk.buffer, this.base(pfn) * 4, PAGE_SIZE);
+    return new Uint8Array(chunk.buffer, chunk.byteOffset + this.base(pfn) * 4, PAGE_SIZE);
   }
 
   /** Copies bytes out of physical memory. */
@@ -217,7 +234,7 @@ export class Memory {
       const n = Math.min(bytes.length - done, PAGE_SIZE - offset);
       const pfn = Math.floor(at / PAGE_SIZE);
       const chunk = this.writable(pfn);
-      const view = new Uint8Array(chunk.buffer, this.base(pfn) * 4, PAGE_SIZE);
+      const view = new Uint8Array(chunk.buffer, chunk.byteOffset + this.base(pfn) * 4, PAGE_SIZE);
       view.set(bytes.subarray(done, done + n), offset);
       done += n;
     }
@@ -241,15 +258,15 @@ export class Memory {
     return this.#written[pfn >>> CHUNK_SHIFT]?.[pfn & CHUNK_MASK] === 1;
   }
 
-  /** Runs of frames that were ever written, ascending: what a core dump has to hold. */
-  *writtenRuns(): Generator<{ pfn: number; count: number }> {
-    for (let c = 0; c < this.#written.length; c++) {
-      const written = this.#written[c];
+  /** Runs of frames in [from, to) that were ever written, ascending, none across two chunks. */
+  *writtenRuns(from = 0, to = this.frames): Generator<{ pfn: number; count: number }> {
+    for (let c = from >>> CHUNK_SHIFT; c * CHUNK_FRAMES < to; c++) {
+      const written = this.#written[c], first = c * CHUNK_FRAMES;
       if (written === undefined) continue;
-      for (let i = written.indexOf(1); i >= 0;) {
-        let end = written.indexOf(0, i);
-        if (end < 0) end = written.length;
-        yield { pfn: c * CHUNK_FRAMES + i, count: end - i };
+      const last = Math.min(written.length, to - first);
+      for (let i = written.indexOf(1, Math.max(0, from - first)); i >= 0 && i < last;) {
+        const found = written.indexOf(0, i), end = found < 0 ? last : Math.min(found, last);
+        yield { pfn: first + i, count: end - i };
         i = written.indexOf(1, end);
       }
     }

@@ -4,6 +4,7 @@ import { Health } from "../health/health.ts";
 import type { LogLine } from "../kernel/dmesg.ts";
 import { findImage, type KernelImage } from "../kernel/image.ts";
 import { Kernel } from "../kernel/kernel.ts";
+import type { Frames } from "../machine/frame_runs.ts";
 import { type DeviceSpec, Machine } from "../machine/machine.ts";
 import { formatSbdf, parseBdf, PCI_DEVICE_ID, PCI_VENDOR_ID } from "../uapi/pci_regs.ts";
 import type { Sys } from "../uapi/sys.ts";
@@ -63,7 +64,7 @@ export class Platform {
     this.chooser = new SeededChooser(spec.seed);
     const { meters } = this.health;
     const ledger = {
-      mapped: (guest: string, page: number, frames: Int32Array) => {
+      mapped: (guest: string, page: number, frames: readonly Frames[]) => {
         this.health.ledger.mapped(guest, page, frames);
         this.health.refreshOwners();
       },

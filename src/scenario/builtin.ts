@@ -2,6 +2,7 @@ import abort from "../../scenarios/abort.yaml" with { type: "text" };
 import alias from "../../scenarios/alias.yaml" with { type: "text" };
 import controlMainline from "../../scenarios/control-mainline.yaml" with { type: "text" };
 import fleet from "../../scenarios/fleet.yaml" with { type: "text" };
+import largeGuest from "../../scenarios/large-guest.yaml" with { type: "text" };
 import firmwareDevice from "../../scenarios/firmware-device.yaml" with { type: "text" };
 import handover from "../../scenarios/handover.yaml" with { type: "text" };
 import highIova from "../../scenarios/high-iova.yaml" with { type: "text" };
@@ -126,6 +127,7 @@ export const BUILTIN: ReadonlyMap<string, string> = new Map([
   ["page-requests-refused", pageRequestsRefused],
   ["ten-updates", tenUpdates],
   ["fleet", fleet],
+  ["large-guest", largeGuest],
   ["handover", handover],
   ["high-iova", highIova],
   ["small-pages", smallPages],

@@ -6,7 +6,7 @@ import { unknownName } from "../operations/names.ts";
 import { OPERATIONS } from "../operations/table.ts";
 import type { Names } from "../operations/types.ts";
 import { layOut } from "../userspace/guest/layout.ts";
-import { BAR_WINDOW, BAR_WINDOW_END, RAM_BASES } from "../userspace/vmm/config.ts";
+import { BAR_WINDOW, BAR_WINDOW_END } from "../userspace/vmm/config.ts";
 import { didYouMean, UsageError } from "./errors.ts";
 import { reservedComplaint } from "./firmware.ts";
 import { imageComplaint } from "../operations/image_name.ts";
@@ -250,15 +250,11 @@ function checkMachine(scenario: Scenario, document: YamlDocument, file: string):
       fail(`there are two ${vm.id}`, ["machine", "vms", i, "id"]);
     }
     if (vm.persistent) guests += vm.memory + 2 * 1048576;
-    if (vm.dma === "guestmemfs") guests += 2 * 1048576;
-    if (vm.persistent && vm.memory > MAX_FILE) {
-      fail("a guestmemfs file ends at 1GiB: so does a persistent VM", [
-        "machine",
-        "vms",
-        i,
-        "memory",
-      ]);
+    if (vm.persistent && vm.program === "paravisor" && vm.memory > MAX_FILE) {
+      const path = ["machine", "vms", i, "memory"];
+      fail("a guestmemfs file ends at 1GiB: so does the guest of a paravisor", path);
     }
+    if (vm.dma === "guestmemfs") guests += 2 * 1048576;
     vm.devices.forEach((device, j) => {
       const path = ["machine", "vms", i, "devices", j];
       if (!byId.has(device)) {
@@ -271,9 +267,9 @@ function checkMachine(scenario: Scenario, document: YamlDocument, file: string):
   vms.forEach((vm, i) => {
     const models = vm.devices.map((id) => byId.get(id)?.model);
     const misfit = guestMisfit(vm.memory, vm.ring, models);
-    const tooBig = vm.ram_base === undefined || vm.ram_base < BAR_WINDOW_END
-      ? guestTooBig(vm.memory, scenario.machine.profile, vm.ram_base)
-      : undefined;
+    // A VMM that is not told where goes above the devices' registers when it has to.
+    const base = vm.ram_base ?? (vm.program === "vmm" ? BAR_WINDOW_END : 0);
+    const tooBig = base < BAR_WINDOW_END ? guestTooBig(vm.memory, base) : undefined;
     const wrong = misfit ?? tooBig;
     if (wrong !== undefined) fail(wrong, ["machine", "vms", i, "memory"]);
   });
@@ -311,13 +307,10 @@ function guestMisfit(
 }
 
 /** What is wrong with a guest whose RAM would run into its devices' registers. */
-function guestTooBig(ramBytes: number, profile: string, at?: number): string | undefined {
-  const smmu = findProfile(profile)?.smmu !== undefined;
-  const base = at ?? (smmu ? RAM_BASES[1] : RAM_BASES[0]);
+function guestTooBig(ramBytes: number, base: number): string | undefined {
   const room = Math.max(0, BAR_WINDOW - base);
   if (ramBytes <= room) return undefined;
-  const why = at === undefined ? ", above the SMMU's interrupt window" : "";
-  const where = base === 0 ? "" : `, at ${formatSize(base)}${why}`;
+  const where = base === 0 ? "" : `, at ${formatSize(base)},`;
   return `guest RAM of ${formatSize(ramBytes)} is too big: between its start${where} and its ` +
     `devices' registers there is room for ${formatSize(room)}`;
 }

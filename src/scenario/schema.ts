@@ -119,7 +119,7 @@ const vm = z.strictObject({
 
 const machine = z.strictObject({
   profile: z.enum(names(PROFILES)).default("intel-legacy"),
-  memory: pages.refine((n) => n >= 64 * MiB && n <= TiB, { message: "expected 64MiB to 1TiB" })
+  memory: pages.refine((n) => n >= 64 * MiB && n <= 4 * TiB, { message: "expected 64MiB to 4TiB" })
     .prefault("512MiB"),
   guestmemfs: size.refine((n) => n % (2 * MiB) === 0, {
     message: "expected a multiple of 2MiB",

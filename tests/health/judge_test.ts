@@ -57,8 +57,8 @@ Deno.test("a persistent guest that does not come back is gone", () => {
 Deno.test("memory of a program that ended may be the next one's", () => {
   const world = new World({ vms: ["vm0", "vm1"], cold: true }).boot();
   const { health, kernel } = world.platform;
-  health.ledger.mapped("vm0", 0, Int32Array.of(5000));
-  health.ledger.mapped("vm1", 0, Int32Array.of(5000));
+  health.ledger.mapped("vm0", 0, [{ pfn: 5000, count: 1 }]);
+  health.ledger.mapped("vm1", 0, [{ pfn: 5000, count: 1 }]);
   health.check(kernel);
   assert.deepEqual(violated(world), []);
 });

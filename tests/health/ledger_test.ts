@@ -5,7 +5,7 @@ import { Ledger } from "../../src/health/ledger.ts";
 import { Memory } from "../../src/machine/memory.ts";
 
 const make = (size = 16 * MiB) => new Ledger(new Memory([{ start: 0, size }]));
-const frames = (...pfns: number[]) => Int32Array.from(pfns);
+const frames = (...pfns: number[]) => pfns.map((pfn) => ({ pfn, count: 1 }));
 
 Deno.test("the first frames a guest reaches are its own", () => {
   const ledger = make();
@@ -161,7 +161,7 @@ Deno.test("many guests keep their frames apart", () => {
   const ledger = make(64 * MiB);
   const guests = Array.from({ length: 100 }, (_, i) => `vm${i}`);
   guests.forEach((g, i) =>
-    ledger.mapped(g, i, Int32Array.from({ length: 100 }, (_, j) => j * 100 + i))
+    ledger.mapped(g, i, frames(...Array.from({ length: 100 }, (_, j) => j * 100 + i)))
   );
   for (let pfn = 0; pfn < 10000; pfn++) assert.equal(ledger.ownerName(pfn), `vm${pfn % 100}`);
   for (const g of guests) ledger.seal(g);
@@ -176,10 +176,18 @@ Deno.test("many guests keep their frames apart", () => {
 Deno.test("a terabyte that nobody wrote costs next to nothing", () => {
   const ledger = make(2 * TiB);
   const start = performance.now();
-  const chunk = Int32Array.from({ length: 1 << 18 }, (_, i) => (GiB / 4096) * 1000 + i);
-  ledger.mapped("a", 0, chunk);
+  const pfn = (GiB / 4096) * 512 + 5, count = TiB / 4096;
+  ledger.mapped("a", 1 << 20, [{ pfn, count }]);
   ledger.seal("a");
   assert.equal(ledger.check("a"), undefined);
-  assert.equal(ledger.memory.readable(chunk[0]), undefined, "nothing was made");
+  assert.equal(ledger.memory.readable(pfn), undefined, "nothing was made");
+  assert.deepEqual([pfn - 1, pfn, pfn + count - 1, pfn + count].map((f) => ledger.ownerName(f)), [
+    undefined,
+    "a",
+    "a",
+    undefined,
+  ]);
+  ledger.release("a");
+  assert.equal(ledger.formerOwner(pfn + count - 1), "a");
   assert.ok(performance.now() - start < 1000);
 });

@@ -24,8 +24,8 @@ class Bench implements IncidentSink {
   constructor() {
     this.meters.start(this.queue, this.ledger);
     this.meters.sink = this;
-    this.ledger.mapped("mine", 0, Int32Array.of(OWN));
-    this.ledger.mapped("other", 0, Int32Array.of(OTHERS));
+    this.ledger.mapped("mine", 0, [{ pfn: OWN, count: 1 }]);
+    this.ledger.mapped("other", 0, [{ pfn: OTHERS, count: 1 }]);
     this.meters.guestOf[0] = this.ledger.numberOf("mine");
   }
 

@@ -25,10 +25,10 @@ Deno.test("memory of a program is whose processor reaches it, until it reaches i
 
 Deno.test("frames that are its guest's RAM too come and go with the guest", () => {
   const { ledger, programs } = make();
-  ledger.mapped("pv0", 0, Int32Array.of(100));
+  ledger.mapped("pv0", 0, [{ pfn: 100, count: 1 }]);
   programs.set("pv0", 7, 100);
   programs.set("pv0", 8, 101);
-  ledger.mapped("pv0", 1, Int32Array.of(101));
+  ledger.mapped("pv0", 1, [{ pfn: 101, count: 1 }]);
   programs.set("pv0", 7, -1);
   programs.set("pv0", 8, -1);
   assert.deepEqual([100, 101].map((pfn) => ledger.ownerName(pfn)), ["pv0", "pv0"]);
@@ -55,10 +55,10 @@ Deno.test("after a kexec its memory is its own until a processor takes the frame
 
 Deno.test("a page that the kernel moves is nobody's where it was", () => {
   const { ledger } = make();
-  ledger.mapped("pv0", 4, Int32Array.of(100, 101));
+  ledger.mapped("pv0", 4, [{ pfn: 100, count: 2 }]);
   ledger.migrated("pv0", 101, 300);
   assert.deepEqual([100, 101, 300].map((pfn) => ledger.ownerName(pfn)), ["pv0", undefined, "pv0"]);
   assert.deepEqual(ledger.misplaced("pv0"), [], "its processor was told: no damage");
-  ledger.mapped("pv0", 5, Int32Array.of(300));
+  ledger.mapped("pv0", 5, [{ pfn: 300, count: 1 }]);
   assert.deepEqual(ledger.misplaced("pv0"), []);
 });

@@ -154,3 +154,20 @@ Deno.test("a write beyond the end of memory is a bug of the emulator", () => {
   assert.throws(() => memory.store(GiB / PAGE_SIZE, 0, 1), /beyond physical memory/);
   assert.throws(() => memory.store(-1, 0, 1), /beyond physical memory/);
 });
+
+Deno.test("of much memory neighbouring chunks keep their frames apart, as words and as bytes", () => {
+  const memory = new Memory([{ start: 0, size: 44 * GiB }]);
+  const last = 44 * GiB / PAGE_SIZE - 1, frames = [0, GiB / PAGE_SIZE, 9 * GiB / PAGE_SIZE, last];
+  frames.forEach((pfn, i) => memory.store(pfn, 5, i + 1));
+  memory.write(2 * GiB, Uint8Array.of(7, 8));
+  assert.deepEqual(frames.map((pfn) => memory.load(pfn, 5)), [1, 2, 3, 4]);
+  assert.deepEqual(frames.map((pfn) => memory.frameBytes(pfn)[20]), [1, 2, 3, 4]);
+  assert.deepEqual(frames.map((pfn) => memory.readableWide(pfn)!.length), [
+    2 ** 27,
+    2 ** 27,
+    2 ** 27,
+    2 ** 27,
+  ]);
+  assert.deepEqual([...memory.read(2 * GiB, 2)], [7, 8]);
+  assert.equal(memory.load(10 * GiB / PAGE_SIZE, 5), 0);
+});

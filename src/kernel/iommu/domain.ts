@@ -1,5 +1,6 @@
 import type { Radix } from "./compare.ts";
 import { PAGE_SIZE } from "../../base/units.ts";
+import type { Frames } from "../../machine/frame_runs.ts";
 import { EOPNOTSUPP } from "../../uapi/errno.ts";
 import type { Resized } from "./resize.ts";
 
@@ -63,6 +64,12 @@ export abstract class PagingDomain extends IommuDomain {
   abstract unmap(page: number, count: number): number;
   /** Frame behind a page, -1 where nothing is mapped (iommu_iova_to_phys). */
   abstract translate(page: number): number;
+
+  /** The same for as many of `count` pages as are known to lie side by side. */
+  translateRun(page: number, _count: number): Frames {
+    return { pfn: this.translate(page), count: 1 };
+  }
+
   /**
    * From now on every access through this domain snoops the CPU's caches. False where the IOMMU has
    * no way to enforce it; a machine whose devices are coherent anyway does not mind.

@@ -1,6 +1,8 @@
+import type { Frames } from "../../machine/frame_runs.ts";
 import { hex, PAGE_SIZE } from "../../base/units.ts";
 import { EINVAL } from "../../uapi/errno.ts";
 import { FrameUse } from "../mm/frames.ts";
+import { leafRun } from "./leaf_run.ts";
 import type { Kernel } from "../kernel.ts";
 import { compareRadix, type Comparison, type Radix } from "./compare.ts";
 import { PagingDomain } from "./domain.ts";
@@ -29,6 +31,12 @@ export abstract class HeritableDomain extends PagingDomain {
   abstract adoptTables(from: this): void;
   /** Every page of its tables. Of the previous kernel's, only what was handed over is believed. */
   abstract get pages(): readonly number[];
+
+  override translateRun(page: number, count: number): Frames {
+    const pfn = this.translate(page);
+    if (pfn < 0 || count === 1) return { pfn, count: 1 };
+    return leafRun(this.kernel.machine.memory, this.radix, page, count);
+  }
 
   /** Who is attached, by source id and PASID. */
   get attachments(): Attachment[] {

@@ -124,11 +124,12 @@ export class Area {
   /** The frames as a domain has them, in contiguous runs. */
   #readBack(domain: PagingDomain): Run[] {
     const runs: { pfn: number; count: number }[] = [];
-    for (let i = 0; i < this.count; i++) {
-      const pfn = domain.translate(this.page + i);
+    for (let i = 0; i < this.count;) {
+      const { pfn, count } = domain.translateRun(this.page + i, this.count - i);
       const last = runs[runs.length - 1];
-      if (last !== undefined && last.pfn + last.count === pfn) last.count++;
-      else runs.push({ pfn, count: 1 });
+      if (last !== undefined && last.pfn + last.count === pfn) last.count += count;
+      else runs.push({ pfn, count });
+      i += count;
     }
     return runs;
   }

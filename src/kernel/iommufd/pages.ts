@@ -115,9 +115,10 @@ export class IoptPages {
 
   /** Unpins those of the pages from `index` on, whose frames are `runs`, that nobody holds any more. */
   letGo(index: number, runs: readonly Run[]): void {
-    const gone: Run[] = [];
+    const nobody = this.#held.size === 0 && this.#stored.length === 0;
+    const gone: Run[] = nobody ? [...runs] : [];
     let at = index;
-    for (const { pfn, count } of runs) {
+    for (const { pfn, count } of nobody ? [] : runs) {
       for (let i = 0; i < count; i++, at++) if (this.#known(at) < 0) append(gone, pfn + i);
     }
     this.#unpin(gone);
@@ -169,9 +170,7 @@ export class IoptPages {
   }
 
   #unpin(runs: readonly Run[]): void {
-    for (const { pfn, count } of runs) {
-      for (let i = 0; i < count; i++) this.source.unpin(pfn + i);
-    }
+    for (const { pfn, count } of runs) this.source.unpin(pfn, count);
   }
 }
 

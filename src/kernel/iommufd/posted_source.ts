@@ -33,8 +33,8 @@ export class CheckedUserSource extends UserSource {
   }
 
   /** Frames of guestmemfs have no struct page that would count. */
-  override unpin(pfn: number): void {
-    if (this.userPages.has(pfn)) super.unpin(pfn);
+  override unpin(pfn: number, count: number): void {
+    for (let i = pfn; i < pfn + count; i++) if (this.userPages.has(i)) super.unpin(i, 1);
   }
 
   override release(how: Parting): void {

@@ -26,7 +26,8 @@ export interface PageSource {
   pin(index: number, write: boolean): number;
   /** The same for as many of `count` pages from `index` on as lie side by side; where that is quick. */
   pinRun?(index: number, count: number, write: boolean): { pfn: number; count: number } | number;
-  unpin(pfn: number): void;
+  /** The frames [pfn, pfn + count), each of which it has pinned. */
+  unpin(pfn: number, count: number): void;
   /** The last area is gone, in this way. */
   release(how: Parting): void;
 }
@@ -60,8 +61,8 @@ export class UserSource implements PageSource {
     return pfn;
   }
 
-  unpin(pfn: number): void {
-    this.pins.unpin(pfn);
+  unpin(pfn: number, count: number): void {
+    for (let i = 0; i < count; i++) this.pins.unpin(pfn + i);
   }
 
   release(_how: Parting): void {}
@@ -87,8 +88,8 @@ export class MemfdSource implements PageSource {
     return pfn;
   }
 
-  unpin(pfn: number): void {
-    this.pins.unpin(pfn);
+  unpin(pfn: number, count: number): void {
+    for (let i = 0; i < count; i++) this.pins.unpin(pfn + i);
   }
 
   release(): void {
@@ -127,7 +128,7 @@ export class GuestmemfsSource implements PageSource {
     return run.count === 0 ? -EFAULT : run;
   }
 
-  unpin(_pfn: number): void {}
+  unpin(): void {}
 
   release(how: Parting): void {
     this.filePin?.drop(how);

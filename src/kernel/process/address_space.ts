@@ -1,4 +1,5 @@
 import { PAGE_SIZE } from "../../base/units.ts";
+import type { Frames } from "../../machine/frame_runs.ts";
 import type { OpenFile } from "../fs/vfs.ts";
 import type { ProgramTables } from "../../machine/program_tables.ts";
 import { ENOMEM } from "../../uapi/errno.ts";
@@ -15,6 +16,8 @@ export interface Backing {
   readonly file?: OpenFile;
   /** Frame of page `index` counted from the start of the file or mapping; -1: no memory (SIGBUS). */
   pageAt(index: number): number;
+  /** The same for as many of `count` pages as lie side by side. Missing: they are looked up one by one. */
+  runAt?(index: number, count: number): Frames;
   /** The same for a page that is there already; -1: nobody has touched it. Missing: all are. */
   presentAt?(index: number): number;
   /** For `io`: physical byte address of the first register. */
@@ -186,6 +189,17 @@ export class AddressSpace {
     const pfn = v.backing.pageAt(v.pgoff + Math.floor((address - v.start) / PAGE_SIZE));
     if (pfn >= 0) this.tables?.set(Math.floor(address / PAGE_SIZE), pfn);
     return pfn;
+  }
+
+  /** Frames behind an address and what follows, as many of `count` as are known to lie side by side. */
+  translateRun(address: number, count: number): Frames {
+    const v = this.find(address), { runAt } = v?.backing ?? {};
+    // Whoever watches a program's memory hears of every page.
+    if (v === undefined || runAt === undefined || this.tables !== undefined) {
+      return { pfn: this.translate(address), count: 1 };
+    }
+    const inside = Math.min(count, Math.floor((v.end - address) / PAGE_SIZE));
+    return runAt(v.pgoff + Math.floor((address - v.start) / PAGE_SIZE), inside);
   }
 
   /** Frame of a page that is there already, without bringing it in; -1 where none is. */

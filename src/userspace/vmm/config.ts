@@ -45,9 +45,9 @@ export const PERSISTED_DIR = "/sys/kernel/iommufd_persisted";
 /**
  * Where guest RAM begins, which is its IOVA as well: at 0 as in a PC, or, where the IOMMU keeps
  * IOVAs down there for itself (the SMMU's window for interrupts at 128 MiB), at 1 GiB as on QEMU's
- * virt board. It ends below the BAR windows.
+ * virt board. It ends below the BAR windows; a guest that has no room there begins above them.
  */
-export const RAM_BASES = [0, 0x40000000] as const;
+export const RAM_BASES = [0, 0x40000000, 0x100000000] as const;
 /** Guest-physical address of the first BAR window; each device gets 1 MiB. */
 export const BAR_WINDOW = 0xc0000000;
 export const BAR_STRIDE = 0x100000;

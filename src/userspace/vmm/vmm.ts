@@ -1,16 +1,5 @@
 import { GiB } from "../../base/units.ts";
-import {
-  F_SEAL_GROW,
-  F_SEAL_SEAL,
-  F_SEAL_SHRINK,
-  MAP_SHARED,
-  O_CREAT,
-  O_RDWR,
-  type Program,
-  PROT_READ,
-  PROT_WRITE,
-  type Sys,
-} from "../../uapi/sys.ts";
+import { O_RDWR, type Program, type Sys } from "../../uapi/sys.ts";
 import { EAGAIN, EOPNOTSUPP, errnoName } from "../../uapi/errno.ts";
 import {
   CallFailed,
@@ -24,13 +13,7 @@ import {
   setPersistent,
 } from "../calls.ts";
 import { Guest } from "../guest/guest.ts";
-import {
-  MEMORY_DIR,
-  PERSISTED_DIR,
-  type SavedState,
-  type VmConfig,
-  type VmStatus,
-} from "./config.ts";
+import { PERSISTED_DIR, type SavedState, type VmConfig, type VmStatus } from "./config.ts";
 import {
   attachAgain,
   attachDevices,
@@ -46,6 +29,7 @@ import {
 } from "./hardware.ts";
 import { attachPaged, BLOCK, Pager } from "./pager.ts";
 import { attachParents, besideTables, enableGuestIommu } from "./guest_iommu.ts";
+import { GuestRam } from "./ram.ts";
 import { type Manageable, serve } from "./serve.ts";
 import { loadState } from "./state_file.ts";
 import { attachOrReplace, finishHandover, limitPages } from "./take_over.ts";
@@ -57,9 +41,7 @@ interface RunningVm {
   readonly guest: Guest;
   readonly iommufd: number;
   state: SavedState;
-  /** Guest memory: its file, and where it is mapped. */
-  readonly file: number;
-  readonly ram: number;
+  readonly ram: GuestRam;
   /** Who brings its devices what they ask for; undefined: they can reach everything. */
   pager: Pager | undefined;
   /** What is still to be made of the address space, step by step, while the guest runs already. */
@@ -130,13 +112,7 @@ function start(sys: Sys, config: VmConfig): RunningVm {
     persistentId = 0;
   }
   const named = persistentId > 0 && config.backing !== "memfd";
-  const file = named
-    ? must(config.name, sys.open(`${MEMORY_DIR}/${config.name}`, O_RDWR | O_CREAT))
-    : must("memfd_create", sys.memfdCreate(config.name));
-  must("ftruncate guest memory", sys.ftruncate(file, config.memory));
-  // Only what keeps its size is handed over.
-  if (!named) must("F_ADD_SEALS", sys.addSeals(file, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW));
-  const ram = mapRam(sys, config, file);
+  const ram = GuestRam.make(sys, config, named);
   const devices = config.devices.map((device) => openDevice(sys, device, iommufd));
   const cdevs = devices.map(({ cdev }) => cdev);
   const ioas = ioasAlloc(sys, iommufd);
@@ -153,22 +129,20 @@ function start(sys: Sys, config: VmConfig): RunningVm {
   if (attached === undefined) {
     // Everything goes back: the file's pins with the iommufd, the devices to nobody.
     for (const fd of [...cdevs, iommufd]) sys.close(fd);
-    must("munmap guest memory", sys.munmap(ram, config.memory));
-    sys.close(file);
-    if (named) must("unlink guest memory", sys.unlink(`${MEMORY_DIR}/${config.name}`));
+    ram.remove(sys, config, named);
     return start(sys, { ...config, persistent: false });
   }
   // Only an address space with the devices on it knows which IOVAs are not for memory.
   const ramBase = placeRam(sys, iommufd, ioas, config);
   const { name, memory } = config;
   const first = { version: 1, name, persistentId, ioas, ...attached, memory, ramBase } as const;
-  const mapping = { iommufd, state: first, file, ram };
+  const mapping = { iommufd, state: first, ram };
   const pager = paged && startPager(sys, config, mapping, paged.queue);
   must("map guest memory", mapGuest(sys, { ...mapping, pager }));
   const nested = parents &&
-    enableGuestIommu(sys, iommufd, devices, parents.hwpts, { ram, ramBase, memory });
+    enableGuestIommu(sys, iommufd, devices, parents.hwpts, { ram: ram.address, ramBase, memory });
   const state = { ...first, hwpts: nested ?? attached.hwpts };
-  const cpu = makeVm(sys, config, ram, ramBase, cdevs);
+  const cpu = makeVm(sys, config, ram.address, ramBase, cdevs);
   for (const cdev of cdevs) enableBusMaster(sys, cdev);
   const nics = config.devices.flatMap((d, i) =>
     d.model === "nic" ? [{ bar: barOf(i), ringEntries: d.ringEntries, pasid: d.pasid }] : []
@@ -181,18 +155,24 @@ function start(sys: Sys, config: VmConfig): RunningVm {
     nics,
     nvmes,
   });
-  return { guest, iommufd, state, file, ram, pager, rest: undefined, stuck: undefined };
+  return { guest, iommufd, state, ram, pager, rest: undefined, stuck: undefined };
 }
 
 /** What mapping guest memory for the devices takes. */
-type GuestMapping = Pick<RunningVm, "iommufd" | "state" | "file" | "ram">;
+type GuestMapping = Pick<RunningVm, "iommufd" | "state" | "ram">;
 
-/** Maps a piece of guest memory for the devices, by its file where it is to persist: 0 or an errno. */
+/** Maps a part of guest memory for the devices, by its files where it is to persist: 0 or an errno. */
 function mapPiece(sys: Sys, vm: GuestMapping, offset: number, length: number): number {
-  const { iommufd, file, ram, state: { persistentId, ioas, ramBase } } = vm;
-  return persistentId > 0
-    ? ioasMapFile(sys, iommufd, ioas, file, length, ramBase + offset, offset)
-    : ioasMap(sys, iommufd, ioas, ram + offset, length, ramBase + offset);
+  const { iommufd, ram, state: { persistentId, ioas, ramBase } } = vm;
+  if (persistentId === 0) {
+    return ioasMap(sys, iommufd, ioas, ram.address + offset, length, ramBase + offset);
+  }
+  for (const piece of ram.pieces(offset, length)) {
+    const { file, at } = piece;
+    const rc = ioasMapFile(sys, iommufd, ioas, file, piece.length, ramBase + at, piece.offset);
+    if (rc < 0) return rc;
+  }
+  return 0;
 }
 
 /** Maps guest memory for the devices, all of it unless they ask for what they need. 0 or an errno. */
@@ -237,11 +217,6 @@ function attachPersistent(
   }
 }
 
-function mapRam(sys: Sys, config: VmConfig, file: number): number {
-  const prot = PROT_READ | PROT_WRITE;
-  return must("mmap guest memory", sys.mmap(config.memory, prot, MAP_SHARED, file, 0));
-}
-
 /**
  * After a kexec: the iommufd comes back from sysfs, the devices are bound again, nothing is reset.
  * Where the kernel has made the iommufd's objects again that is all; elsewhere they are left for later,
@@ -252,10 +227,9 @@ function restore(sys: Sys, config: VmConfig, saved: SavedState): RunningVm {
   const names = sys.readdir(dir);
   const iommufd = takeHandle(sys, `${dir}/iommufd`);
   // A memfd comes over with the iommufd.
-  const file = config.backing === "memfd"
-    ? takeHandle(sys, `${dir}/memfd1`)
-    : must(config.name, sys.open(`${MEMORY_DIR}/${config.name}`, O_RDWR));
-  const ram = mapRam(sys, config, file);
+  const ram = config.backing === "memfd"
+    ? GuestRam.of(sys, [takeHandle(sys, `${dir}/memfd1`)], config.memory)
+    : GuestRam.find(sys, config);
   // A handover that has to be finished leaves the objects to us.
   const empty = typeof names !== "number" && names.includes("finish");
   // Then a device that does not wait is not as it was: there is no going on with it.
@@ -265,14 +239,13 @@ function restore(sys: Sys, config: VmConfig, saved: SavedState): RunningVm {
       : openDevice(sys, device, iommufd, saved.persistentId)
   );
   const attached = empty ? { hwpts: [], pasidHwpts: [] } : attachAgain(sys, devices, saved);
-  const cpu = makeVm(sys, config, ram, saved.ramBase, devices.map(({ cdev }) => cdev));
+  const cpu = makeVm(sys, config, ram.address, saved.ramBase, devices.map(({ cdev }) => cdev));
   const state = { ...saved, ...attached };
   const guest = Guest.attach(cpu, saved.ramBase);
   const vm: RunningVm = {
     guest,
     iommufd,
     state,
-    file,
     ram,
     pager: undefined,
     rest: undefined,

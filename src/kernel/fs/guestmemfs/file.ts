@@ -27,7 +27,8 @@ export class GuestmemfsFile extends OpenFile {
   /** Memory without struct pages: VM_PFNMAP. Mapping beyond the end of the file: EINVAL. */
   override mmap(offset: number, length: number): Backing | number {
     if (offset + length > this.size()) return -EINVAL;
-    return { kind: "pfnmap", file: this, pageAt: (page) => this.pageAt(page) };
+    const runAt = (page: number, count: number) => this.fs.runOfPages(this.inode, page, count);
+    return { kind: "pfnmap", file: this, pageAt: (page) => this.pageAt(page), runAt };
   }
 
   protected override release(): void {
