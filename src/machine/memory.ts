@@ -6,8 +6,8 @@ import { RamMap } from "./ram_map.ts";
 const CHUNK_SHIFT = 18;
 const CHUNK_FRAMES = 1 << CHUNK_SHIFT;
 const CHUNK_MASK = CHUNK_FRAMES - 1;
-/** Above so many chunks memory comes in buffers of 8 GiB. */
-const GROUPED = 32;
+/** Above so many chunks memory comes in buffers of 8 GiB, in which page after page takes a little longer. */
+const GROUPED = 256;
 const GROUP = 8;
 
 /**
