@@ -29,6 +29,7 @@ const ROWS: Record<string, readonly string[]> = {
   "rfc-v1": Array(10).fill("rfc-v1"),
   "replay, then re-driven": [...Array(6).fill("replay"), ...Array(4).fill("redrive-replace")],
   "rfc-v1, then on its next version": ["rfc-v1", "rfc-v1", ...Array(8).fill("rfc-v1-intel-v1")],
+  "on an SMMU, to small pages and back": Array(5).fill(["redrive-replace-4k", "redrive"]).flat(),
   "a guest in a memfd, re-driven in turns": Array(5).fill(["redrive-replace", "redrive"]).flat(),
 };
 
@@ -58,9 +59,13 @@ function counts(bench: Bench) {
 for (const [name, images] of Object.entries(ROWS)) {
   Deno.test(`${name}: after each of ten updates as many frames, ids and pins as before`, () => {
     const memfd = name.includes("memfd");
-    const first = memfd ? "redrive" : name.startsWith("replay") ? "replay" : "rfc-v1";
+    const smmu = name.includes("SMMU");
+    const first = memfd || smmu ? "redrive" : name.startsWith("replay") ? "replay" : "rfc-v1";
     const vm = memfd ? { ...VM, backing: "memfd" as const } : VM;
-    const bench = new Bench(first, { vms: [vm] });
+    const bench = new Bench(first, {
+      vms: [vm],
+      ...(smmu && { profile: "arm-smmuv3-bbml2" }),
+    });
     bench.startVms();
     let last = first;
     const seen = new Map<string, { counts: ReturnType<typeof counts>; free: number }>();

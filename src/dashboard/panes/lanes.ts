@@ -70,7 +70,9 @@ function lanes(s: Scene, model: Model, room: number, ascii: boolean): Lane[] {
 
 /** At most `room` devices: kept ones first, and where not all fit, those in trouble before others. */
 function worthSeeing(devices: readonly DeviceView[], room: number): readonly DeviceView[] {
-  if (devices.length <= room) return [...devices].sort((a, b) => +b.persistent - +a.persistent);
+  if (devices.length <= room) {
+    return [...devices.filter((d) => d.persistent), ...devices.filter((d) => !d.persistent)];
+  }
   const groups: DeviceView[][] = [[], [], [], []];
   for (const d of devices) {
     const trouble = ["bad", "warn"].includes(HEALTH_ROLE[d.health]);

@@ -116,10 +116,21 @@ function legend(map: MemoryMap, s: Scene, words: Readonly<Record<MemoryKind, str
   });
 }
 
-/** Entries side by side, in as many lines as it takes; one to a line in words where there is room. */
+/** The last legend of a map: the border wants to know it as well. */
+const known = new WeakMap<MemoryMap, { w: number; h: number; boot: number; lines: Line[] }>();
+
 function legendLines(map: MemoryMap, s: Scene, w: number, h: number): Line[] {
-  const long = legend(map, s, MEMORY_WORDS);
-  if (w >= 60 && long.length <= h / 3) {
+  const last = known.get(map);
+  if (last?.w === w && last.h === h && last.boot === s.boot) return last.lines;
+  const lines = makeLegend(map, s, w, h);
+  known.set(map, { w, h, boot: s.boot, lines });
+  return lines;
+}
+
+/** Entries side by side, in as many lines as it takes; one to a line in words where there is room. */
+function makeLegend(map: MemoryMap, s: Scene, w: number, h: number): Line[] {
+  const long = w >= 60 ? legend(map, s, MEMORY_WORDS) : [];
+  if (long.length > 0 && long.length <= h / 3) {
     return long.map(({ letter, style, text }) => [
       { text: ` ${letter} `, style },
       { text: ` ${text}`, style: "text" },

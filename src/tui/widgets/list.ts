@@ -1,7 +1,6 @@
 import type { Region } from "../region.ts";
 import { clampOffset, keepVisible, type View } from "../scroll.ts";
 import type { StyleLike } from "../style.ts";
-import { textWidth } from "../width.ts";
 import { scrollbar } from "./scrollbar.ts";
 
 /** One line: text, text with a style, or pieces that follow each other. */
@@ -38,7 +37,7 @@ export function list(region: Region, options: ListOptions): View {
   for (let y = 0; y < visible && offset + y < count; y++) {
     const line = options.line(offset + y);
     // What does not fit is seen not to.
-    if (putLine(page, -left, y, line) >= page.w && lineWidth(line) > page.w + left) {
+    if (putLine(page, -left, y, line) >= page.w && lengthOf(line) > page.w + left) {
       page.put(page.w - 1, y, region.glyphs.ellipsis, "dim");
     }
     if (offset + y === selected) {
@@ -49,10 +48,13 @@ export function list(region: Region, options: ListOptions): View {
   return view;
 }
 
-function lineWidth(line: Line): number {
-  if (typeof line === "string") return textWidth(line);
-  if ("text" in line) return textWidth(line.text);
-  return line.reduce((sum, piece) => sum + textWidth(piece.text), 0);
+/** In UTF-16 units: what it takes in cells is not worth a second look at every letter. */
+function lengthOf(line: Line): number {
+  if (typeof line === "string") return line.length;
+  if ("text" in line) return line.text.length;
+  let length = 0;
+  for (const piece of line) length += piece.text.length;
+  return length;
 }
 
 /** Writes one line; returns the column after it. */

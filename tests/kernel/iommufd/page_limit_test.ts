@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { GiB, MiB, PAGE_SIZE } from "../../../src/base/units.ts";
 import * as U from "../../../src/uapi/iommufd.ts";
+import type { PagingDomain } from "../../../src/kernel/iommu/domain.ts";
+import { largestLeaf } from "../../../src/kernel/iommu/resize.ts";
 import { Bench } from "../bench.ts";
 
 const LIMIT = U.IOMMU_OPTION_PAGE_LIMIT;
@@ -51,4 +53,27 @@ Deno.test("where a kernel or a unit does not have it", () => {
   const { bench, limit } = mapped("redrive", "arm-smmuv3-bbml0");
   assert.equal(limit(SET, PAGE_SIZE).rc, "EOPNOTSUPP");
   assert.deepEqual(bench.complaints, []);
+});
+
+Deno.test("a HWPT that goes on with the tables of before keeps to its own limit", () => {
+  for (const profile of ["intel-legacy", "arm-smmuv3-bbml2"]) {
+    const { bench } = mapped("redrive-replace-4k", profile);
+    bench.kexec("redrive");
+    const fd = bench.mustPickUp(1), { cdev, dev } = bench.bound(fd);
+    const target = bench.ioas(fd), file = bench.file("ram", 0);
+    const request = { flags: 7, ioas_id: target, fd: file, length: BigInt(4 * MiB) };
+    assert.equal(bench.mapFile(fd, { ...request, iova: BigInt(GiB) }).rc, "ok");
+    const flags = U.IOMMU_HWPT_ALLOC_PAGE_4K;
+    const asked = { dev_id: dev, pt_id: target, flags };
+    const { out } = bench.ioctl(fd, U.IOMMU_HWPT_ALLOC, U.iommu_hwpt_alloc, asked);
+    const root = (domain: PagingDomain) => domain.radix?.root;
+    const { kernel } = bench.platform, group = kernel.pci.find("0000:3a:00.0")?.group;
+    const old = root(group?.domain as PagingDomain);
+    assert.equal(bench.attach(cdev, out.out_hwpt_id).rc, "ok");
+    const domain = group?.domain as PagingDomain;
+    assert.equal(root(domain), old, "adopted");
+    assert.equal(bench.mapFile(fd, { ...request, iova: BigInt(2 * GiB) }).rc, "ok");
+    assert.ok(domain.radix !== undefined);
+    assert.equal(largestLeaf(kernel.machine.memory, domain.radix), 1, profile);
+  }
 });

@@ -94,7 +94,10 @@ export class SmmuDomain extends HeritableDomain {
     this.takeId(from);
     from.heir = this;
     for (const pfn of this.table.tables()) this.kernel.pages.freePage(pfn);
+    // The tables are the old ones, what may be put into them is as it was asked for.
+    const { largest } = this.table;
     this.table = from.table;
+    this.table.largest = largest;
     from.handedOver = [];
   }
 

@@ -103,7 +103,10 @@ export class DmarDomain extends HeritableDomain {
     this.takeId(from);
     from.heir = this;
     for (const pfn of this.table.tables()) this.kernel.pages.freePage(pfn);
+    // The tables are the old ones, what may be put into them is as it was asked for.
+    const { superpages } = this.table;
     this.table = from.table;
+    this.table.superpages = superpages;
     from.handedOver = [];
     if (this.dirty !== undefined) this.dirty = this.#dirtyTracking();
   }
