@@ -13,7 +13,8 @@ let units = new Uint16Array(1024);
 
 /**
  * Bars of the counts from `start` to before `end`, as UTF-16 units that are good until the next call;
- * nothing is a blank. The highest stays below the row above, so that rows stay apart.
+ * nothing is a blank, and where `end` is not behind `start` there are none. The highest stays below
+ * the row above, so that rows stay apart.
  */
 export function bars(
   counts: readonly number[],
@@ -21,7 +22,7 @@ export function bars(
   end: number,
   { max, levels, columns }: BarOptions,
 ): Uint16Array {
-  const length = (end - start) * columns, top = levels.length - 1;
+  const length = Math.max(0, end - start) * columns, top = levels.length - 1;
   if (length > units.length) units = new Uint16Array(2 * length);
   for (let at = 0, i = start; i < end; i++) {
     const count = counts[i]!;
