@@ -153,6 +153,8 @@ static uint32_t queue_heap(void)
 
 static uint64_t *ram;
 static int16_t *owners;
+/* A byte for each frame that was ever written: what a core dump has to hold. */
+static uint8_t *written;
 static uint32_t next_frame;
 
 static uint64_t *frame(uint32_t pfn)
@@ -393,6 +395,7 @@ static int dma_write(struct device *device, uint64_t iova, const uint32_t *from,
 
 	if (pfn < 0)
 		return 0;
+	written[pfn] = 1;
 	at = (uint32_t *)frame((uint32_t)pfn) + ((iova & 0xfff) >> 2);
 	for (uint32_t i = 0; i < words; i++)
 		at[i] = from[i];
@@ -539,6 +542,7 @@ static void power_on(void (*event)(int32_t), int cards)
 	if (!ram) {
 		ram = must_alloc((size_t)RAM_END << 12);
 		owners = must_alloc(RAM_END * sizeof(*owners));
+		written = must_alloc(RAM_END);
 		contexts = must_alloc(65536 * sizeof(*contexts));
 		devices = must_alloc(10000 * sizeof(*devices));
 	}

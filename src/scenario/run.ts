@@ -78,9 +78,10 @@ export function runScenario(run: Run): FinishedRun {
     runToEnd(run);
     platform.judge();
   } else {
-    while (!timeline.failed && timeline.now < until) {
-      timeline.runTo(Math.min(until, timeline.now + SLICE));
-    }
+    // Something may have been done before any time has passed.
+    do timeline.runTo(Math.min(until, timeline.now + SLICE)); while (
+      !timeline.failed && timeline.now < until
+    );
   }
   return { ...run, judgement: judge(run) };
 }

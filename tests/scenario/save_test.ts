@@ -177,6 +177,12 @@ for (const [scenario, warm, deeds] of SESSIONS) {
   });
 }
 
+Deno.test("a session that has not got anywhere: what was done at power-on is done again", () => {
+  const run = begin("persisted-iommufd");
+  act(run, "fault.arm", { point: "alloc_page" });
+  playAgain(run);
+});
+
 Deno.test("a session whose scenario failed by what was done early does not go on when run again", () => {
   const run = begin("persisted-iommufd");
   const { timeline } = run;
