@@ -10,6 +10,9 @@ export interface BarOptions {
 }
 
 let units = new Uint16Array(1024);
+/** The levels drawn with last, as units. */
+let known: readonly string[] = [];
+let codes = new Uint16Array(0);
 
 /**
  * Bars of the counts from `start` to before `end`, as UTF-16 units that are good until the next call;
@@ -24,11 +27,19 @@ export function bars(
 ): Uint16Array {
   const length = Math.max(0, end - start) * columns, top = levels.length - 1;
   if (length > units.length) units = new Uint16Array(2 * length);
+  if (known !== levels) {
+    known = levels;
+    codes = Uint16Array.from(levels, (level) => level.charCodeAt(0));
+  }
+  const row = units, heights = codes;
   for (let at = 0, i = start; i < end; i++) {
     const count = counts[i]!;
-    const level = Math.max(1, Math.round(Math.min(1, count / max) * top)) - 1;
-    const unit = count > 0 ? levels[level]!.charCodeAt(0) : 0x20;
-    for (let n = 0; n < columns; n++) units[at++] = unit;
+    let unit = 0x20;
+    if (count > 0) {
+      const level = count < max ? Math.floor(count * top / max + 0.5) : top;
+      unit = heights[level > 0 ? level - 1 : 0]!;
+    }
+    for (let n = 0; n < columns; n++) row[at++] = unit;
   }
   return units.subarray(0, length);
 }

@@ -18,9 +18,11 @@ const ORDER: readonly Verdict[] = ["violated", "holds", "not exercised"];
 
 /** The invariants that the filter lets through, violated ones first. */
 function inOrder(s: Scene, model: Model): readonly InvariantState[] {
-  const wanted = filterOf(model.filters.invariants);
-  return ORDER.flatMap((verdict) => s.invariants.filter((i) => i.verdict === verdict))
-    .filter((i) => wanted(`${i.verdict} ${i.id} ${i.title}`));
+  const filter = model.filters.invariants;
+  const all = ORDER.flatMap((verdict) => s.invariants.filter((i) => i.verdict === verdict));
+  if (filter === "") return all;
+  const wanted = filterOf(filter);
+  return all.filter((i) => wanted(`${i.verdict} ${i.id} ${i.title}`));
 }
 
 /** The one that is chosen. */

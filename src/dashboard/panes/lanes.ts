@@ -75,7 +75,7 @@ function worthSeeing(devices: readonly DeviceView[], room: number): readonly Dev
   }
   const groups: DeviceView[][] = [[], [], [], []];
   for (const d of devices) {
-    const trouble = ["bad", "warn"].includes(HEALTH_ROLE[d.health]);
+    const role = HEALTH_ROLE[d.health], trouble = role === "bad" || role === "warn";
     groups[(d.persistent ? 0 : 2) + (trouble ? 0 : 1)]!.push(d);
   }
   return groups.flat().slice(0, Math.max(0, room));
