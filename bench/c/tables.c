@@ -178,24 +178,25 @@ static uint32_t timed_compare(uint32_t a, uint32_t b)
 	return mix((uint32_t)leaves_seen, (uint32_t)same);
 }
 
-static uint32_t compare_equal(void)
+/* A tree of single pages, and one of the same with leaves of a level. */
+static uint32_t compare_with(int level)
 {
 	uint32_t a = reset(), b;
 
 	map(a, 0, GUEST_FRAME, pages, READ | WRITE, 1);
 	b = alloc_page();
-	map(b, 0, GUEST_FRAME, pages, READ | WRITE, 1);
+	map(b, 0, GUEST_FRAME, pages, READ | WRITE, level);
 	return timed_compare(a, b);
+}
+
+static uint32_t compare_equal(void)
+{
+	return compare_with(1);
 }
 
 static uint32_t compare_mixed(void)
 {
-	uint32_t a = reset(), b;
-
-	map(a, 0, GUEST_FRAME, pages, READ | WRITE, 1);
-	b = alloc_page();
-	map(b, 0, GUEST_FRAME, pages, READ | WRITE, 2);
-	return timed_compare(a, b);
+	return compare_with(2);
 }
 
 static uint32_t collect_tables(void)

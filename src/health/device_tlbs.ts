@@ -4,11 +4,16 @@ import type { Machine } from "../machine/machine.ts";
 import type { Look } from "./checks.ts";
 import type { Context, Found, UnitReader } from "./translation.ts";
 
+/** Devices that can keep translations, and wait for a page. */
+export function atsPortsOf({ functions }: Machine): AtsPort[] {
+  return functions.map(({ port }) => port).filter((port) => port instanceof AtsPort);
+}
+
 /** What devices remember of translations against what their tables say now. */
 export function deviceTlbsFresh(machine: Machine, units: readonly UnitReader[], look: Look): void {
   let tables: Map<string, [UnitReader, Context]> | undefined;
-  for (const { port } of machine.functions) {
-    if (!(port instanceof AtsPort) || !port.ats) continue;
+  for (const port of atsPortsOf(machine)) {
+    if (!port.ats) continue;
     for (const { pasid, page, pfn, write } of port.atc.entries()) {
       look.premises.add("iotlb-filled");
       tables ??= contextsOf(units);

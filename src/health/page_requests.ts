@@ -1,16 +1,12 @@
 import { hex, PAGE_SIZE } from "../base/units.ts";
 import type { Kernel } from "../kernel/kernel.ts";
-import { AtsPort, type OpenGroup } from "../machine/pci/ats_port.ts";
+import type { OpenGroup } from "../machine/pci/ats_port.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { VtdUnit } from "../machine/vtd/unit.ts";
 import * as pr from "../uapi/vtd_page_requests.ts";
 import type { RegionList } from "../kernel/mm/memblock.ts";
 import type { Look } from "./checks.ts";
-
-/** Devices that can wait for a page. */
-function portsOf({ functions }: Machine): AtsPort[] {
-  return functions.map(({ port }) => port).filter((port) => port instanceof AtsPort);
-}
+import { atsPortsOf } from "./device_tlbs.ts";
 
 /**
  * Whoever waits for a page is answered by somebody who knows of it: its request lies between head and
@@ -21,7 +17,7 @@ export function pageRequestsKept(machine: Machine, kernel: Kernel | undefined, l
   if (unit?.pageRequests === undefined) return;
   const known = [...requestsIn(machine, unit)];
   const read = kernel?.intel?.units[0]?.requests;
-  for (const port of portsOf(machine)) {
+  for (const port of atsPortsOf(machine)) {
     for (const { group, pasid, pages } of port.open) {
       look.premises.add("page-asked");
       const tag = pasid < 0 ? undefined : pasid;
@@ -41,7 +37,7 @@ export function pageRequestsKept(machine: Machine, kernel: Kernel | undefined, l
 /** At a jump hardware goes on writing requests where it did: that has to be kept memory. */
 export function requestQueueKept(machine: Machine, kept: RegionList, look: Look): void {
   const [unit] = machine.units;
-  const asking = portsOf(machine).find((port) => port.pri && port.busMaster);
+  const asking = atsPortsOf(machine).find((port) => port.pri && port.busMaster);
   if (unit?.pageRequests === undefined || asking === undefined) return;
   const at = queueOf(unit).base * PAGE_SIZE;
   if (kept.contains(at, at + PAGE_SIZE)) return;

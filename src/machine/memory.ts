@@ -166,18 +166,9 @@ export class Memory {
   /** Zeroes `count` frames like {@link clearFrame}, and looks only for those that were written. */
   clearFrames(pfn: number, count: number): void {
     this.onFill(pfn, count);
-    for (let i = 0; i < count;) {
-      const index = (pfn + i) >>> CHUNK_SHIFT, first = (pfn + i) & CHUNK_MASK;
-      const end = Math.min(first + count - i, CHUNK_FRAMES);
-      const chunk = this.#chunks[index], written = this.#written[index];
-      i += end - first;
-      if (chunk === undefined || written === undefined) continue;
-      for (let from = written.indexOf(1, first); from >= 0 && from < end;) {
-        let to = from + 1;
-        while (to < end && written[to] === 1) to++;
-        chunk.fill(0, from << 10, to << 10);
-        from = written.indexOf(1, to);
-      }
+    for (const run of this.writtenRuns(pfn, pfn + count)) {
+      const first = this.base(run.pfn);
+      this.writable(run.pfn).fill(0, first, first + run.count * PAGE_WORDS);
     }
   }
 

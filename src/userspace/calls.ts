@@ -1,5 +1,5 @@
 import { PAGE_SIZE } from "../base/units.ts";
-import { errnoName } from "../uapi/errno.ts";
+import { EOPNOTSUPP, errnoName } from "../uapi/errno.ts";
 import * as U from "../uapi/iommufd.ts";
 import * as V from "../uapi/vfio.ts";
 import * as K from "../uapi/kvm.ts";
@@ -18,6 +18,21 @@ export class CallFailed extends Error {
 export function must(call: string, value: number): number {
   if (value < 0) throw new CallFailed(call, -value);
   return value;
+}
+
+/** What is asked for; undefined where the kernel answers EOPNOTSUPP, which `without` puts into the log. */
+export function ifSupported<T>(
+  sys: Sys,
+  ask: () => T,
+  without: (why: string) => string,
+): T | undefined {
+  try {
+    return ask();
+  } catch (error) {
+    if (!(error instanceof CallFailed) || error.errno !== EOPNOTSUPP) throw error;
+    sys.log(without(error.message));
+    return undefined;
+  }
 }
 
 /** One ioctl with a structure: the reply decoded, or a negative errno. */

@@ -54,17 +54,17 @@ export class IommuGroup {
   /** Makes the group; a handed-over device starts on its restored domain, untouched. */
   static probe(id: number, dev: PciDev, ops: IommuOps): IommuGroup | number {
     const restored = ops.restored(dev);
-    // What firmware counts on is nobody's: a default domain takes its place at once.
-    const nobodys = restored?.domain?.inherited === true && restored.domain.persistentOwner === 0;
-    if (restored !== undefined && !nobodys && restored.domain?.persistentOwner !== 0) {
+    // What firmware counts on is nobody's.
+    const firmwares = restored?.domain?.persistentOwner === 0 ? restored.domain : undefined;
+    if (restored !== undefined && firmwares === undefined) {
       const group = new IommuGroup(id, dev, ops, undefined, restored.domain ?? ops.blocking);
       for (const [pasid, domain] of restored.pasids) group.#pasids.set(pasid, domain);
       group.#owner = HELD;
       group.#ownerCount = 1;
       return group;
     }
-    const firmwares = restored?.domain;
-    if (restored !== undefined && firmwares?.persistentOwner === 0 && !firmwares.inherited) {
+    // It goes on; where it only came over as tables, a default domain takes its place at once.
+    if (firmwares !== undefined && !firmwares.inherited) {
       return new IommuGroup(id, dev, ops, firmwares, firmwares);
     }
     const domain = makeDefault(dev, ops);

@@ -61,6 +61,12 @@ export function largestLeaf(memory: Memory, { format, root, rootPages, levels }:
   return found;
 }
 
+/** What an entry says: a frame, and its low bits. */
+interface EntryValue {
+  readonly frame: number;
+  readonly low: number;
+}
+
 class Sweep {
   readonly done: Resized = { joined: 0, split: 0, written: 0 };
 
@@ -103,39 +109,54 @@ class Sweep {
     this.memory.store(pfn, word, (frame << 12) | low);
   }
 
+  /**
+   * Puts an entry in the place of one in use that says the same of `count` pages from `page` on.
+   * `leaf`: the one of the two that is a leaf and can be marked.
+   */
+  #exchange(
+    pfn: number,
+    word: number,
+    leaf: EntryValue,
+    next: EntryValue,
+    page: number,
+    count: number,
+  ): void {
+    const { change } = this, { mark } = change;
+    if (mark !== 0) {
+      this.#store(pfn, word, leaf.frame, leaf.low | mark);
+      change.invalidate(page, count);
+    }
+    this.#store(pfn, word, next.frame, next.low);
+    if (mark === 0) change.invalidate(page, count);
+  }
+
   /** Puts a table with the same translations in the place of a leaf; its frame. */
   #split(pfn: number, word: number, level: number, page: number): number {
-    const { memory, change, radix: { format } } = this;
+    const { memory, radix: { format } } = this;
     const next = this.allocator.allocPage(FrameUse.iommuTable);
     if (next < 0) return -ENOMEM;
     const low = memory.load(pfn, word) & 0xfff, frame = this.#target(pfn, word);
     const part = 512 ** (level - 2), flags = format.leafAt(low, level - 1);
     for (let i = 0; i < 512; i++) this.#store(next, i * 2, frame + i * part, flags);
-    if (change.mark !== 0) {
-      this.#store(pfn, word, frame, low | change.mark);
-      change.invalidate(page, part * 512);
-    }
-    this.#store(pfn, word, next, format.pointer);
-    if (change.mark === 0) change.invalidate(page, part * 512);
+    this.#exchange(
+      pfn,
+      word,
+      { frame, low },
+      { frame: next, low: format.pointer },
+      page,
+      part * 512,
+    );
     this.done.split++;
     return next;
   }
 
   /** Puts one leaf in the place of a table whose leaves come to the same, if they do. */
   #join(pfn: number, word: number, below: number, level: number, page: number): void {
-    const { change, radix: { format } } = this;
+    const { format } = this.radix;
     const low = this.#common(below, level);
     if (low < 0) return;
-    const frame = this.#target(below, 0), flags = format.leafAt(low, level);
-    const span = 512 ** (level - 1);
-    if (change.mark !== 0) {
-      this.#store(pfn, word, frame, flags | change.mark);
-      change.invalidate(page, span);
-      this.#store(pfn, word, frame, flags);
-    } else {
-      this.#store(pfn, word, frame, flags);
-      change.invalidate(page, span);
-    }
+    const leaf = { frame: this.#target(below, 0), low: format.leafAt(low, level) };
+    this.#exchange(pfn, word, leaf, leaf, page, 512 ** (level - 1));
     // Only now can no cached walk lead into it any more.
     this.allocator.freePage(below);
     this.done.joined++;

@@ -103,16 +103,8 @@ export class PageRequestQueue implements Mmio {
         return this.#addressHigh;
       case pr.DMAR_PRS_REG:
         return (this.#pending ? pr.DMA_PRS_PPR : 0) | (this.#overflow ? pr.DMA_PRS_PRO : 0);
-      case pr.DMAR_PECTL_REG:
-        return this.gate.control;
-      case pr.DMAR_PEDATA_REG:
-        return this.gate.data;
-      case pr.DMAR_PEADDR_REG:
-        return this.gate.address;
-      case pr.DMAR_PEUADDR_REG:
-        return this.gate.upperAddress;
       default:
-        return 0;
+        return this.gate.read32(offset - pr.DMAR_PECTL_REG);
     }
   }
 
@@ -135,17 +127,8 @@ export class PageRequestQueue implements Mmio {
         if ((value & pr.DMA_PRS_PRO) !== 0) this.#overflow = false;
         if (!this.#pending) this.gate.withdraw();
         return;
-      case pr.DMAR_PECTL_REG:
-        return this.gate.writeControl(value);
-      case pr.DMAR_PEDATA_REG:
-        this.gate.data = value;
-        return;
-      case pr.DMAR_PEADDR_REG:
-        this.gate.address = value;
-        return;
-      case pr.DMAR_PEUADDR_REG:
-        this.gate.upperAddress = value;
-        return;
+      default:
+        return this.gate.write32(offset - pr.DMAR_PECTL_REG, value);
     }
   }
 }

@@ -80,16 +80,8 @@ export class InvalidationQueue implements Mmio {
         return this.#addressHigh;
       case qi.DMAR_ICS_REG:
         return this.#completed ? qi.DMA_ICS_IWC : 0;
-      case qi.DMAR_IECTL_REG:
-        return this.gate.control;
-      case qi.DMAR_IEDATA_REG:
-        return this.gate.data;
-      case qi.DMAR_IEADDR_REG:
-        return this.gate.address;
-      case qi.DMAR_IEUADDR_REG:
-        return this.gate.upperAddress;
       default:
-        return 0;
+        return this.gate.read32(offset - qi.DMAR_IECTL_REG);
     }
   }
 
@@ -109,17 +101,8 @@ export class InvalidationQueue implements Mmio {
         if ((value & qi.DMA_ICS_IWC) === 0) return;
         this.#completed = false;
         return this.gate.withdraw();
-      case qi.DMAR_IECTL_REG:
-        return this.gate.writeControl(value);
-      case qi.DMAR_IEDATA_REG:
-        this.gate.data = value;
-        return;
-      case qi.DMAR_IEADDR_REG:
-        this.gate.address = value;
-        return;
-      case qi.DMAR_IEUADDR_REG:
-        this.gate.upperAddress = value;
-        return;
+      default:
+        return this.gate.write32(offset - qi.DMAR_IECTL_REG, value);
     }
   }
 

@@ -115,13 +115,10 @@ export class Registers implements Mmio {
       case DMAR_FSTS_REG:
         return this.faults.status;
       case DMAR_FECTL_REG:
-        return this.faults.gate.control;
       case DMAR_FEDATA_REG:
-        return this.faults.gate.data;
       case DMAR_FEADDR_REG:
-        return this.faults.gate.address;
       case DMAR_FEUADDR_REG:
-        return this.faults.gate.upperAddress;
+        return this.faults.gate.read32(offset - DMAR_FECTL_REG);
       case DMAR_PMEN_REG:
         return this.#protected;
       case IOTLB + 4:
@@ -157,16 +154,10 @@ export class Registers implements Mmio {
       case DMAR_FSTS_REG:
         return this.faults.writeStatus(value);
       case DMAR_FECTL_REG:
-        return this.faults.gate.writeControl(value);
       case DMAR_FEDATA_REG:
-        this.faults.gate.data = value;
-        return;
       case DMAR_FEADDR_REG:
-        this.faults.gate.address = value;
-        return;
       case DMAR_FEUADDR_REG:
-        this.faults.gate.upperAddress = value;
-        return;
+        return this.faults.gate.write32(offset - DMAR_FECTL_REG, value);
       case DMAR_PMEN_REG:
         // No protected region exists (CAP has neither PLMR nor PHMR): the status just follows.
         this.#protected = (value & DMA_PMEN_EPM) !== 0 ? DMA_PMEN_EPM | DMA_PMEN_PRS : 0;

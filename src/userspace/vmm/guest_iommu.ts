@@ -1,9 +1,8 @@
 import { GiB, PAGE_SIZE } from "../../base/units.ts";
-import { EOPNOTSUPP } from "../../uapi/errno.ts";
 import { IOMMU_HWPT_ALLOC_NEST_PARENT } from "../../uapi/iommufd.ts";
 import type { Sys } from "../../uapi/sys.ts";
 import * as S from "../../uapi/vtd_scalable.ts";
-import { CallFailed, nestedHwptAlloc, vfioAttach } from "../calls.ts";
+import { ifSupported, nestedHwptAlloc, vfioAttach } from "../calls.ts";
 import { attachDevices, type Attached, type OpenDevice } from "./hardware.ts";
 
 /** Pages at the end of RAM that hold a guest's tables. */
@@ -16,21 +15,19 @@ export function besideTables(memory: number): number {
 }
 
 /** Where a guest's RAM is: for this process, for the guest, and its size. */
-export interface GuestRam {
+export interface RamPlace {
   readonly ram: number;
   readonly ramBase: number;
   readonly memory: number;
 }
 
-/** Undefined where the kernel answers EOPNOTSUPP: then the guest gets no IOMMU. */
-function ifSupported<T>(sys: Sys, ask: () => T): T | undefined {
-  try {
-    return ask();
-  } catch (error) {
-    if (!(error instanceof CallFailed) || error.errno !== EOPNOTSUPP) throw error;
-    sys.log(`no tables of the guest's own (${error.message}): it gets no virtual IOMMU`);
-    return undefined;
-  }
+/** Undefined where the kernel does not nest tables: then the guest gets no IOMMU. */
+function ifNested<T>(sys: Sys, ask: () => T): T | undefined {
+  return ifSupported(
+    sys,
+    ask,
+    (why) => `no tables of the guest's own (${why}): it gets no virtual IOMMU`,
+  );
 }
 
 /** Attaches each device to a HWPT that a guest's tables can be nested over. */
@@ -41,7 +38,7 @@ export function attachParents(
   devices: readonly OpenDevice[],
 ): Attached | undefined {
   const flags = IOMMU_HWPT_ALLOC_NEST_PARENT;
-  return ifSupported(sys, () => attachDevices(sys, iommufd, ioas, devices, flags));
+  return ifNested(sys, () => attachDevices(sys, iommufd, ioas, devices, flags));
 }
 
 /**
@@ -53,7 +50,7 @@ export function enableGuestIommu(
   iommufd: number,
   devices: readonly OpenDevice[],
   parents: readonly number[],
-  { ram, ramBase, memory }: GuestRam,
+  { ram, ramBase, memory }: RamPlace,
 ): number[] | undefined {
   const used = besideTables(memory), top = ramBase + used, below = top + PAGE_SIZE;
   const store = (page: number, index: number, entry: number) => {
@@ -67,5 +64,5 @@ export function enableGuestIommu(
   for (let at = first; at <= last; at++) store(below, at % 512, at * GiB + leaf);
   const nest = ({ cdev, id }: OpenDevice, i: number) =>
     vfioAttach(sys, cdev, nestedHwptAlloc(sys, iommufd, id, parents[i], top));
-  return ifSupported(sys, () => devices.map(nest));
+  return ifNested(sys, () => devices.map(nest));
 }

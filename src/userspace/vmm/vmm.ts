@@ -1,9 +1,10 @@
 import { GiB } from "../../base/units.ts";
 import { O_RDWR, type Program, type Sys } from "../../uapi/sys.ts";
-import { EAGAIN, EOPNOTSUPP, errnoName } from "../../uapi/errno.ts";
+import { EAGAIN, errnoName } from "../../uapi/errno.ts";
 import {
   CallFailed,
   faultQueueAlloc,
+  ifSupported,
   ioasAlloc,
   ioasMap,
   ioasMapFile,
@@ -208,13 +209,11 @@ function attachPersistent(
   ioas: number,
   devices: readonly OpenDevice[],
 ): Attached | undefined {
-  try {
-    return attachDevices(sys, iommufd, ioas, devices);
-  } catch (error) {
-    if (!(error instanceof CallFailed) || error.errno !== EOPNOTSUPP) throw error;
-    sys.log(`the IOMMU cannot persist (${error.message}): going on without`);
-    return undefined;
-  }
+  return ifSupported(
+    sys,
+    () => attachDevices(sys, iommufd, ioas, devices),
+    (why) => `the IOMMU cannot persist (${why}): going on without`,
+  );
 }
 
 /**
