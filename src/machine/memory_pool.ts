@@ -1,4 +1,4 @@
-import { GiB, MiB, PAGE_SIZE } from "../base/units.ts";
+import { GiB, MiB, PAGE_SIZE, PAGE_WORDS } from "../base/units.ts";
 
 /** Bytes of a part of physical memory, whole frames, with a note of what was written. */
 export class MemoryBuffer {
@@ -22,26 +22,24 @@ export class MemoryBuffer {
   /** Counts what was written in. */
   settle(): void {
     const touched = this.#touched ??= new Uint8Array(this.written.length);
-    for (const { first, end } of this.#runs()) {
+    this.#eachRun((first, end) => {
       for (let i = first; i < end; i++) this.#resident += 1 - touched[i];
       touched.fill(1, first, end);
-    }
+    });
   }
 
   /** As new: zeros everywhere, nothing written. */
   clear(): void {
     const words = new Uint32Array(this.bytes);
-    for (const { first, end } of this.#runs()) {
-      words.fill(0, first * PAGE_SIZE / 4, end * PAGE_SIZE / 4);
-    }
+    this.#eachRun((first, end) => words.fill(0, first * PAGE_WORDS, end * PAGE_WORDS));
     this.written.fill(0);
   }
 
-  *#runs(): Generator<{ first: number; end: number }> {
+  #eachRun(visit: (first: number, end: number) => void): void {
     const { written } = this;
     for (let first = written.indexOf(1); first >= 0;) {
       const found = written.indexOf(0, first), end = found < 0 ? written.length : found;
-      yield { first, end };
+      visit(first, end);
       first = written.indexOf(1, end);
     }
   }

@@ -181,15 +181,17 @@ export class Kexec {
         pfn >= dest / PAGE_SIZE && pfn < dest / PAGE_SIZE + source.length
       );
     const held: { to: number; page: Uint8Array }[] = [];
-    const moves: { from: number; to: number }[] = [];
-    for (const { source, dest } of segments) {
-      source.forEach((from, i) => {
-        const to = dest / PAGE_SIZE + i;
-        if (inTheWay(from)) held.push({ to, page: memory.frameBytes(from).slice() });
-        else moves.push({ from, to });
-      });
-    }
-    for (const { from, to } of moves) memory.copyFrame(from, to);
+    const each = (visit: (from: number, to: number) => void) => {
+      for (const { source, dest } of segments) {
+        for (let i = 0; i < source.length; i++) visit(source[i], dest / PAGE_SIZE + i);
+      }
+    };
+    each((from, to) => {
+      if (inTheWay(from)) held.push({ to, page: memory.frameBytes(from).slice() });
+    });
+    each((from, to) => {
+      if (!inTheWay(from)) memory.copyFrame(from, to);
+    });
     for (const { to, page } of held) memory.write(to * PAGE_SIZE, page);
   }
 }
