@@ -5,6 +5,7 @@ import { MAX_DEPTH, MAX_PAGES, NvmeMemory } from "./nvme_memory.ts";
 import { IO_QUEUE, NAMESPACE, NvmeSetup } from "./nvme_setup.ts";
 import { Kind, Slot, SLOT_WORDS, Stage, Word } from "./nvme_state.ts";
 import { blockOfWrite, fillPattern, findDamage, pagesOfWrite, spoil } from "./nvme_workload.ts";
+import { clearPages } from "./pattern.ts";
 import { StatePage } from "./state_page.ts";
 
 export interface NvmeDriverOptions {
@@ -83,7 +84,7 @@ export class GuestNvmeDriver {
   start(options: NvmeDriverOptions): void {
     const { bar, memoryGpa, depth, maxPages, seed, firstLba = 0, iovaBase = 0 } = options;
     const memory = this.#memory = new NvmeMemory(memoryGpa, depth, maxPages);
-    for (let gpa = memory.adminSq; gpa < memory.end; gpa += 4) this.#cpu.store32(gpa, 0);
+    clearPages(this.#cpu, memory.adminSq, memory.bytes / PAGE_SIZE);
     const state = this.#state;
     state.format();
     state.setWide(Word.bar, bar);
