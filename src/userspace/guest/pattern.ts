@@ -1,31 +1,60 @@
+import { mix32 } from "../../base/choice.ts";
 import { PAGE_SIZE, PAGE_WORDS } from "../../base/units.ts";
 import type { GuestCpu } from "./cpu.ts";
 
 /**
- * A page's pattern: each word follows from the page's own and its place alone, so that one pass
- * needs no word before it, and no page passes for another, nor for itself moved on.
+ * A page's pattern follows from one word, its own: where in {@link NOISE} the page begins, and the
+ * word itself again every {@link OWN} words. So pages are filled and compared 64 bits at a time, and
+ * no piece of a page passes for another's, nor for itself moved on.
  */
-const PLACES = Uint32Array.from({ length: PAGE_WORDS }, (_, i) => Math.imul(4 * i, 0x9e3779b1));
-/** Pages go through here, so that the loops have nothing to look up. */
-const PAGE = new Uint32Array(PAGE_WORDS);
+const OWN = 64;
+
+/** 64-bit values in a page. */
+const WIDE = PAGE_WORDS / 2;
+
+/** Noise, two pages of it: a page of it begins at any 64-bit value of the first. */
+const NOISE = noise();
+
+/** The page that is written, or expected; and the one that is found. */
+const page = new Float64Array(WIDE), found = new Float64Array(WIDE);
+const pageWords = new Uint32Array(page.buffer), foundWords = new Uint32Array(found.buffer);
+
+/** The exponent is in the middle: these doubles are equal where their bits are. */
+function noise(): Float64Array {
+  const doubles = new Float64Array(2 * WIDE), words = new Uint32Array(doubles.buffer);
+  for (let i = 0; i < words.length; i++) {
+    const word = mix32(i, 0, 0);
+    words[i] = i % 2 === 0 ? word : (word & 0xbfffffff) | 0x20000000;
+  }
+  return doubles;
+}
+
+function make(word: number): void {
+  const begin = word & (WIDE - 1);
+  page.set(NOISE.subarray(begin, begin + WIDE));
+  for (let i = 0; i < PAGE_WORDS; i += OWN) pageWords[i] = word;
+}
 
 /** Fills the page at `gpa` with the pattern of `word`. */
 export function writePattern(cpu: GuestCpu, gpa: number, word: number): void {
-  for (let i = 0; i < PAGE_WORDS; i++) PAGE[i] = word ^ PLACES[i];
-  cpu.storeWords(gpa, PAGE);
+  make(word);
+  cpu.storeWords(gpa, pageWords);
 }
 
 /** Address of the first word of the page at `gpa` that is not the pattern of `word`; -1 if all are. */
 export function findWrongWord(cpu: GuestCpu, gpa: number, word: number): number {
-  cpu.loadWords(gpa, PAGE);
-  for (let i = 0; i < PAGE_WORDS; i++) {
-    if ((PAGE[i] ^ PLACES[i]) !== word) return gpa + 4 * i;
+  make(word);
+  cpu.loadWords(gpa, foundWords);
+  for (let i = 0; i < WIDE; i++) {
+    if (found[i] !== page[i]) {
+      return gpa + 8 * i + (foundWords[2 * i] === pageWords[2 * i] ? 4 : 0);
+    }
   }
   return -1;
 }
 
 /** Fills `pages` pages from `gpa` on with zeros. */
 export function clearPages(cpu: GuestCpu, gpa: number, pages: number): void {
-  PAGE.fill(0);
-  for (let i = 0; i < pages; i++) cpu.storeWords(gpa + i * PAGE_SIZE, PAGE);
+  page.fill(0);
+  for (let i = 0; i < pages; i++) cpu.storeWords(gpa + i * PAGE_SIZE, pageWords);
 }
