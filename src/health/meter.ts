@@ -1,8 +1,9 @@
 import { ms, second } from "../base/units.ts";
+import { BUCKETS, Rings } from "./rings.ts";
 
-/** Width of one bucket of the rate history, and how many are kept. */
+export { BUCKETS };
+/** Width of one bucket of the rate history. */
 export const BUCKET = 20 * ms;
-export const BUCKETS = 128;
 
 /** One DMA that should not have been, or did not come through. */
 export interface DmaIncident {
@@ -47,8 +48,8 @@ const enum At {
   pageRequests,
   pagesAnswered,
   longestWait,
-  /** Its place among the histories, from 1; 0: it needs none yet. */
-  history,
+  /** Its ring of the history; -1: it needs none yet. */
+  ring,
 }
 
 const HOT_SHIFT = 3;
@@ -68,8 +69,7 @@ export class MeterTable {
   #row = 0;
   #counter = 0;
   /** Accesses per bucket of virtual time, a ring for each device; the bucket that fills is in its row. */
-  #histories = new Int32Array(0);
-  #historyCount = 0;
+  readonly #rings = new Rings();
   /** The bucket of the last access of any device, and the time it ends. */
   #bucket = 0;
   #bucketEnd = BUCKET;
@@ -88,7 +88,7 @@ export class MeterTable {
         this.#rows = doubled(this.#rows);
       }
       this.#hot[hot | Hot.lastDone] = this.#hot[hot | Hot.busySince] = -1;
-      this.#rows[row + At.lastVain] = this.#rows[row + At.lastBad] = -1;
+      for (const at of [At.lastVain, At.lastBad, At.ring]) this.#rows[row + at] = -1;
     }
   }
 
@@ -155,39 +155,18 @@ export class MeterTable {
     if (bucket <= from) return;
     hot[row | Hot.bucket] = bucket;
     hot[row | Hot.inBucket] = 0;
-    if (filled > 0 && this.get(fn, At.history) === 0) this.#addHistory(fn);
-    const first = this.#historyAt(fn), histories = this.#histories;
-    if (first < 0) return;
-    histories[first + from % BUCKETS] = filled;
-    const steps = Math.min(bucket - from, BUCKETS);
-    for (let i = 1; i <= steps; i++) histories[first + (from + i) % BUCKETS] = 0;
-  }
-
-  #addHistory(fn: number): void {
-    const end = BUCKETS * this.#historyCount++;
-    if (end === this.#histories.length) {
-      const histories = new Int32Array(Math.max(8 * BUCKETS, 2 * end));
-      histories.set(this.#histories);
-      this.#histories = histories;
-    }
-    this.set(fn, At.history, this.#historyCount);
-  }
-
-  /** Where a device's history begins; -1: it has none. */
-  #historyAt(fn: number): number {
-    const history = this.get(fn, At.history);
-    return history === 0 ? -1 : (history - 1) * BUCKETS;
+    if (filled > 0 && this.get(fn, At.ring) < 0) this.set(fn, At.ring, this.#rings.add());
+    const ring = this.get(fn, At.ring);
+    if (ring >= 0) this.#rings.turn(ring, from, filled, bucket);
   }
 
   /** Accesses in the `n` buckets, at most {@link BUCKETS}, up to `last`, which is not yet past. */
   recent(fn: number, last: number, n: number): number[] {
     this.advance(fn, last);
-    const values = new Array<number>(n).fill(0), at = this.#historyAt(fn);
+    const values = new Array<number>(n).fill(0), ring = this.get(fn, At.ring);
     const first = this.hot(fn, Hot.bucket) - n + 1;
-    if (at >= 0) {
-      for (let i = Math.max(0, -first); i < n; i++) {
-        values[i] = this.#histories[at + (first + i) % BUCKETS];
-      }
+    for (let i = Math.max(0, -first); ring >= 0 && i < n; i++) {
+      values[i] = this.#rings.get(ring, first + i);
     }
     values[n - 1] = this.hot(fn, Hot.inBucket);
     return values;
