@@ -1,4 +1,5 @@
 import { MAX_NAME_BYTES } from "./format.ts";
+import { NameTable } from "./name_table.ts";
 import { SuffixIndex } from "./suffix_index.ts";
 
 /**
@@ -13,7 +14,8 @@ export class NamePool {
   #text = new Uint8Array(256);
   #size = 0;
   readonly #suffixes = new SuffixIndex();
-  readonly #nodes = new Map<string, number>();
+  /** Of each name, its node among the suffixes. */
+  readonly #nodes = new NameTable();
 
   /** Bytes in use, with a NUL for each name. */
   get size(): number {
@@ -22,23 +24,23 @@ export class NamePool {
 
   /** Distance of `name` from the end of the block, or 0 if it is not there. */
   find(name: string): number {
-    let node = this.#nodes.get(name);
-    if (node === undefined) {
-      checkName(name);
-      node = this.#suffixes.find(name);
-      if (node < 0) return 0;
-      this.#nodes.set(name, node);
-    }
-    return this.#suffixes.position(node);
+    const node = this.#nodes.find(name)?.value ?? this.#findSuffix(name);
+    return node < 0 ? 0 : this.#suffixes.position(node);
+  }
+
+  #findSuffix(name: string): number {
+    checkName(name);
+    const node = this.#suffixes.find(name);
+    if (node >= 0) this.#nodes.add(name, node);
+    return node;
   }
 
   /** Adds a name that `find` did not find; returns its distance from the end. */
   add(name: string): number {
-    const node = this.#suffixes.store(name, this.#size + 1);
-    this.#nodes.set(name, node);
+    this.#nodes.add(name, this.#suffixes.store(name, this.#size + 1));
     this.#size += name.length + 1;
     this.#grow();
-    writeLatin1(name, this.#text, this.#text.length - this.#size);
+    writeName(name, this.#text, this.#text.length - this.#size);
     return this.#size;
   }
 
@@ -75,7 +77,12 @@ export function checkName(name: string): void {
   }
 }
 
-/** Writes one byte a character; no NUL (the callers' buffers are zero already). */
-export function writeLatin1(text: string, to: Uint8Array, at: number): void {
-  for (let i = 0; i < text.length; i++) to[at + i] = text.charCodeAt(i);
+/** Writes one byte a character and no NUL, up to one that cannot be in a name: then false. */
+export function writeName(name: string, to: Uint8Array, at: number): boolean {
+  for (let i = 0; i < name.length; i++) {
+    const code = name.charCodeAt(i);
+    if (code === 0 || code > 0xff) return false;
+    to[at + i] = code;
+  }
+  return true;
 }

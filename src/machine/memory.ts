@@ -1,11 +1,13 @@
 import { assert } from "../base/assert.ts";
 import { PAGE_SIZE, PAGE_WORDS } from "../base/units.ts";
+import { MACHINE_MEMORY, MemoryBuffer, type MemoryPool } from "./memory_pool.ts";
 import { RamMap } from "./ram_map.ts";
 
 /** Frames in one chunk: 1 GiB. */
 const CHUNK_SHIFT = 18;
 const CHUNK_FRAMES = 1 << CHUNK_SHIFT;
 const CHUNK_MASK = CHUNK_FRAMES - 1;
+const CHUNK_BYTES = CHUNK_FRAMES * PAGE_SIZE;
 /** Above so many chunks memory comes in buffers of 8 GiB, in which page after page takes a little longer. */
 const GROUPED = 256;
 const GROUP = 8;
@@ -37,17 +39,27 @@ export class Memory {
   readonly frames: number;
   readonly #ram: RamMap;
   #chunks: (Uint32Array | undefined)[] = [];
-  readonly #groups: (ArrayBuffer | undefined)[] = [];
+  readonly #groups: (MemoryBuffer | undefined)[] = [];
+  /** Buffers from the pool. */
+  #buffers: MemoryBuffer[] = [];
+  #disposed = false;
   /** The same bytes as {@link readableWide} gives them. */
   #wide: (Float64Array | undefined)[] = [];
+  /** And byte by byte. */
+  #bytes: (Uint8Array | undefined)[] = [];
   /** One byte per frame of a chunk: 1 = has been written. */
   #written: (Uint8Array | undefined)[] = [];
   /** Sees a processor write whole frames over: nothing of what was in them is left. */
   onFill: (pfn: number, count: number) => void = () => {};
 
+  /** Told that nobody may look at the memory any more. */
+  readonly onDispose: (() => void)[] = [];
+  readonly #pool: MemoryPool;
+
   /** `ranges`: 4 KiB aligned, ascending, not touching each other's frames; below 8 TiB. */
-  constructor(ranges: readonly PhysRange[]) {
+  constructor(ranges: readonly PhysRange[], pool = MACHINE_MEMORY) {
     this.ranges = ranges;
+    this.#pool = pool;
     this.#ram = new RamMap(ranges);
     const last = ranges[ranges.length - 1];
     this.frames = (last.start + last.size) / PAGE_SIZE;
@@ -56,6 +68,7 @@ export class Memory {
       // Pushed, so that the arrays have no holes to be looked for.
       this.#chunks.push(undefined);
       this.#wide.push(undefined);
+      this.#bytes.push(undefined);
       this.#written.push(undefined);
     }
   }
@@ -73,7 +86,7 @@ export class Memory {
   /** The word at frame `pfn`, index `word`. Untouched memory and holes read as 0. */
   load(pfn: number, word: number): number {
     const chunk = this.#chunks[pfn >>> CHUNK_SHIFT];
-    if (chunk === undefined) return 0;
+    if (chunk === undefined) return this.#absent() ?? 0;
     return chunk[((pfn & CHUNK_MASK) << 10) | word] | 0;
   }
 
@@ -87,7 +100,7 @@ export class Memory {
    * {@link base}`(pfn) | word`. Undefined where nothing was ever written.
    */
   readable(pfn: number): Uint32Array | undefined {
-    return this.#chunks[pfn >>> CHUNK_SHIFT];
+    return this.#chunks[pfn >>> CHUNK_SHIFT] ?? this.#absent();
   }
 
   /** Like {@link readable}, made on first use, and the frame counts as written. */
@@ -117,7 +130,7 @@ export class Memory {
    * only be copied and compared, and where two differ the words have the last say.
    */
   readableWide(pfn: number): Float64Array | undefined {
-    return this.#wide[pfn >>> CHUNK_SHIFT];
+    return this.#wide[pfn >>> CHUNK_SHIFT] ?? this.#absent();
   }
 
   /** Like {@link readableWide}, made on first use, and the frame counts as written. */
@@ -131,28 +144,58 @@ export class Memory {
     return (pfn & CHUNK_MASK) << 9;
   }
 
+  /** What is where nothing was ever written. */
+  #absent(): undefined {
+    assert(!this.#disposed, "the machine that had this memory is gone");
+    return undefined;
+  }
+
   #makeChunk(pfn: number): Uint32Array {
+    this.#absent();
     assert(pfn >= 0 && pfn < this.frames, `frame ${pfn} is beyond physical memory`);
     const index = pfn >>> CHUNK_SHIFT;
     const frames = Math.min(CHUNK_FRAMES, this.frames - index * CHUNK_FRAMES);
-    const [buffer, offset] = this.#bufferOf(index, frames * PAGE_SIZE);
-    const chunk = this.#chunks[index] = new Uint32Array(buffer, offset, frames * PAGE_WORDS);
-    this.#wide[index] = new Float64Array(buffer, offset, frames * PAGE_WORDS / 2);
-    const written = this.#written[index] = new Uint8Array(frames);
-    written[pfn & CHUNK_MASK] = 1;
+    // A buffer may go on behind the end of memory: what is there belongs to nobody.
+    const [{ bytes, written }, first] = this.#bufferOf(index, frames);
+    const offset = first * PAGE_SIZE;
+    const chunk = this.#chunks[index] = new Uint32Array(bytes, offset, frames * PAGE_WORDS);
+    this.#wide[index] = new Float64Array(bytes, offset, frames * PAGE_WORDS / 2);
+    this.#bytes[index] = new Uint8Array(bytes, offset, frames * PAGE_SIZE);
+    const mine = this.#written[index] = written.subarray(first, first + frames);
+    mine[pfn & CHUNK_MASK] = 1;
     return chunk;
   }
 
   /**
-   * Where a chunk's bytes are. Each new buffer of this size makes the garbage collector run: much
-   * memory comes in few of them, which cost nothing where they are not touched.
+   * The buffer a chunk is in, and the frame it begins at there. Each new one of this size makes the
+   * garbage collector run: much memory comes in few of them, which cost nothing where they are not
+   * touched, and is nothing to keep for another machine.
    */
-  #bufferOf(index: number, bytes: number): [ArrayBuffer, offset: number] {
-    if (this.#chunks.length <= GROUPED) return [new ArrayBuffer(bytes), 0];
+  #bufferOf(index: number, frames: number): [MemoryBuffer, first: number] {
+    if (this.#chunks.length <= GROUPED) {
+      const buffer = this.#pool.take(frames * PAGE_SIZE);
+      this.#buffers.push(buffer);
+      return [buffer, 0];
+    }
     const group = Math.floor(index / GROUP), first = group * GROUP;
     const chunks = Math.min(GROUP, this.#chunks.length - first);
-    const buffer = this.#groups[group] ??= new ArrayBuffer(chunks * CHUNK_FRAMES * PAGE_SIZE);
-    return [buffer, (index - first) * CHUNK_FRAMES * PAGE_SIZE];
+    const buffer = this.#groups[group] ??= new MemoryBuffer(chunks * CHUNK_FRAMES * PAGE_SIZE);
+    return [buffer, (index - first) * CHUNK_FRAMES];
+  }
+
+  /**
+   * The end of the machine: the next one gets the same bytes, cleared. Any further look at them
+   * through this one is an error of the emulator.
+   */
+  dispose(): void {
+    this.#disposed = true;
+    this.#chunks.fill(undefined);
+    this.#wide.fill(undefined);
+    this.#bytes.fill(undefined);
+    this.#written.fill(undefined);
+    this.#groups.fill(undefined);
+    for (const buffer of this.#buffers.splice(0)) this.#pool.give(buffer);
+    for (const told of this.onDispose.splice(0)) told();
   }
 
   /** Zeroes one frame. One that was never written holds zeros already, and stays unwritten. */
@@ -191,27 +234,26 @@ export class Memory {
     const source = this.readable(from), target = this.writable(to);
     const at = this.base(to), first = this.base(from);
     if (source === undefined) target.fill(0, at, at + PAGE_WORDS);
+    else if (source === target) target.copyWithin(at, first, first + PAGE_WORDS);
     else target.set(source.subarray(first, first + PAGE_WORDS), at);
   }
 
   /** The bytes of one frame as a view. Reading only; untouched memory gives zeros. */
   frameBytes(pfn: number): Uint8Array {
-    const chunk = this.readable(pfn);
-    if (chunk === undefined) return new Uint8Array(PAGE_SIZE);
-    return new Uint8Array(chunk.buffer, chunk.byteOffset + this.base(pfn) * 4, PAGE_SIZE);
+    const bytes = this.#bytes[pfn >>> CHUNK_SHIFT] ?? this.#absent();
+    if (bytes === undefined) return new Uint8Array(PAGE_SIZE);
+    const first = (pfn & CHUNK_MASK) * PAGE_SIZE;
+    return bytes.subarray(first, first + PAGE_SIZE);
   }
 
   /** Copies bytes out of physical memory. */
   read(address: number, length: number): Uint8Array {
     const out = new Uint8Array(length);
     for (let done = 0; done < length;) {
-      const at = address + done;
-      const offset = at % PAGE_SIZE;
-      const n = Math.min(length - done, PAGE_SIZE - offset);
-      const pfn = Math.floor(at / PAGE_SIZE);
-      if (this.readable(pfn) !== undefined) {
-        out.set(this.frameBytes(pfn).subarray(offset, offset + n), done);
-      }
+      const at = address + done, first = at % CHUNK_BYTES;
+      const n = Math.min(length - done, CHUNK_BYTES - first);
+      const bytes = this.#bytes[Math.floor(at / CHUNK_BYTES)] ?? this.#absent();
+      if (bytes !== undefined) out.set(bytes.subarray(first, first + n), done);
       done += n;
     }
     return out;
@@ -220,13 +262,15 @@ export class Memory {
   /** Copies bytes into physical memory. */
   write(address: number, bytes: Uint8Array): void {
     for (let done = 0; done < bytes.length;) {
-      const at = address + done;
-      const offset = at % PAGE_SIZE;
-      const n = Math.min(bytes.length - done, PAGE_SIZE - offset);
-      const pfn = Math.floor(at / PAGE_SIZE);
-      const chunk = this.writable(pfn);
-      const view = new Uint8Array(chunk.buffer, chunk.byteOffset + this.base(pfn) * 4, PAGE_SIZE);
-      view.set(bytes.subarray(done, done + n), offset);
+      const at = address + done, first = at % CHUNK_BYTES;
+      const n = Math.min(bytes.length - done, CHUNK_BYTES - first);
+      const index = Math.floor(at / CHUNK_BYTES), pfn = Math.floor(at / PAGE_SIZE);
+      this.writable(pfn);
+      const last = Math.floor((at + n - 1) / PAGE_SIZE);
+      if (last > pfn) {
+        this.#written[index]?.fill(1, pfn & CHUNK_MASK, (last & CHUNK_MASK) + 1);
+      }
+      this.#bytes[index]?.set(n === bytes.length ? bytes : bytes.subarray(done, done + n), first);
       done += n;
     }
   }
@@ -246,13 +290,14 @@ export class Memory {
 
   /** True when the frame was ever written. */
   isWritten(pfn: number): boolean {
-    return this.#written[pfn >>> CHUNK_SHIFT]?.[pfn & CHUNK_MASK] === 1;
+    const written = this.#written[pfn >>> CHUNK_SHIFT] ?? this.#absent();
+    return written?.[pfn & CHUNK_MASK] === 1;
   }
 
   /** Runs of frames in [from, to) that were ever written, ascending, none across two chunks. */
   *writtenRuns(from = 0, to = this.frames): Generator<{ pfn: number; count: number }> {
     for (let c = from >>> CHUNK_SHIFT; c * CHUNK_FRAMES < to; c++) {
-      const written = this.#written[c], first = c * CHUNK_FRAMES;
+      const written = this.#written[c] ?? this.#absent(), first = c * CHUNK_FRAMES;
       if (written === undefined) continue;
       const last = Math.min(written.length, to - first);
       for (let i = written.indexOf(1, Math.max(0, from - first)); i >= 0 && i < last;) {
