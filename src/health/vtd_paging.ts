@@ -1,6 +1,7 @@
+import { PAGE_SIZE } from "../base/units.ts";
 import type { Memory } from "../machine/memory.ts";
+import { valuesInARow } from "../machine/rows.ts";
 import type { VtdUnit } from "../machine/vtd/unit.ts";
-import { entriesInARow } from "./entries.ts";
 import { holeEnd, type TreeShape } from "./same_tables.ts";
 import { type Found, type LeafVisitor, TableSet } from "./translation.ts";
 
@@ -118,7 +119,7 @@ export function eachLeaf(
         continue;
       }
       // What a guest's pages are made of is looked at page by page.
-      if (under === undefined) n = entriesInARow(memory, table, i, span);
+      if (under === undefined) n = valuesInARow(memory, table, i, span * PAGE_SIZE);
       through(base + i * span, pfn, n * span);
     }
   };
@@ -137,7 +138,7 @@ export function run(memory: Memory, paging: Paging, page: number): number {
       table = pointer(memory, table, index * 2);
       continue;
     }
-    return entriesInARow(memory, table, index, span) * span - page % span;
+    return valuesInARow(memory, table, index, span * PAGE_SIZE) * span - page % span;
   }
   return 1;
 }
