@@ -1,6 +1,6 @@
 /** A small platform in a process that has run others before. */
 import { loadScenario } from "../../src/scenario/load.ts";
-import { prepare, runScenario } from "../../src/scenario/run.ts";
+import { askRun, prepare } from "../../src/scenario/run.ts";
 import { type Benchmark, timed } from "./side.ts";
 
 const SMALL = `
@@ -19,12 +19,12 @@ expect: { update: done }
 /** As many as make a process warm, before the one that counts. */
 const WARM = 50;
 
-/** Boot, live update, teardown. */
+/** Boot, live update, teardown, and the platform is gone. */
 export function smallPlatforms(): Record<string, Benchmark> {
   const loaded = loadScenario(SMALL, "small");
   const once = () => {
-    const { judgement } = runScenario(prepare(loaded));
-    if (judgement.verdict !== "holds") throw new Error(`small platform: ${judgement.verdict}`);
+    const verdict = askRun(prepare(loaded), ({ judgement }) => judgement.verdict);
+    if (verdict !== "holds") throw new Error(`small platform: ${verdict}`);
   };
   for (let i = 0; i < WARM; i++) once();
   return {

@@ -83,6 +83,19 @@ export class EventQueue {
     if (time > this.#now) this.#now = time;
   }
 
+  /** Nothing runs any more: whoever tries to is in error. */
+  close(): void {
+    const ran = this.ran;
+    const refuse = this.register(() => {
+      this.at(this.#now, refuse);
+      assert(false, "the queue is closed");
+    });
+    this.#size = 0;
+    this.#vacant = false;
+    this.at(this.#now, refuse);
+    this.#sequence = ran + 1;
+  }
+
   /** Nobody took the vacant place: the last event does. */
   #fillTop(): void {
     if (!this.#vacant) return;

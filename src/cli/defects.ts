@@ -3,7 +3,7 @@ import { DEFECTS, findDefect, SWITCHES } from "../kernel/defects/catalogue.ts";
 import type { Defect } from "../kernel/defects/types.ts";
 import { baseScenario, defectScenario } from "../scenario/defects.ts";
 import { didYouMean, UsageError } from "../scenario/errors.ts";
-import { prepare, runScenario } from "../scenario/run.ts";
+import { askRun, prepare } from "../scenario/run.ts";
 
 const where = ({ patch, seedLine }: Defect) =>
   `${patch === 0 ? "series" : `patch ${patch}`}, seed line ${seedLine}`;
@@ -92,11 +92,11 @@ export function runDefects(ids: readonly string[], seed: number): { text: string
   let ok = true;
   const rows = [["id", "on", "caught by", "after", "off"]];
   for (const defect of chosen) {
-    const { judgement } = runScenario(prepare(defectScenario(`defect-${defect.id}`), seed));
-    const { caught } = judgement.findings[0];
+    const run = prepare(defectScenario(`defect-${defect.id}`), seed);
+    const { caught } = askRun(run, ({ judgement }) => judgement.findings[0]);
     if (!without.has(defect.scenario)) {
-      const base = runScenario(prepare(baseScenario(defect), seed));
-      without.set(defect.scenario, base.judgement.verdict);
+      const base = prepare(baseScenario(defect), seed);
+      without.set(defect.scenario, askRun(base, ({ judgement }) => judgement.verdict));
     }
     const off = without.get(defect.scenario) ?? "";
     ok &&= caught !== undefined && off === "holds";

@@ -13,7 +13,9 @@ export class NamePool {
   #text = new Uint8Array(256);
   #size = 0;
   readonly #suffixes = new SuffixIndex();
-  readonly #nodes = new Map<string, number>();
+  readonly #entries = new Map<string, Entry>();
+  /** What was asked for last. */
+  #last: Entry | undefined;
 
   /** Bytes in use, with a NUL for each name. */
   get size(): number {
@@ -22,24 +24,41 @@ export class NamePool {
 
   /** Distance of `name` from the end of the block, or 0 if it is not there. */
   find(name: string): number {
-    let node = this.#nodes.get(name);
-    if (node === undefined) {
-      checkName(name);
-      node = this.#suffixes.find(name);
-      if (node < 0) return 0;
-      this.#nodes.set(name, node);
+    // Trees repeat themselves: mostly it is the one that came after the last one before.
+    let entry = this.#last?.next;
+    if (entry === undefined || entry.name !== name) {
+      entry = this.#look(name);
+      if (entry === undefined) return 0;
     }
-    return this.#suffixes.position(node);
+    this.#last = entry;
+    return this.#suffixes.position(entry.node);
   }
 
   /** Adds a name that `find` did not find; returns its distance from the end. */
   add(name: string): number {
-    const node = this.#suffixes.store(name, this.#size + 1);
-    this.#nodes.set(name, node);
+    this.#last = this.#enter(name, this.#suffixes.store(name, this.#size + 1));
     this.#size += name.length + 1;
     this.#grow();
-    writeLatin1(name, this.#text, this.#text.length - this.#size);
+    writeName(name, this.#text, this.#text.length - this.#size);
     return this.#size;
+  }
+
+  #look(name: string): Entry | undefined {
+    let entry = this.#entries.get(name);
+    if (entry === undefined) {
+      checkName(name);
+      const node = this.#suffixes.find(name);
+      if (node < 0) return undefined;
+      entry = this.#enter(name, node);
+    }
+    if (this.#last !== undefined) this.#last.next = entry;
+    return entry;
+  }
+
+  #enter(name: string, node: number): Entry {
+    const entry = { name, node, next: undefined };
+    this.#entries.set(name, entry);
+    return entry;
   }
 
   /** The block as it is now; a view, valid until the next `add`. */
@@ -55,6 +74,14 @@ export class NamePool {
     text.set(this.#text, capacity - this.#text.length);
     this.#text = text;
   }
+}
+
+interface Entry {
+  readonly name: string;
+  /** In the index of suffixes. */
+  readonly node: number;
+  /** What was asked for after this one, the last time it was not what was expected. */
+  next: Entry | undefined;
 }
 
 /**
@@ -75,7 +102,12 @@ export function checkName(name: string): void {
   }
 }
 
-/** Writes one byte a character; no NUL (the callers' buffers are zero already). */
-export function writeLatin1(text: string, to: Uint8Array, at: number): void {
-  for (let i = 0; i < text.length; i++) to[at + i] = text.charCodeAt(i);
+/** Writes one byte a character and no NUL, up to one that cannot be in a name: then false. */
+export function writeName(name: string, to: Uint8Array, at: number): boolean {
+  for (let i = 0; i < name.length; i++) {
+    const code = name.charCodeAt(i);
+    if (code === 0 || code > 0xff) return false;
+    to[at + i] = code;
+  }
+  return true;
 }

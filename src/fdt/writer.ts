@@ -1,13 +1,14 @@
 import { FDT_ERR_BADSTATE, FDT_ERR_NOSPACE, FdtWriteError } from "./errors.ts";
 import * as format from "./format.ts";
-import { checkName, NamePool, writeLatin1 } from "./name_pool.ts";
+import { checkName, NamePool, writeName } from "./name_pool.ts";
+import { giveBackWorkspace, takeWorkspace, Workspace } from "./workspace.ts";
 
 /** libfdt aligns the reserve map to 16 bytes behind the 40-byte header. */
 const RESERVE_AT = 48;
 const PROP_HEADER_BYTES = 12;
-/** The tree is kept in pieces until it is finished: what was written does not move when it grows. */
-const PIECE_BYTES = 1 << 16;
-const PIECE_FIELDS = 1 << 14;
+/** A value of so few bytes is copied by hand: a call of `set` takes longer. */
+const SHORT_VALUE = 64;
+const NOTHING = new Workspace(0, 0);
 const TWO_32 = 0x1_0000_0000;
 
 /**
@@ -23,19 +24,18 @@ const TWO_32 = 0x1_0000_0000;
  */
 export class FdtWriter {
   readonly #maxBytes: number;
-  readonly #pieces: Uint8Array[] = [];
-  /** The piece being written, and where in the blob it starts. */
-  #bytes: Uint8Array<ArrayBuffer>;
-  #view: DataView;
-  #start = 0;
+  /** What the tree is written in, from the first call that has something to write. */
+  #workspace: Workspace | undefined;
+  #bytes = NOTHING.bytes;
+  #view = NOTHING.view;
+  /** Where the name offsets are that `finish` must turn from "from the end" to "from the start". */
+  #nameFields = NOTHING.nameFields;
+  #nameFieldCount = 0;
   #end = RESERVE_AT;
   #structAt = 0;
-  #finished = false;
+  /** The reserve map is closed, and the tree not finished. */
+  #isInStruct = false;
   readonly #names = new NamePool();
-  /** Where the name offsets are that `finish` must turn from "from the end" to "from the start". */
-  readonly #nameFields: Int32Array[] = [];
-  #fields = new Int32Array(16);
-  #fieldCount = 0;
 
   /** @param maxBytes the largest finished blob, 0 to 2^31 - 1; memory is taken as needed */
   constructor(maxBytes: number) {
@@ -43,8 +43,6 @@ export class FdtWriter {
       throw new RangeError(`a device tree cannot have ${maxBytes} bytes`);
     }
     this.#maxBytes = maxBytes;
-    this.#bytes = new Uint8Array(Math.min(maxBytes, PIECE_BYTES));
-    this.#view = new DataView(this.#bytes.buffer);
   }
 
   /** Adds a memory reservation (values as for `propU64`); allowed only before the first node. */
@@ -61,14 +59,23 @@ export class FdtWriter {
 
   /** Opens a node below the one that is open; the first is the root and is named "". */
   beginNode(name: string): number {
-    checkName(name);
+    if (this.#structAt === 0 || name.length > format.MAX_NAME_BYTES) checkName(name);
     const status = this.#enterStruct();
     if (status < 0) return status;
-    const length = name.length;
-    const at = this.#take(4 + aligned(length + 1));
-    if (at < 0) return at;
-    this.#view.setUint32(at, format.FDT_BEGIN_NODE);
-    writeLatin1(name, this.#bytes, at + 4);
+    const bytes = 4 + aligned(name.length + 1);
+    const at = this.#take(bytes);
+    if (at < 0) {
+      checkName(name);
+      return at;
+    }
+    const view = this.#view;
+    // What the name leaves of its last word is zero.
+    view.setUint32(at + bytes - 4, 0);
+    view.setUint32(at, format.FDT_BEGIN_NODE);
+    if (!writeName(name, this.#bytes, at + 4)) {
+      this.#end = at;
+      checkName(name);
+    }
     return 0;
   }
 
@@ -86,7 +93,9 @@ export class FdtWriter {
   property(name: string, bytes: Uint8Array): number {
     const at = this.#takeProperty(name, bytes.length);
     if (at < 0) return at;
-    this.#bytes.set(bytes, at);
+    const to = this.#bytes, length = bytes.length;
+    if (length > SHORT_VALUE) to.set(bytes, at);
+    else for (let i = 0; i < length; i++) to[at + i] = bytes[i] as number;
     return 0;
   }
 
@@ -163,27 +172,16 @@ export class FdtWriter {
     const at = this.#take(4);
     if (at < 0) return at;
     this.#view.setUint32(at, format.FDT_END);
-    this.#finished = true;
+    this.#isInStruct = false;
 
-    const stringsAt = this.#end, stringsSize = this.#names.size;
-    const blob = new Uint8Array(stringsAt + stringsSize);
-    let to = 0;
-    for (const piece of this.#pieces) {
-      blob.set(piece, to);
-      to += piece.length;
+    const stringsAt = this.#end, stringsSize = this.#names.size, view = this.#view;
+    for (let i = 0; i < this.#nameFieldCount; i++) {
+      const field = this.#nameFields[i] as number;
+      view.setUint32(field, stringsSize - view.getUint32(field));
     }
-    blob.set(this.#bytes.subarray(0, stringsAt - to), to);
-    blob.set(this.#names.bytes(), stringsAt);
-    const view = new DataView(blob.buffer);
-    this.#nameFields.push(this.#fields.subarray(0, this.#fieldCount));
-    for (const fields of this.#nameFields) {
-      for (let i = 0; i < fields.length; i++) {
-        const field = fields[i] as number;
-        view.setUint32(field, stringsSize - view.getUint32(field));
-      }
-    }
+    this.#bytes.fill(0, 0, RESERVE_AT);
     view.setUint32(format.HEADER.magic, format.FDT_MAGIC);
-    view.setUint32(format.HEADER.totalSize, blob.length);
+    view.setUint32(format.HEADER.totalSize, stringsAt + stringsSize);
     view.setUint32(format.HEADER.structOffset, this.#structAt);
     view.setUint32(format.HEADER.stringsOffset, stringsAt);
     view.setUint32(format.HEADER.reserveOffset, RESERVE_AT);
@@ -191,16 +189,25 @@ export class FdtWriter {
     view.setUint32(format.HEADER.lastCompatibleVersion, format.FDT_LAST_COMPATIBLE_VERSION);
     view.setUint32(format.HEADER.stringsSize, stringsSize);
     view.setUint32(format.HEADER.structSize, stringsAt - this.#structAt);
+    const blob = new Uint8Array(stringsAt + stringsSize);
+    blob.set(this.#bytes.subarray(0, stringsAt));
+    blob.set(this.#names.bytes(), stringsAt);
+    if (this.#workspace !== undefined) giveBackWorkspace(this.#workspace);
     return blob;
   }
 
   /** Closes the reserve map with its empty entry on the first call about a node. */
   #enterStruct(): number {
-    if (this.#finished) return -FDT_ERR_BADSTATE;
-    if (this.#structAt !== 0) return 0;
+    return this.#isInStruct ? 0 : this.#beginStruct();
+  }
+
+  #beginStruct(): number {
+    if (this.#structAt !== 0) return -FDT_ERR_BADSTATE;
     const at = this.#take(format.RESERVE_ENTRY_BYTES);
     if (at < 0) return at;
+    this.#bytes.fill(0, at, this.#end);
     this.#structAt = this.#end;
+    this.#isInStruct = true;
     return 0;
   }
 
@@ -216,11 +223,13 @@ export class FdtWriter {
     if (isNew) fromEnd = this.#names.add(name);
     const at = this.#place(bytes);
     const view = this.#view;
+    // What the value leaves of its last word is zero.
+    view.setUint32(at + bytes - 4, 0);
     view.setUint32(at, format.FDT_PROP);
     view.setUint32(at + 4, length);
     view.setUint32(at + 8, fromEnd);
-    if (this.#fieldCount === this.#fields.length) this.#nextFields();
-    this.#fields[this.#fieldCount++] = this.#start + at + 8;
+    if (this.#nameFieldCount === this.#nameFields.length) this.#growNameFields();
+    this.#nameFields[this.#nameFieldCount++] = at + 8;
     return at + PROP_HEADER_BYTES;
   }
 
@@ -228,30 +237,30 @@ export class FdtWriter {
     return this.#end + this.#names.size + bytes <= this.#maxBytes;
   }
 
-  /** The position of `bytes` zero bytes at the end, or -FDT_ERR_NOSPACE. */
+  /** The position of `bytes` bytes at the end, or -FDT_ERR_NOSPACE. */
   #take(bytes: number): number {
     return this.#fits(bytes) ? this.#place(bytes) : -FDT_ERR_NOSPACE;
   }
 
-  /** The position, in the piece being written, of `bytes` zero bytes that fit. */
+  /** The position of `bytes` bytes that fit. What is in them is left from before. */
   #place(bytes: number): number {
-    const at = this.#end - this.#start;
+    const at = this.#end;
     this.#end += bytes;
-    return at + bytes <= this.#bytes.length ? at : this.#nextPiece(at, bytes);
+    if (this.#end > this.#bytes.length) this.#growBytes(at);
+    return at;
   }
 
-  #nextPiece(at: number, bytes: number): number {
-    this.#pieces.push(this.#bytes.subarray(0, at));
-    this.#start += at;
-    this.#bytes = new Uint8Array(Math.max(PIECE_BYTES, bytes));
-    this.#view = new DataView(this.#bytes.buffer);
-    return 0;
+  #growBytes(used: number): void {
+    const workspace = this.#workspace ??= takeWorkspace();
+    if (this.#end > workspace.bytes.length) workspace.growBytes(used, this.#end);
+    this.#bytes = workspace.bytes;
+    this.#view = workspace.view;
   }
 
-  #nextFields(): void {
-    this.#nameFields.push(this.#fields);
-    this.#fields = new Int32Array(PIECE_FIELDS);
-    this.#fieldCount = 0;
+  #growNameFields(): void {
+    const workspace = this.#workspace as Workspace;
+    if (this.#nameFieldCount === workspace.nameFields.length) workspace.growNameFields();
+    this.#nameFields = workspace.nameFields;
   }
 }
 

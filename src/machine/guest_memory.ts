@@ -46,7 +46,9 @@ export class GuestMemory {
     readonly memory: Memory,
     readonly bus: Bus,
     readonly observer: GuestObserver,
-  ) {}
+  ) {
+    memory.onDispose.push(() => this.#forgetPages());
+  }
 
   /** Adds RAM at a guest-physical address, page aligned. */
   addRam(gpa: number, frames: readonly Frames[]): void {
@@ -65,6 +67,11 @@ export class GuestMemory {
   remove(gpa: number): void {
     this.#slots = this.#slots.filter((slot) => slot.gpa !== gpa);
     this.#last = undefined;
+    this.#forgetPages();
+  }
+
+  /** Pages are looked up anew. */
+  #forgetPages(): void {
     this.#loadPage = this.#storePage = -1;
   }
 
@@ -74,14 +81,14 @@ export class GuestMemory {
       const page = frames?.pageOf(from) ?? -1;
       if (frames === undefined || page < 0) continue;
       frames.set(page, to, 1);
-      this.#loadPage = this.#storePage = -1;
+      this.#forgetPages();
       this.observer.migrated?.(this.guest, from, to);
     }
   }
 
   #add(slot: Slot): void {
     this.#slots.push(slot);
-    this.#loadPage = this.#storePage = -1;
+    this.#forgetPages();
   }
 
   load32(gpa: number): number {

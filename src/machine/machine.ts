@@ -302,4 +302,10 @@ export class Machine {
   onPoke(handler: () => void): void {
     this.#pokeHandler = handler;
   }
+
+  /** Switched off for good: nothing happens any more, and the memory is there for another one. */
+  dispose(): void {
+    this.queue.close();
+    this.memory.dispose();
+  }
 }

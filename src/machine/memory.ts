@@ -1,5 +1,6 @@
 import { assert } from "../base/assert.ts";
 import { PAGE_SIZE, PAGE_WORDS } from "../base/units.ts";
+import { MACHINE_MEMORY, MemoryBuffer, type MemoryPool } from "./memory_pool.ts";
 import { RamMap } from "./ram_map.ts";
 
 /** Frames in one chunk: 1 GiB. */
@@ -37,7 +38,10 @@ export class Memory {
   readonly frames: number;
   readonly #ram: RamMap;
   #chunks: (Uint32Array | undefined)[] = [];
-  readonly #groups: (ArrayBuffer | undefined)[] = [];
+  readonly #groups: (MemoryBuffer | undefined)[] = [];
+  /** Buffers from the pool. */
+  #buffers: MemoryBuffer[] = [];
+  #disposed = false;
   /** The same bytes as {@link readableWide} gives them. */
   #wide: (Float64Array | undefined)[] = [];
   /** One byte per frame of a chunk: 1 = has been written. */
@@ -45,9 +49,14 @@ export class Memory {
   /** Sees a processor write whole frames over: nothing of what was in them is left. */
   onFill: (pfn: number, count: number) => void = () => {};
 
+  /** Told that nobody may look at the memory any more. */
+  readonly onDispose: (() => void)[] = [];
+  readonly #pool: MemoryPool;
+
   /** `ranges`: 4 KiB aligned, ascending, not touching each other's frames; below 8 TiB. */
-  constructor(ranges: readonly PhysRange[]) {
+  constructor(ranges: readonly PhysRange[], pool = MACHINE_MEMORY) {
     this.ranges = ranges;
+    this.#pool = pool;
     this.#ram = new RamMap(ranges);
     const last = ranges[ranges.length - 1];
     this.frames = (last.start + last.size) / PAGE_SIZE;
@@ -73,7 +82,7 @@ export class Memory {
   /** The word at frame `pfn`, index `word`. Untouched memory and holes read as 0. */
   load(pfn: number, word: number): number {
     const chunk = this.#chunks[pfn >>> CHUNK_SHIFT];
-    if (chunk === undefined) return 0;
+    if (chunk === undefined) return this.#absent() ?? 0;
     return chunk[((pfn & CHUNK_MASK) << 10) | word] | 0;
   }
 
@@ -87,7 +96,7 @@ export class Memory {
    * {@link base}`(pfn) | word`. Undefined where nothing was ever written.
    */
   readable(pfn: number): Uint32Array | undefined {
-    return this.#chunks[pfn >>> CHUNK_SHIFT];
+    return this.#chunks[pfn >>> CHUNK_SHIFT] ?? this.#absent();
   }
 
   /** Like {@link readable}, made on first use, and the frame counts as written. */
@@ -117,7 +126,7 @@ export class Memory {
    * only be copied and compared, and where two differ the words have the last say.
    */
   readableWide(pfn: number): Float64Array | undefined {
-    return this.#wide[pfn >>> CHUNK_SHIFT];
+    return this.#wide[pfn >>> CHUNK_SHIFT] ?? this.#absent();
   }
 
   /** Like {@link readableWide}, made on first use, and the frame counts as written. */
@@ -131,28 +140,56 @@ export class Memory {
     return (pfn & CHUNK_MASK) << 9;
   }
 
+  /** What is where nothing was ever written. */
+  #absent(): undefined {
+    assert(!this.#disposed, "the machine that had this memory is gone");
+    return undefined;
+  }
+
   #makeChunk(pfn: number): Uint32Array {
+    this.#absent();
     assert(pfn >= 0 && pfn < this.frames, `frame ${pfn} is beyond physical memory`);
     const index = pfn >>> CHUNK_SHIFT;
     const frames = Math.min(CHUNK_FRAMES, this.frames - index * CHUNK_FRAMES);
-    const [buffer, offset] = this.#bufferOf(index, frames * PAGE_SIZE);
-    const chunk = this.#chunks[index] = new Uint32Array(buffer, offset, frames * PAGE_WORDS);
-    this.#wide[index] = new Float64Array(buffer, offset, frames * PAGE_WORDS / 2);
-    const written = this.#written[index] = new Uint8Array(frames);
-    written[pfn & CHUNK_MASK] = 1;
+    // A buffer may go on behind the end of memory: what is there belongs to nobody.
+    const [{ bytes, written }, first] = this.#bufferOf(index, frames);
+    const offset = first * PAGE_SIZE;
+    const chunk = this.#chunks[index] = new Uint32Array(bytes, offset, frames * PAGE_WORDS);
+    this.#wide[index] = new Float64Array(bytes, offset, frames * PAGE_WORDS / 2);
+    const mine = this.#written[index] = written.subarray(first, first + frames);
+    mine[pfn & CHUNK_MASK] = 1;
     return chunk;
   }
 
   /**
-   * Where a chunk's bytes are. Each new buffer of this size makes the garbage collector run: much
-   * memory comes in few of them, which cost nothing where they are not touched.
+   * The buffer a chunk is in, and the frame it begins at there. Each new one of this size makes the
+   * garbage collector run: much memory comes in few of them, which cost nothing where they are not
+   * touched, and is nothing to keep for another machine.
    */
-  #bufferOf(index: number, bytes: number): [ArrayBuffer, offset: number] {
-    if (this.#chunks.length <= GROUPED) return [new ArrayBuffer(bytes), 0];
+  #bufferOf(index: number, frames: number): [MemoryBuffer, first: number] {
+    if (this.#chunks.length <= GROUPED) {
+      const buffer = this.#pool.take(frames * PAGE_SIZE);
+      this.#buffers.push(buffer);
+      return [buffer, 0];
+    }
     const group = Math.floor(index / GROUP), first = group * GROUP;
     const chunks = Math.min(GROUP, this.#chunks.length - first);
-    const buffer = this.#groups[group] ??= new ArrayBuffer(chunks * CHUNK_FRAMES * PAGE_SIZE);
-    return [buffer, (index - first) * CHUNK_FRAMES * PAGE_SIZE];
+    const buffer = this.#groups[group] ??= new MemoryBuffer(chunks * CHUNK_FRAMES * PAGE_SIZE);
+    return [buffer, (index - first) * CHUNK_FRAMES];
+  }
+
+  /**
+   * The end of the machine: the next one gets the same bytes, cleared. Any further look at them
+   * through this one is an error of the emulator.
+   */
+  dispose(): void {
+    this.#disposed = true;
+    this.#chunks.fill(undefined);
+    this.#wide.fill(undefined);
+    this.#written.fill(undefined);
+    this.#groups.fill(undefined);
+    for (const buffer of this.#buffers.splice(0)) this.#pool.give(buffer);
+    for (const told of this.onDispose.splice(0)) told();
   }
 
   /** Zeroes one frame. One that was never written holds zeros already, and stays unwritten. */
@@ -246,13 +283,14 @@ export class Memory {
 
   /** True when the frame was ever written. */
   isWritten(pfn: number): boolean {
-    return this.#written[pfn >>> CHUNK_SHIFT]?.[pfn & CHUNK_MASK] === 1;
+    const written = this.#written[pfn >>> CHUNK_SHIFT] ?? this.#absent();
+    return written?.[pfn & CHUNK_MASK] === 1;
   }
 
   /** Runs of frames in [from, to) that were ever written, ascending, none across two chunks. */
   *writtenRuns(from = 0, to = this.frames): Generator<{ pfn: number; count: number }> {
     for (let c = from >>> CHUNK_SHIFT; c * CHUNK_FRAMES < to; c++) {
-      const written = this.#written[c], first = c * CHUNK_FRAMES;
+      const written = this.#written[c] ?? this.#absent(), first = c * CHUNK_FRAMES;
       if (written === undefined) continue;
       const last = Math.min(written.length, to - first);
       for (let i = written.indexOf(1, Math.max(0, from - first)); i >= 0 && i < last;) {

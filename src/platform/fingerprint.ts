@@ -74,3 +74,10 @@ class Asked {
     }
   }
 }
+
+/** The first line in which two fingerprints differ, for people. */
+export function firstDifference(before: string, after: string): string {
+  const a = before.split("\n"), b = after.split("\n");
+  const at = a.findIndex((line, i) => line !== b[i]);
+  return at < 0 ? `${b[a.length]} is new` : `was "${a[at]}", is "${b[at] ?? "gone"}"`;
+}

@@ -15,7 +15,7 @@ import { type GuestWatcher, vmm } from "../userspace/vmm/vmm.ts";
 import type { VmConfig } from "../userspace/vmm/config.ts";
 import { Chronicle } from "./chronicle.ts";
 import { Director, type Script } from "./director.ts";
-import { fingerprint } from "./fingerprint.ts";
+import { fingerprint, firstDifference } from "./fingerprint.ts";
 import { liveUpdate, type Phase, type UpdateRecord } from "./live_update.ts";
 import {
   commandLine,
@@ -391,10 +391,9 @@ export class Platform {
       }
     }
   }
-}
 
-function firstDifference(before: string, after: string): string {
-  const a = before.split("\n"), b = after.split("\n");
-  const at = a.findIndex((line, i) => line !== b[i]);
-  return at < 0 ? `${b[a.length]} is new` : `was "${a[at]}", is "${b[at] ?? "gone"}"`;
+  /** The end of it: the next platform gets its memory. Judged or not, it must not be used any more. */
+  dispose(): void {
+    this.machine.dispose();
+  }
 }

@@ -2,7 +2,7 @@ import type { InvariantState } from "../health/health.ts";
 import type { Violation } from "../health/invariants.ts";
 import { findDefect, SWITCHES } from "../kernel/defects/catalogue.ts";
 import { findImage, parseImageName } from "../kernel/image.ts";
-import { prepare, type Run, runScenario } from "./run.ts";
+import { askRun, prepare, type Run } from "./run.ts";
 import type { Scenario } from "./schema.ts";
 
 /** The image a posted one is a worse form of. */
@@ -38,7 +38,7 @@ export function findCauses(run: Run, states: readonly InvariantState[]): Causes 
     return causes;
   }
   const breaks = (image: (name: string) => string) =>
-    keysOf(runScenario(prepare(onImages(run, image), run.seed)).judgement.invariants);
+    askRun(prepare(onImages(run, image), run.seed), (r) => keysOf(r.judgement.invariants));
   for (const id of present) {
     const found = breaks((name) => alone(name, id));
     for (const key of broken) if (found.has(key)) causes.get(key)?.push(id);

@@ -81,6 +81,7 @@ export function measure(design: string, c: CompareCase): CostRow {
   update.restore();
   const takingOver = costsSince(platform.kernel.costs.copy(), fresh);
   const modelled = modelledTime(handingOver) + modelledTime(takingOver);
+  platform.dispose();
   return { design, ...c, handingOver, takingOver, tablesBefore: fresh.tables, modelled };
 }
 

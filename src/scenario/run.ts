@@ -86,6 +86,15 @@ export function runScenario(run: Run): FinishedRun {
   return { ...run, judgement: judge(run) };
 }
 
+/** Runs a scenario for the sake of one answer: nothing of its platform is left after that. */
+export function askRun<T>(run: Run, question: (run: FinishedRun) => T): T {
+  try {
+    return question(runScenario(run));
+  } finally {
+    run.platform.dispose();
+  }
+}
+
 function runToEnd({ platform, timeline, steps }: Run): void {
   while (!timeline.ended) {
     const since = platform.now - (steps[steps.length - 1]?.startedAt ?? 0);

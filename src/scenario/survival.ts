@@ -1,6 +1,6 @@
 import { errnoName } from "../uapi/errno.ts";
 import { loadScenario } from "./load.ts";
-import { type FinishedRun, prepare, runScenario } from "./run.ts";
+import { askRun, type FinishedRun, prepare } from "./run.ts";
 
 /** What a design made of one failure. */
 export interface Survival {
@@ -90,8 +90,8 @@ export function survivals(designs: readonly string[]): Survival[] {
   return designs.flatMap((design) =>
     FAILURES.map(({ failure, steps, outcome }) => {
       const text = HEAD.replace("IMAGE", design) + steps;
-      const run = runScenario(prepare(loadScenario(text, "survival"), 1));
-      return { design, failure, outcome: outcome(run) };
+      const run = prepare(loadScenario(text, "survival"), 1);
+      return { design, failure, outcome: askRun(run, outcome) };
     })
   );
 }

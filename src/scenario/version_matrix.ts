@@ -1,7 +1,7 @@
 import type { InvariantId } from "../health/invariants.ts";
 import { findImage, IMAGES } from "../kernel/image.ts";
 import { loadScenario } from "./load.ts";
-import { prepare, runScenario } from "./run.ts";
+import { askRun, type FinishedRun, prepare } from "./run.ts";
 
 /**
  * What becomes of a guest's DMA when one kernel jumps into another: it goes on; the other kernel is
@@ -61,7 +61,11 @@ steps:
 /** Runs one passage. */
 export function passage(profile: string, from: string, to: string): VersionCell {
   const text = SCENARIO.replace("PROFILE", profile).replace("FROM", from).replace("TO", to);
-  const run = runScenario(prepare(loadScenario(text, "version-cell"), 1));
+  const run = prepare(loadScenario(text, "version-cell"), 1);
+  return askRun(run, (finished) => cellOf(finished, from, to));
+}
+
+function cellOf(run: FinishedRun, from: string, to: string): VersionCell {
   const broken = run.judgement.invariants.filter((i) => i.verdict === "violated").map((i) => i.id);
   const unsafe = broken.filter((id) => UNSAFE.includes(id));
   const cell = (passage: Passage, why = "") => ({ from, to, passage, why });

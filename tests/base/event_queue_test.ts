@@ -157,3 +157,15 @@ Deno.test("scheduling in the past is a bug of the emulator", () => {
   assert.throws(() => queue.at(9, handler), EmulatorBug);
   assert.throws(() => queue.at(NaN, handler), EmulatorBug);
 });
+
+Deno.test("a closed queue keeps its time and count, and runs nothing more", () => {
+  const queue = new EventQueue();
+  const handler = queue.register(() => {});
+  for (const time of [1, 2, 3]) queue.at(time, handler);
+  queue.step();
+  queue.step();
+  queue.close();
+  assert.deepEqual([queue.now, queue.ran], [2, 2]);
+  assert.throws(() => queue.step(), EmulatorBug);
+  assert.throws(() => queue.runUntil(10), EmulatorBug);
+});

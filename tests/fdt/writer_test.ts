@@ -56,6 +56,44 @@ Deno.test("values of any size lie side by side", () => {
   }
 });
 
+Deno.test("a tree does not contain what was in the memory of the one before", () => {
+  const writer = new FdtWriter(1 << 20);
+  writer.memReserve(2 ** 52, 2 ** 52);
+  writer.beginNode("");
+  writer.property("full", new Uint8Array(100_000).fill(0xff));
+  writer.endNode();
+  writer.finish();
+  assert.equal(golden(4096).finish().toHex(), GOLDEN);
+});
+
+Deno.test("trees that are written at the same time do not meet", () => {
+  const writers = [new FdtWriter(1 << 20), new FdtWriter(1 << 20)];
+  for (const [i, writer] of writers.entries()) {
+    writer.beginNode("");
+    writer.propU32(`name-${i}`, i);
+  }
+  const before = golden(4096).finish();
+  const blobs = writers.map((writer) => (writer.endNode(), writer.finish()));
+  assert.equal(before.toHex(), GOLDEN);
+  for (const [i, blob] of blobs.entries()) {
+    const fdt = openFdt(blob);
+    assert.deepEqual([...fdt.props(fdt.root)], [{
+      name: `name-${i}`,
+      value: Uint8Array.of(i, 0, 0, 0),
+    }]);
+  }
+});
+
+Deno.test("names that come in another order than before are told apart", () => {
+  const names = ["a", "b", "a", "c", "a", "b", "b", "a", "c", "c", "cc", "a", "b"];
+  const writer = new FdtWriter(1 << 20);
+  writer.beginNode("");
+  for (const [i, name] of names.entries()) writer.propU8(name, i);
+  writer.endNode();
+  const fdt = openFdt(writer.finish());
+  assert.deepEqual([...fdt.props(fdt.root)].map(({ name }) => name), names);
+});
+
 Deno.test("a call without room changes nothing, and a smaller one may still succeed", () => {
   const writer = new FdtWriter(128);
   assert.equal(writer.beginNode(""), 0);
@@ -70,6 +108,7 @@ Deno.test("with no room for a header every call says so", () => {
   const writer = new FdtWriter(0);
   assert.equal(writer.memReserve(0, 1), -FDT_ERR_NOSPACE);
   assert.equal(writer.beginNode(""), -FDT_ERR_NOSPACE);
+  assert.throws(() => writer.beginNode("a\0"), RangeError);
   assert.equal(writer.propFlag("x"), -FDT_ERR_NOSPACE);
   assert.equal(writer.endNode(), -FDT_ERR_NOSPACE);
   assert.equal(writer.tryFinish(), -FDT_ERR_NOSPACE);
@@ -124,8 +163,14 @@ Deno.test("what cannot be represented is refused before anything is written", ()
   assert.throws(() => writer.propFlag("a\0b"), RangeError);
   assert.throws(() => writer.propFlag("\u20ac"), RangeError);
   assert.throws(() => writer.beginNode("x".repeat(256)), RangeError);
+  assert.throws(() => writer.beginNode("node\0"), RangeError);
+  assert.throws(() => writer.beginNode("node\u20ac"), RangeError);
   assert.throws(() => new FdtWriter(-1), RangeError);
   writer.endNode();
   const fdt = openFdt(writer.finish());
   assert.deepEqual([...fdt.props(fdt.root)], []);
+  assert.deepEqual(fdt.subnodes(fdt.root), []);
+  const first = new FdtWriter(4096);
+  assert.throws(() => first.beginNode("a\0"), RangeError);
+  assert.equal(first.memReserve(1, 2), 0, "the reserve map is still open");
 });

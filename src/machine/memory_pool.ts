@@ -1,0 +1,94 @@
+import { GiB, MiB, PAGE_SIZE } from "../base/units.ts";
+
+/** Bytes of a part of physical memory, whole frames, with a note of what was written. */
+export class MemoryBuffer {
+  readonly bytes: ArrayBuffer;
+  /** One byte per frame: 1 = has been written since the machine was made that has it. */
+  readonly written: Uint8Array;
+  /** The same for all machines that have had it: frames that the host keeps a page for. */
+  #touched: Uint8Array | undefined;
+  #resident = 0;
+
+  constructor(size: number) {
+    this.bytes = new ArrayBuffer(size);
+    this.written = new Uint8Array(size / PAGE_SIZE);
+  }
+
+  /** Bytes the host keeps pages for, as of the last {@link settle}. */
+  get resident(): number {
+    return this.#resident * PAGE_SIZE;
+  }
+
+  /** Counts what was written in. */
+  settle(): void {
+    const touched = this.#touched ??= new Uint8Array(this.written.length);
+    for (const { first, end } of this.#runs()) {
+      for (let i = first; i < end; i++) this.#resident += 1 - touched[i];
+      touched.fill(1, first, end);
+    }
+  }
+
+  /** As new: zeros everywhere, nothing written. */
+  clear(): void {
+    const words = new Uint32Array(this.bytes);
+    for (const { first, end } of this.#runs()) {
+      words.fill(0, first * PAGE_SIZE / 4, end * PAGE_SIZE / 4);
+    }
+    this.written.fill(0);
+  }
+
+  *#runs(): Generator<{ first: number; end: number }> {
+    const { written } = this;
+    for (let first = written.indexOf(1); first >= 0;) {
+      const found = written.indexOf(0, first), end = found < 0 ? written.length : found;
+      yield { first, end };
+      first = written.indexOf(1, end);
+    }
+  }
+}
+
+/**
+ * Memory of machines that are gone, for those to come. A new buffer costs a page fault of the host's
+ * for each frame, and a run of the garbage collector when it is large: many times what it takes to
+ * clear what a small machine has written.
+ */
+export class MemoryPool {
+  /** Those given back last are at the end. */
+  readonly #spares: MemoryBuffer[] = [];
+
+  /**
+   * At most so many bytes wait. `resident`: that the host keeps pages for, three times what the largest
+   * built-in scenario writes to. `space`: of buffers, which is what the garbage collector goes by.
+   */
+  constructor(readonly limit = { resident: 128 * MiB, space: 8 * GiB }) {}
+
+  /** What waits, in bytes. */
+  get resident(): number {
+    return this.#spares.reduce((sum, spare) => sum + spare.resident, 0);
+  }
+  get space(): number {
+    return this.#spares.reduce((sum, spare) => sum + spare.bytes.byteLength, 0);
+  }
+
+  /** At least `size` bytes of zeros: the smallest buffer that waits and is large enough, or a new one. */
+  take(size: number): MemoryBuffer {
+    const fitting = this.#spares.filter(({ bytes }) => bytes.byteLength >= size);
+    if (fitting.length === 0) return new MemoryBuffer(size);
+    const best = fitting.reduce((a, b) => b.bytes.byteLength < a.bytes.byteLength ? b : a);
+    this.#spares.splice(this.#spares.indexOf(best), 1);
+    return best;
+  }
+
+  /** Takes back what nobody looks at any more. What is too much goes, the oldest first. */
+  give(buffer: MemoryBuffer): void {
+    buffer.settle();
+    const { resident, space } = this.limit;
+    if (buffer.resident > resident || buffer.bytes.byteLength > space) return;
+    buffer.clear();
+    this.#spares.push(buffer);
+    while (this.resident > resident || this.space > space) this.#spares.shift();
+  }
+}
+
+/** Where machines take their memory from. */
+export const MACHINE_MEMORY = new MemoryPool();
