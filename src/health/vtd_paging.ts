@@ -42,11 +42,11 @@ export function collect(memory: Memory, unit: VtdUnit, paging: Paging, into: Tab
     if (table < 0 || !memory.isRam(table)) return;
     into.add(table);
     if (level === 1 || !into.first(table, level)) return;
-    for (let word = 0; word < 1024; word += 2) {
-      const lo = memory.load(table, word);
-      if ((lo & present) === 0 || (lo & LARGE) !== 0) continue;
-      if ((memory.load(table, word + 1) & reserved) !== 0) continue;
-      walk(pointer(memory, table, word), level - 1);
+    const words = memory.readable(table), base = memory.base(table);
+    for (let at = base; words !== undefined && at < base + 1024; at += 2) {
+      const lo = words[at] | 0, hi = words[at | 1] | 0;
+      if ((lo & present) === 0 || (lo & LARGE) !== 0 || (hi & reserved) !== 0) continue;
+      walk(((hi & 0xfffff) << 20) | (lo >>> 12), level - 1);
     }
   };
   walk(paging.root, paging.levels);

@@ -32,9 +32,7 @@ export function writeRow(
   first: number,
   count: number,
 ): void {
-  const words = memory.writable(pfn), base = memory.base(pfn);
-  for (let i = 0; i < count; i++) {
-    words[base | ((index + i) << 1)] = first + i;
-    words[base | ((index + i) << 1) | 1] = 0;
-  }
+  const words = memory.writableWide(pfn), at = memory.wideBase(pfn) + index;
+  let value = first * WIDE_UNIT;
+  for (let i = at; i < at + count; i++, value += WIDE_UNIT) words[i] = value;
 }

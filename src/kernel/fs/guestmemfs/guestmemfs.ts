@@ -3,7 +3,7 @@ import * as E from "../../../uapi/errno.ts";
 import type { Statfs } from "../../../uapi/sys.ts";
 import type { Kernel } from "../../kernel.ts";
 import { FrameUse } from "../../mm/frames.ts";
-import type { FsDir, FsFile } from "../vfs.ts";
+import { type FsDir, type FsFile, isLonger } from "../vfs.ts";
 import { GuestmemfsFile } from "./file.ts";
 import * as L from "./layout.ts";
 import { NameIndex } from "./name_index.ts";
@@ -130,7 +130,7 @@ export class Guestmemfs implements FsDir {
 
   /** ENAMETOOLONG, EBUSY while dumped, ENOMEM when the inode table is full. */
   create(name: string): FsFile | number {
-    if (new TextEncoder().encode(name).length > L.FILENAME_LEN) return -E.ENAMETOOLONG;
+    if (isLonger(name, L.FILENAME_LEN)) return -E.ENAMETOOLONG;
     if (this.serialised) return -E.EBUSY;
     const ino = this.sb.nextFreeIno;
     if (ino === 0 || ino > L.INODES) return -E.ENOMEM;

@@ -125,8 +125,19 @@ export class SuperBlock {
 
 /** The words that a name begins with as it is persisted, its NUL included. */
 export function nameWords(name: string): Int32Array {
+  const words = new Int32Array((name.length >>> 2) + 1);
+  for (let i = 0; i < name.length; i++) {
+    const unit = name.charCodeAt(i);
+    if (unit > 0x7f) return encoded(name);
+    words[i >>> 2] |= unit << (8 * (i & 3));
+  }
+  return words;
+}
+
+/** The same for a name that is not all ASCII. */
+function encoded(name: string): Int32Array {
   const text = new TextEncoder().encode(name);
-  const bytes = new Uint8Array(4 * Math.ceil((text.length + 1) / 4));
+  const bytes = new Uint8Array(4 * ((text.length >>> 2) + 1));
   bytes.set(text);
   return new Int32Array(bytes.buffer);
 }
@@ -181,9 +192,8 @@ export class PersistedInode {
     return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
   }
   set name(text: string) {
-    const bytes = new Uint8Array(FILENAME_LEN);
-    bytes.set(new TextEncoder().encode(text).subarray(0, FILENAME_LEN));
-    this.memory.write(this.address + I_NAME, bytes);
+    const words = nameWords(text);
+    for (let i = 0; i < NAME_WORDS; i++) this.#setU32(I_NAME + 4 * i, words[i] ?? 0);
   }
   get nameHash(): number {
     return hashName((i) => this.#u32(I_NAME + 4 * i));

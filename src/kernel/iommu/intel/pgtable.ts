@@ -378,7 +378,21 @@ function fill(wide: Float64Array, at: number, end: number, entry: number, step: 
 }
 
 /** The same up to the first entry that is not zero; where it stopped. */
-function fillEmpty(wide: Float64Array, at: number, end: number, entry: number, step: number) {
+function fillEmpty(
+  wide: Float64Array,
+  at: number,
+  end: number,
+  entry: number,
+  step: number,
+): number {
+  const two = step + step, three = two + step, four = two + two;
+  for (; at + 4 <= end; at += 4, entry += four) {
+    if (wide[at] !== 0 || wide[at + 1] !== 0 || wide[at + 2] !== 0 || wide[at + 3] !== 0) break;
+    wide[at] = entry;
+    wide[at + 1] = entry + step;
+    wide[at + 2] = entry + two;
+    wide[at + 3] = entry + three;
+  }
   for (; at < end && wide[at] === 0; at++, entry += step) wide[at] = entry;
   return at;
 }
