@@ -1,4 +1,5 @@
 import { MAX_NAME_BYTES } from "./format.ts";
+import { NameTable } from "./name_table.ts";
 import { SuffixIndex } from "./suffix_index.ts";
 
 /**
@@ -13,9 +14,8 @@ export class NamePool {
   #text = new Uint8Array(256);
   #size = 0;
   readonly #suffixes = new SuffixIndex();
-  readonly #entries = new Map<string, Entry>();
-  /** What was asked for last. */
-  #last: Entry | undefined;
+  /** Of each name, its node among the suffixes. */
+  readonly #nodes = new NameTable();
 
   /** Bytes in use, with a NUL for each name. */
   get size(): number {
@@ -24,41 +24,24 @@ export class NamePool {
 
   /** Distance of `name` from the end of the block, or 0 if it is not there. */
   find(name: string): number {
-    // Trees repeat themselves: mostly it is the one that came after the last one before.
-    let entry = this.#last?.next;
-    if (entry === undefined || entry.name !== name) {
-      entry = this.#look(name);
-      if (entry === undefined) return 0;
-    }
-    this.#last = entry;
-    return this.#suffixes.position(entry.node);
+    const node = this.#nodes.find(name)?.value ?? this.#findSuffix(name);
+    return node < 0 ? 0 : this.#suffixes.position(node);
+  }
+
+  #findSuffix(name: string): number {
+    checkName(name);
+    const node = this.#suffixes.find(name);
+    if (node >= 0) this.#nodes.add(name, node);
+    return node;
   }
 
   /** Adds a name that `find` did not find; returns its distance from the end. */
   add(name: string): number {
-    this.#last = this.#enter(name, this.#suffixes.store(name, this.#size + 1));
+    this.#nodes.add(name, this.#suffixes.store(name, this.#size + 1));
     this.#size += name.length + 1;
     this.#grow();
     writeName(name, this.#text, this.#text.length - this.#size);
     return this.#size;
-  }
-
-  #look(name: string): Entry | undefined {
-    let entry = this.#entries.get(name);
-    if (entry === undefined) {
-      checkName(name);
-      const node = this.#suffixes.find(name);
-      if (node < 0) return undefined;
-      entry = this.#enter(name, node);
-    }
-    if (this.#last !== undefined) this.#last.next = entry;
-    return entry;
-  }
-
-  #enter(name: string, node: number): Entry {
-    const entry = { name, node, next: undefined };
-    this.#entries.set(name, entry);
-    return entry;
   }
 
   /** The block as it is now; a view, valid until the next `add`. */
@@ -74,14 +57,6 @@ export class NamePool {
     text.set(this.#text, capacity - this.#text.length);
     this.#text = text;
   }
-}
-
-interface Entry {
-  readonly name: string;
-  /** In the index of suffixes. */
-  readonly node: number;
-  /** What was asked for after this one, the last time it was not what was expected. */
-  next: Entry | undefined;
 }
 
 /**

@@ -2,6 +2,7 @@ import { ChildIndex, isNodeNamed } from "./child_index.ts";
 import { latin1 } from "./latin1.ts";
 import { FDT_NOP, FDT_PROP } from "./format.ts";
 import { type FdtLayout, readLayout } from "./layout.ts";
+import { NameTable } from "./name_table.ts";
 import { nativeU32 } from "./native.ts";
 import { type FdtTree, NONE, readTree, rowOf } from "./tree.ts";
 
@@ -59,9 +60,12 @@ export class Fdt {
   readonly #view: DataView;
   readonly #layout: FdtLayout;
   readonly #tree: FdtTree;
+  /** Of the node that the last question was about. */
+  #row = 0;
   /** Children by name, made when a node with many is first asked for one. */
   readonly #children = new Map<number, ChildIndex>();
-  readonly #wanted = new Map<string, WantedName>();
+  /** Where in the strings block a property name that was asked for was found last. */
+  readonly #nameFound = new NameTable();
 
   /** For `openFdt` only: nothing is checked here. */
   constructor(bytes: Uint8Array, view: DataView, layout: FdtLayout, tree: FdtTree) {
@@ -102,13 +106,13 @@ export class Fdt {
   /** A node's first child, -1: none. */
   firstSubnode(node: number): number {
     const child = this.#tree.firstChild[this.#indexOf(node)] as number;
-    return child === NONE ? -1 : this.#tree.nodeAt[child] as number;
+    return child === NONE ? -1 : this.#nodeAt(child);
   }
 
   /** The next child of the same parent, -1: none. */
   nextSubnode(node: number): number {
     const sibling = this.#tree.nextSibling[this.#indexOf(node)] as number;
-    return sibling === NONE ? -1 : this.#tree.nodeAt[sibling] as number;
+    return sibling === NONE ? -1 : this.#nodeAt(sibling);
   }
 
   /**
@@ -155,36 +159,42 @@ export class Fdt {
 
   /** A node's first property with this name, -1: none. */
   findProp(node: number, name: string): number {
-    const { firstProp, propAt } = this.#tree;
-    const row = this.#indexOf(node), end = firstProp[row + 1] as number;
-    const wanted = this.#wantedName(name);
-    for (let prop = firstProp[row] as number; prop < end; prop++) {
-      const at = propAt[prop] as number;
-      const nameAt = this.#view.getUint32(at + 8);
-      // Nearly always the same string serves all properties of one name.
-      if (nameAt !== wanted.foundAt) {
-        if (!this.#isNamed(nameAt, name)) continue;
-        wanted.foundAt = nameAt;
-      }
-      return at - this.#layout.structAt;
+    const view = this.#view, { structAt } = this.#layout;
+    const wanted = this.#nameFound.find(name) ?? this.#nameFound.add(name, -1);
+    let at = structAt + (this.#tree.propsAt[this.#indexOf(node)] as number);
+    for (;;) {
+      const token = view.getUint32(at);
+      if (token === FDT_PROP) {
+        const nameAt = view.getUint32(at + 8);
+        // Nearly always the same string serves all properties of one name.
+        if (nameAt === wanted.value) return at - structAt;
+        if (this.#isNamed(nameAt, name)) {
+          wanted.value = nameAt;
+          return at - structAt;
+        }
+        at = (at + PROP_HEADER_BYTES + view.getUint32(at + 4) + 3) & ~3;
+      } else if (token === FDT_NOP) at += 4;
+      else return -1;
     }
-    return -1;
   }
 
   /** A node's first property, -1: none. */
   firstProp(node: number): number {
-    const { firstProp, propAt } = this.#tree;
-    const row = this.#indexOf(node), prop = firstProp[row] as number;
-    return prop === firstProp[row + 1] ? -1 : (propAt[prop] as number) - this.#layout.structAt;
+    return this.#propFrom(this.#layout.structAt + this.#tree.propsAt[this.#indexOf(node)]);
   }
 
   /** The next property of the same node, -1: none. */
   nextProp(prop: number): number {
-    const { structAt } = this.#layout;
     const at = this.#propAt(prop);
-    let next = (at + PROP_HEADER_BYTES + this.#view.getUint32(at + 4) + 3) & ~3;
-    while (this.#view.getUint32(next) === FDT_NOP) next += 4;
-    return this.#view.getUint32(next) === FDT_PROP ? next - structAt : -1;
+    return this.#propFrom((at + PROP_HEADER_BYTES + this.#view.getUint32(at + 4) + 3) & ~3);
+  }
+
+  /** The property whose token is at this position of the blob, or behind NOPs there. */
+  #propFrom(at: number): number {
+    const view = this.#view;
+    let token = view.getUint32(at);
+    while (token === FDT_NOP) token = view.getUint32(at += 4);
+    return token === FDT_PROP ? at - this.#layout.structAt : -1;
   }
 
   /** A property's name. */
@@ -213,9 +223,20 @@ export class Fdt {
     }
   }
 
+  /** The handle of the node in this row, about which the next question is likely to be. */
+  #nodeAt(row: number): number {
+    this.#row = row;
+    return this.#tree.nodeAt[row] as number;
+  }
+
   #indexOf(node: number): number {
+    return this.#tree.nodeAt[this.#row] === node ? this.#row : this.#look(node);
+  }
+
+  #look(node: number): number {
     const row = rowOf(this.#tree, node);
     if (row < 0) throw new RangeError(`no node at offset ${node}`);
+    this.#row = row;
     return row;
   }
 
@@ -251,15 +272,6 @@ export class Fdt {
     return this.#bytes[at + text.length] === 0;
   }
 
-  #wantedName(name: string): WantedName {
-    let wanted = this.#wanted.get(name);
-    if (wanted === undefined) {
-      wanted = { foundAt: -1 };
-      this.#wanted.set(name, wanted);
-    }
-    return wanted;
-  }
-
   #indexChildren(row: number): ChildIndex {
     const { nextSibling, firstChild } = this.#tree;
     const rows: number[] = [];
@@ -273,9 +285,4 @@ export class Fdt {
     }
     return children;
   }
-}
-
-/** Where in the strings block a property name that was asked for was found last. */
-interface WantedName {
-  foundAt: number;
 }

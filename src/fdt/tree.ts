@@ -6,9 +6,8 @@ import type { FdtLayout } from "./layout.ts";
 export const NONE = 0;
 
 /**
- * The structure block as tables: a row a node and a row a property, in the order of the blob.
- * A node or property takes at least 12 bytes of the blob, so that all tables together are less than
- * three times its size.
+ * The structure block as tables: a row a node, in the order of the blob. A node takes at least 12
+ * bytes of the blob, so that all tables together are less than three times its size.
  */
 export interface FdtTree {
   readonly nodeCount: number;
@@ -16,10 +15,8 @@ export interface FdtTree {
   readonly nodeAt: Int32Array;
   readonly firstChild: Int32Array;
   readonly nextSibling: Int32Array;
-  /** A node's properties are the rows from here up to the next node's. */
-  readonly firstProp: Int32Array;
-  /** Position of a property's token from the start of the blob, in bytes. */
-  readonly propAt: Int32Array;
+  /** Behind a node's name, where its properties are if it has any; likewise. */
+  readonly propsAt: Int32Array;
   /** By structure offset / 64: the first node that starts there or behind, for {@link rowOf}. */
   readonly rowNear: Int32Array;
 }
@@ -55,8 +52,7 @@ export function readTree(
   let nodeAt = new Int32Array((structSize >>> 6) + 16);
   let firstChild = new Int32Array(nodeAt.length);
   let nextSibling = new Int32Array(nodeAt.length);
-  let firstProp = new Int32Array(nodeAt.length);
-  let propAt = new Int32Array((structSize >>> 4) + 16);
+  let propsAt = new Int32Array(nodeAt.length);
   const rowNear = new Int32Array((structSize >>> NEAR_SHIFT) + 1);
   let near = 0;
   const checkedNames = new Uint8Array(layout.stringsEnd - layout.stringsAt);
@@ -67,7 +63,6 @@ export function readTree(
   const lastChild = new Int32Array(format.MAX_DEPTH + 1);
   let depth = 0;
   let nodes = 0;
-  let props = 0;
 
   let at = structAt;
   let ended = false;
@@ -87,10 +82,7 @@ export function readTree(
       // Most repeat the few of the nodes before: the text of each is looked at once.
       if (checkedNames[name] !== 1) checkPropertyName(bytes, layout, checkedNames, name, at + 8);
       if (depth === 0) throw new FdtError(at, "a property outside of any node");
-      if (lastChild[depth] === NONE) {
-        if (props === propAt.length) propAt = doubled(propAt);
-        propAt[props++] = at;
-      } else if (!lenient) {
+      if (lastChild[depth] !== NONE && !lenient) {
         throw new FdtError(at, "a property behind a subnode of its node");
       }
       at = (end + 3) & ~3;
@@ -108,16 +100,14 @@ export function readTree(
         throw new FdtError(at + 4, "the root node has a name");
       }
       const node = nodes++;
-      // One more, where the properties of the last one end.
-      if (nodes === nodeAt.length) {
+      if (node === nodeAt.length) {
         nodeAt = doubled(nodeAt);
         firstChild = doubled(firstChild);
         nextSibling = doubled(nextSibling);
-        firstProp = doubled(firstProp);
+        propsAt = doubled(propsAt);
       }
       nodeAt[node] = at - structAt;
       for (const here = (at - structAt) >>> NEAR_SHIFT; near <= here; near++) rowNear[near] = node;
-      firstProp[node] = props;
       if (depth > 0) {
         const sibling = lastChild[depth] as number;
         if (sibling === NONE) firstChild[open[depth] as number] = node;
@@ -128,6 +118,7 @@ export function readTree(
       open[depth] = node;
       lastChild[depth] = NONE;
       at = last + 4;
+      propsAt[node] = at - structAt;
     } else if (token === FDT_END_NODE) {
       if (depth === 0) throw new FdtError(at, "a node ends, but none is open");
       depth--;
@@ -146,9 +137,8 @@ export function readTree(
     }
   }
   if (nodes === 0) throw new FdtError(structAt, "the tree has no root node");
-  firstProp[nodes] = props;
   rowNear.fill(nodes, near);
-  return { nodeCount: nodes, nodeAt, firstChild, nextSibling, firstProp, propAt, rowNear };
+  return { nodeCount: nodes, nodeAt, firstChild, nextSibling, propsAt, rowNear };
 }
 
 function doubled(table: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
