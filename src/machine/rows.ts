@@ -33,6 +33,47 @@ export function writeRow(
   count: number,
 ): void {
   const words = memory.writableWide(pfn), at = memory.wideBase(pfn) + index;
-  let value = first * WIDE_UNIT;
-  for (let i = at; i < at + count; i++, value += WIDE_UNIT) words[i] = value;
+  fillRow(words, at, at + count, first * WIDE_UNIT, WIDE_UNIT);
+}
+
+/**
+ * Writes 64-bit values from index `at` of a chunk up to `end`: `value`, then one by one `step` more, both as
+ * {@link Memory.writableWide} has them.
+ */
+export function fillRow(
+  wide: Float64Array,
+  at: number,
+  end: number,
+  value: number,
+  step: number,
+): void {
+  // Four at a time: an addition has to wait for the one before it.
+  const two = step + step, three = two + step, four = two + two;
+  for (; at + 4 <= end; at += 4, value += four) {
+    wide[at] = value;
+    wide[at + 1] = value + step;
+    wide[at + 2] = value + two;
+    wide[at + 3] = value + three;
+  }
+  for (; at < end; at++, value += step) wide[at] = value;
+}
+
+/** The same up to the first place that does not hold zero; where it stopped. */
+export function fillEmptyRow(
+  wide: Float64Array,
+  at: number,
+  end: number,
+  value: number,
+  step: number,
+): number {
+  const two = step + step, three = two + step, four = two + two;
+  for (; at + 4 <= end; at += 4, value += four) {
+    if (wide[at] !== 0 || wide[at + 1] !== 0 || wide[at + 2] !== 0 || wide[at + 3] !== 0) break;
+    wide[at] = value;
+    wide[at + 1] = value + step;
+    wide[at + 2] = value + two;
+    wide[at + 3] = value + three;
+  }
+  for (; at < end && wide[at] === 0; at++, value += step) wide[at] = value;
+  return at;
 }
