@@ -11,6 +11,15 @@ export interface Chooser {
   pick(point: string, bound: number): number;
 }
 
+const isFault = (point: string) => point.startsWith("fault:");
+
+/** What is known of one point: whether it is a fault point, and how many decisions were made at it. */
+interface Stream {
+  readonly fault: boolean;
+  readonly hash: number;
+  count: number;
+}
+
 /** 32-bit FNV-1a of a name's UTF-16 code units. */
 function hashName(name: string): number {
   let h = 0x811c9dc5;
@@ -32,7 +41,7 @@ export function mix32(a: number, b: number, c: number): number {
  */
 export class SeededChooser implements Chooser {
   readonly seed: number;
-  #counts = new Map<string, { hash: number; count: number }>();
+  #streams = new Map<string, Stream>();
   #armed = new Map<string, number>();
 
   /** `seed`: any integer; its low 32 bits count. */
@@ -56,17 +65,17 @@ export class SeededChooser implements Chooser {
   }
 
   pick(point: string, bound: number): number {
-    if (point.startsWith("fault:")) {
-      return this.#armed.size > 0 && this.#fires(point) ? Math.min(1, bound) : 0;
-    }
+    const stream = this.#streams.get(point) ?? this.#begin(point);
+    if (stream.fault) return this.#armed.size > 0 && this.#fires(point) ? Math.min(1, bound) : 0;
     if (bound <= 0) return 0;
-    let stream = this.#counts.get(point);
-    if (stream === undefined) {
-      stream = { hash: hashName(point), count: 0 };
-      this.#counts.set(point, stream);
-    }
     const word = mix32(this.seed, stream.hash, stream.count++);
     return Math.floor((word / 4294967296) * (bound + 1));
+  }
+
+  #begin(point: string): Stream {
+    const stream = { fault: isFault(point), hash: hashName(point), count: 0 };
+    this.#streams.set(point, stream);
+    return stream;
   }
 
   #fires(point: string): boolean {
@@ -87,7 +96,7 @@ export class FailNth implements Chooser {
   constructor(readonly nth: number) {}
 
   pick(point: string, bound: number): number {
-    if (!point.startsWith("fault:")) return 0;
+    if (!isFault(point)) return 0;
     return ++this.hits === this.nth ? Math.min(1, bound) : 0;
   }
 

@@ -9,10 +9,13 @@ export class FrameOwners {
   readonly #chunks: (Int16Array | undefined)[] = [];
   readonly #whole = new Map<number, Int16Array>();
 
+  /** `frames`: how many there are; nobody has any beyond. */
+  constructor(readonly frames = Infinity) {}
+
   /** The number, also of who had the frame before (then below 0). */
   entry(pfn: number): number {
     const chunk = this.#chunks[pfn >>> CHUNK_SHIFT];
-    return chunk === undefined ? 0 : chunk[pfn & (CHUNK - 1)];
+    return chunk?.[pfn & (CHUNK - 1)] ?? 0;
   }
 
   /** Gives frames [pfn, pfn + count) to somebody; 0: to nobody, and it is kept who had them. */
@@ -73,7 +76,7 @@ export class FrameOwners {
       const chunk = this.#chunks[at >>> CHUNK_SHIFT];
       if (chunk === undefined) into.fill(0, i, i + n);
       // Below 0 stands a former owner: the frame is nobody's.
-      else for (let k = 0; k < n; k++) into[i + k] = Math.max(0, chunk[first + k * stride]);
+      else for (let k = 0; k < n; k++) into[i + k] = Math.max(0, chunk[first + k * stride] ?? 0);
       i += n;
     }
   }
@@ -103,6 +106,7 @@ export class FrameOwners {
   #writable(index: number): Int16Array {
     const chunk = this.#chunks[index];
     if (chunk !== undefined && !this.#isWhole(chunk)) return chunk;
-    return this.#chunks[index] = chunk === undefined ? new Int16Array(CHUNK) : chunk.slice();
+    if (chunk !== undefined) return this.#chunks[index] = chunk.slice();
+    return this.#chunks[index] = new Int16Array(Math.min(CHUNK, this.frames - index * CHUNK));
   }
 }

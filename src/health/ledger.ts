@@ -7,7 +7,7 @@ import { FrameOwners } from "./frame_owners.ts";
 import { ProgramMemory } from "./program_memory.ts";
 
 /** Guest pages whose seals are kept side by side, once one of them is not all zeros. */
-const SEALS = 1 << 18;
+const SEALS = 1 << 12;
 
 /** A guest page that is not where, or not what, it was. */
 export interface Damage {
@@ -26,7 +26,7 @@ interface GuestPages {
   frames: FrameRuns;
   /** Frames the guest had and was moved away from: what lies in them is still its own. */
   former: Frames[];
-  /** CRC of each page at the last {@link Ledger.seal}, by 2^18 pages. */
+  /** CRC of each page at the last {@link Ledger.seal}, by 2^12 pages. */
   sealed: Map<number, Uint32Array> | undefined;
   moved: Damage | undefined;
   shared: Damage | undefined;
@@ -41,7 +41,7 @@ interface GuestPages {
 export class Ledger implements GuestObserver {
   readonly #guests = new Map<string, GuestPages>();
   readonly #names: string[] = [];
-  readonly #owners = new FrameOwners();
+  readonly #owners: FrameOwners;
   /** Frames a device wrote since the seal: what is in them now is the device's business. */
   #dmaWritten = new Set<number>();
   #sealing = false;
@@ -49,6 +49,7 @@ export class Ledger implements GuestObserver {
   readonly programMemory: ProgramMemory;
 
   constructor(readonly memory: Memory) {
+    this.#owners = new FrameOwners(memory.frames);
     this.programMemory = new ProgramMemory({
       numberOf: (program) => this.#pagesOf(program).number,
       ownerNumber: (pfn) => this.ownerNumber(pfn),

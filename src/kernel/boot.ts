@@ -8,7 +8,7 @@ import { NvmeDriver } from "./drivers/nvme.ts";
 import { earlyWrites } from "./early_writes.ts";
 import type { Kernel } from "./kernel.ts";
 import { readBootParams } from "./kho/boot_params.ts";
-import { IMAGE_BASE, IMAGE_SIZE, imageBytes } from "./kho/kexec.ts";
+import { IMAGE_BASE, IMAGE_SIZE, placeImage } from "./kho/kexec.ts";
 import { KvmFile } from "./kvm.ts";
 import { FrameUse } from "./mm/frames.ts";
 import { stopStrangers } from "./pci/keep_alive.ts";
@@ -87,7 +87,7 @@ function setupMemory(kernel: Kernel): { base: number; size: number } | undefined
   // The first megabyte belongs to firmware and the boot parameters.
   memblock.reserve(0, 1 * MiB);
   const params = readBootParams(machine.memory);
-  if (kernel.number === 1) machine.memory.write(IMAGE_BASE, imageBytes(image));
+  if (kernel.number === 1) placeImage(machine.memory, image);
   memblock.reserve(params?.image ?? IMAGE_BASE, params?.imageSize ?? IMAGE_SIZE);
   if (!image.kho) return undefined;
 

@@ -4,6 +4,7 @@ import type { PageAllocator } from "./mm/page_alloc.ts";
 
 /** Pages at random places that boot writes to, beside the ones from the bottom of free memory. */
 const SCATTERED = 192;
+const PLACE = { extent: "boot:page:extent", page: "boot:page" };
 /** What boot leaves in pages it used: zeros, slab poison, words that look like pointers. */
 const CONTENTS = [0, 0x6b6b6b6b, 0x5a5a5a5a, 0x00200063];
 
@@ -25,7 +26,7 @@ export function earlyWrites(pages: PageAllocator, total: number): number {
   }
   const scattered: number[] = [];
   for (let i = 0; i < SCATTERED; i++) {
-    const pfn = pages.allocPageAnywhere(FrameUse.kernel, "boot:page");
+    const pfn = pages.allocPageAnywhere(FrameUse.kernel, PLACE);
     if (pfn < 0) break;
     memory.fillFrames(pfn, 1, CONTENTS[chooser.pick("boot:content", CONTENTS.length - 1)]);
     scattered.push(pfn);

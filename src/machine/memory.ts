@@ -7,6 +7,7 @@ import { RamMap } from "./ram_map.ts";
 const CHUNK_SHIFT = 18;
 const CHUNK_FRAMES = 1 << CHUNK_SHIFT;
 const CHUNK_MASK = CHUNK_FRAMES - 1;
+const CHUNK_BYTES = CHUNK_FRAMES * PAGE_SIZE;
 /** Above so many chunks memory comes in buffers of 8 GiB, in which page after page takes a little longer. */
 const GROUPED = 256;
 const GROUP = 8;
@@ -44,6 +45,8 @@ export class Memory {
   #disposed = false;
   /** The same bytes as {@link readableWide} gives them. */
   #wide: (Float64Array | undefined)[] = [];
+  /** And byte by byte. */
+  #bytes: (Uint8Array | undefined)[] = [];
   /** One byte per frame of a chunk: 1 = has been written. */
   #written: (Uint8Array | undefined)[] = [];
   /** Sees a processor write whole frames over: nothing of what was in them is left. */
@@ -65,6 +68,7 @@ export class Memory {
       // Pushed, so that the arrays have no holes to be looked for.
       this.#chunks.push(undefined);
       this.#wide.push(undefined);
+      this.#bytes.push(undefined);
       this.#written.push(undefined);
     }
   }
@@ -156,6 +160,7 @@ export class Memory {
     const offset = first * PAGE_SIZE;
     const chunk = this.#chunks[index] = new Uint32Array(bytes, offset, frames * PAGE_WORDS);
     this.#wide[index] = new Float64Array(bytes, offset, frames * PAGE_WORDS / 2);
+    this.#bytes[index] = new Uint8Array(bytes, offset, frames * PAGE_SIZE);
     const mine = this.#written[index] = written.subarray(first, first + frames);
     mine[pfn & CHUNK_MASK] = 1;
     return chunk;
@@ -186,6 +191,7 @@ export class Memory {
     this.#disposed = true;
     this.#chunks.fill(undefined);
     this.#wide.fill(undefined);
+    this.#bytes.fill(undefined);
     this.#written.fill(undefined);
     this.#groups.fill(undefined);
     for (const buffer of this.#buffers.splice(0)) this.#pool.give(buffer);
@@ -228,27 +234,26 @@ export class Memory {
     const source = this.readable(from), target = this.writable(to);
     const at = this.base(to), first = this.base(from);
     if (source === undefined) target.fill(0, at, at + PAGE_WORDS);
+    else if (source === target) target.copyWithin(at, first, first + PAGE_WORDS);
     else target.set(source.subarray(first, first + PAGE_WORDS), at);
   }
 
   /** The bytes of one frame as a view. Reading only; untouched memory gives zeros. */
   frameBytes(pfn: number): Uint8Array {
-    const chunk = this.readable(pfn);
-    if (chunk === undefined) return new Uint8Array(PAGE_SIZE);
-    return new Uint8Array(chunk.buffer, chunk.byteOffset + this.base(pfn) * 4, PAGE_SIZE);
+    const bytes = this.#bytes[pfn >>> CHUNK_SHIFT] ?? this.#absent();
+    if (bytes === undefined) return new Uint8Array(PAGE_SIZE);
+    const first = (pfn & CHUNK_MASK) * PAGE_SIZE;
+    return bytes.subarray(first, first + PAGE_SIZE);
   }
 
   /** Copies bytes out of physical memory. */
   read(address: number, length: number): Uint8Array {
     const out = new Uint8Array(length);
     for (let done = 0; done < length;) {
-      const at = address + done;
-      const offset = at % PAGE_SIZE;
-      const n = Math.min(length - done, PAGE_SIZE - offset);
-      const pfn = Math.floor(at / PAGE_SIZE);
-      if (this.readable(pfn) !== undefined) {
-        out.set(this.frameBytes(pfn).subarray(offset, offset + n), done);
-      }
+      const at = address + done, first = at % CHUNK_BYTES;
+      const n = Math.min(length - done, CHUNK_BYTES - first);
+      const bytes = this.#bytes[Math.floor(at / CHUNK_BYTES)] ?? this.#absent();
+      if (bytes !== undefined) out.set(bytes.subarray(first, first + n), done);
       done += n;
     }
     return out;
@@ -257,13 +262,15 @@ export class Memory {
   /** Copies bytes into physical memory. */
   write(address: number, bytes: Uint8Array): void {
     for (let done = 0; done < bytes.length;) {
-      const at = address + done;
-      const offset = at % PAGE_SIZE;
-      const n = Math.min(bytes.length - done, PAGE_SIZE - offset);
-      const pfn = Math.floor(at / PAGE_SIZE);
-      const chunk = this.writable(pfn);
-      const view = new Uint8Array(chunk.buffer, chunk.byteOffset + this.base(pfn) * 4, PAGE_SIZE);
-      view.set(bytes.subarray(done, done + n), offset);
+      const at = address + done, first = at % CHUNK_BYTES;
+      const n = Math.min(bytes.length - done, CHUNK_BYTES - first);
+      const index = Math.floor(at / CHUNK_BYTES), pfn = Math.floor(at / PAGE_SIZE);
+      this.writable(pfn);
+      const last = Math.floor((at + n - 1) / PAGE_SIZE);
+      if (last > pfn) {
+        this.#written[index]?.fill(1, pfn & CHUNK_MASK, (last & CHUNK_MASK) + 1);
+      }
+      this.#bytes[index]?.set(n === bytes.length ? bytes : bytes.subarray(done, done + n), first);
       done += n;
     }
   }

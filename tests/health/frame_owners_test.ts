@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { FrameOwners } from "../../src/health/frame_owners.ts";
 
-const CHUNK = 1 << 18, FRAMES = 3 * CHUNK;
+const CHUNK = 1 << 18, FRAMES = 3 * CHUNK + 2;
 
 /** Frames at both sides of where chunks meet: all that can go wrong shows there. */
 const edge = fc.tuple(fc.nat(3), fc.integer({ min: -2, max: 2 }))
@@ -21,7 +21,7 @@ Deno.test("who has a frame, and who had it, is what a list of all frames says", 
   const model = new Int16Array(FRAMES);
   fc.assert(
     fc.property(steps, edge, edge, (list, one, other) => {
-      const owners = new FrameOwners();
+      const owners = new FrameOwners(FRAMES);
       model.fill(0);
       for (const { op, from, to, number } of list) {
         const [first, end] = from < to ? [from, to] : [to, from + 1];
@@ -41,6 +41,7 @@ Deno.test("who has a frame, and who had it, is what a list of all frames says", 
           if (at >= 0 && at < FRAMES) assert.equal(owners.entry(at), model[at], `frame ${at}`);
         }
       }
+      assert.equal(owners.entry(FRAMES), 0, "nobody has what is not there");
       const [first, end] = one < other ? [one, other] : [other, one + 1];
       const even = (pfn: number) => pfn % 2 === 0;
       const found = owners.firstOfOthers(first, end - first, 2, even);

@@ -6,6 +6,7 @@ import { findImage, type KernelImage } from "../image.ts";
 import type { Kernel } from "../kernel.ts";
 import { FrameUse } from "../mm/frames.ts";
 import type { Region } from "../mm/memblock.ts";
+import type { Memory } from "../../machine/memory.ts";
 import { BOOT_PARAMS, encodeBootParams } from "./boot_params.ts";
 import type { KhoDump } from "./kho.ts";
 
@@ -28,11 +29,34 @@ export interface LoadedImage {
   readonly dt: Uint8Array | undefined;
 }
 
-/** Bytes that stand for a kernel image: a header that names it, then a pattern. */
-export function imageBytes(image: KernelImage): Uint8Array {
-  const bytes = new Uint8Array(IMAGE_SIZE).fill(0xcc);
-  bytes.set(new TextEncoder().encode(`HITLESS KERNEL ${image.name} ${image.version}\0`));
-  return bytes;
+/** Bytes on their way to a physical address, page by page; the last one may be short. */
+interface Part {
+  readonly dest: number;
+  readonly size: number;
+  page(i: number): Uint8Array;
+}
+
+/** What every page of an image is, but for the first. */
+const PATTERN = new Uint8Array(PAGE_SIZE).fill(0xcc);
+
+/** The bytes that stand for a kernel image, at an address: a header that names it, then a pattern. */
+function imagePart(image: KernelImage, dest: number): Part {
+  const header = PATTERN.slice();
+  header.set(new TextEncoder().encode(`HITLESS KERNEL ${image.name} ${image.version}\0`));
+  return { dest, size: IMAGE_SIZE, page: (i) => i === 0 ? header : PATTERN };
+}
+
+/** Puts an image where firmware's boot loader puts it. */
+export function placeImage(memory: Memory, image: KernelImage): void {
+  const { page } = imagePart(image, IMAGE_BASE);
+  for (let i = 0; i < IMAGE_SIZE / PAGE_SIZE; i++) {
+    memory.write(IMAGE_BASE + i * PAGE_SIZE, page(i));
+  }
+}
+
+function bytesPart(bytes: Uint8Array, dest: number): Part {
+  const page = (i: number) => bytes.subarray(i * PAGE_SIZE, (i + 1) * PAGE_SIZE);
+  return { dest, size: bytes.length, page };
 }
 
 /** kexec_file_load(2), reboot(LINUX_REBOOT_CMD_KEXEC) and what happens between them. */
@@ -83,15 +107,15 @@ export class Kexec {
   }
 
   #load(image: KernelImage, scratch: Region | undefined, dump: KhoDump | undefined): number {
-    const parts: { dest: number; bytes: Uint8Array }[] = [];
-    let at = scratch?.start ?? IMAGE_BASE;
+    const base = scratch?.start ?? IMAGE_BASE;
+    const parts = [imagePart(image, base)];
+    let at = base + IMAGE_SIZE;
     const place = (bytes: Uint8Array): number => {
       const dest = at;
-      parts.push({ dest, bytes });
+      parts.push(bytesPart(bytes, dest));
       at += Math.ceil(bytes.length / PAGE_SIZE) * PAGE_SIZE;
       return dest;
     };
-    const base = place(imageBytes(image));
     const memCache = dump ? encodeMem(dump.mem) : new Uint8Array(0);
     const dt = dump ? place(dump.dt) : 0;
     const cache = dump ? place(memCache) : 0;
@@ -106,29 +130,29 @@ export class Kexec {
       scratch: scratch?.start ?? 0,
       scratchSize: scratch ? scratch.end - scratch.start : 0,
     });
-    parts.push({ dest: BOOT_PARAMS, bytes: params });
+    parts.push(bytesPart(params, BOOT_PARAMS));
     return this.#adopt(image, parts, dump?.dt);
   }
 
   #adopt(
     image: KernelImage,
-    parts: { dest: number; bytes: Uint8Array }[],
+    parts: readonly Part[],
     dt: Uint8Array | undefined,
   ): number {
     const { pages, machine, dmesg } = this.kernel;
     const segments: Segment[] = [];
-    for (const { dest, bytes } of parts) {
+    for (const { dest, size, page } of parts) {
       const source: number[] = [];
-      for (let done = 0; done < bytes.length; done += PAGE_SIZE) {
+      for (let i = 0; i < size / PAGE_SIZE; i++) {
         const pfn = pages.allocPage(FrameUse.kernel);
         if (pfn < 0) {
           for (const p of [...source, ...segments.flatMap((s) => s.source)]) pages.freePage(p);
           return -E.ENOMEM;
         }
-        machine.memory.write(pfn * PAGE_SIZE, bytes.subarray(done, done + PAGE_SIZE));
+        machine.memory.write(pfn * PAGE_SIZE, page(i));
         source.push(pfn);
       }
-      segments.push({ dest, size: bytes.length, source });
+      segments.push({ dest, size, source });
     }
     this.unload();
     this.loaded = { image, segments, dt };
@@ -148,14 +172,25 @@ export class Kexec {
 
   /**
    * The last stores of this kernel: segments go where the next kernel expects them. A page may
-   * have waited where another one has to go, so that none is written before all have been read.
+   * have waited where another one has to go: such a one is read before any is written.
    */
   relocate(): void {
-    const { memory } = this.kernel.machine;
-    const moves = (this.loaded?.segments ?? []).flatMap(({ source, dest }) =>
-      source.map((pfn, i) => ({ to: dest + i * PAGE_SIZE, page: memory.frameBytes(pfn).slice() }))
-    );
-    for (const { to, page } of moves) memory.write(to, page);
+    const { memory } = this.kernel.machine, segments = this.loaded?.segments ?? [];
+    const inTheWay = (pfn: number) =>
+      segments.some(({ dest, source }) =>
+        pfn >= dest / PAGE_SIZE && pfn < dest / PAGE_SIZE + source.length
+      );
+    const held: { to: number; page: Uint8Array }[] = [];
+    const moves: { from: number; to: number }[] = [];
+    for (const { source, dest } of segments) {
+      source.forEach((from, i) => {
+        const to = dest / PAGE_SIZE + i;
+        if (inTheWay(from)) held.push({ to, page: memory.frameBytes(from).slice() });
+        else moves.push({ from, to });
+      });
+    }
+    for (const { from, to } of moves) memory.copyFrame(from, to);
+    for (const { to, page } of held) memory.write(to * PAGE_SIZE, page);
   }
 }
 

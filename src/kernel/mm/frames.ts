@@ -24,7 +24,7 @@ const CHUNK = 1 << CHUNK_SHIFT;
 
 /**
  * One byte per frame: its {@link FrameUse}. A chunk is made when a part of it is set, so a terabyte of
- * memory that nobody touched, or that is all for one use, costs nothing.
+ * memory that nobody touched, or that is all for one use, costs nothing. The last one ends with memory.
  */
 export class FrameMap {
   #chunks: (Uint8Array | undefined)[];
@@ -32,8 +32,10 @@ export class FrameMap {
   readonly #whole: Uint8Array;
   /** Use of frames that nothing was set for. */
   #default: (pfn: number) => FrameUse;
+  readonly #frames: number;
 
   constructor(memory: Memory, untouched: (pfn: number) => FrameUse) {
+    this.#frames = memory.frames;
     this.#chunks = new Array(Math.ceil(memory.frames / CHUNK)).fill(undefined);
     this.#whole = new Uint8Array(this.#chunks.length);
     this.#default = untouched;
@@ -41,8 +43,8 @@ export class FrameMap {
 
   use(pfn: number): FrameUse {
     const index = pfn >>> CHUNK_SHIFT, chunk = this.#chunks[index];
-    const use = chunk === undefined ? this.#whole[index] ?? 0 : chunk[pfn & (CHUNK - 1)];
-    return use === 0 ? this.#default(pfn) : use;
+    const use = chunk === undefined ? this.#whole[index] : chunk[pfn & (CHUNK - 1)];
+    return (use ?? 0) === 0 ? this.#default(pfn) : use;
   }
 
   /** Frames from one on that have the same use, as far as that takes no looking: at least 1. */
@@ -58,9 +60,10 @@ export class FrameMap {
       const at = pfn + i * stride, first = at & (CHUNK - 1);
       const n = Math.min(into.length - i, Math.ceil((CHUNK - first) / stride));
       const index = at >>> CHUNK_SHIFT, chunk = this.#chunks[index];
-      if (chunk === undefined) into.fill(this.#whole[index]!, i, i + n);
-      else if (stride === 1) into.set(chunk.subarray(first, first + n), i);
-      else for (let k = 0; k < n; k++) into[i + k] = chunk[first + k * stride]!;
+      if (chunk === undefined) into.fill(this.#whole[index] ?? 0, i, i + n);
+      else if (stride === 1 && first + n <= chunk.length) {
+        into.set(chunk.subarray(first, first + n), i);
+      } else for (let k = 0; k < n; k++) into[i + k] = chunk[first + k * stride] ?? 0;
       i += n;
     }
   }
@@ -80,10 +83,15 @@ export class FrameMap {
         this.#chunks[index] = undefined;
         this.#whole[index] = use;
       } else {
-        const chunk = this.#chunks[index] ??= new Uint8Array(CHUNK).fill(this.#whole[index]!);
+        const chunk = this.#chunks[index] ??= this.#makeChunk(index);
         chunk.fill(use, at & (CHUNK - 1), (at & (CHUNK - 1)) + n);
       }
       i += n;
     }
+  }
+  #makeChunk(index: number): Uint8Array {
+    const chunk = new Uint8Array(Math.min(CHUNK, this.#frames - index * CHUNK));
+    const whole = this.#whole[index];
+    return whole === 0 ? chunk : chunk.fill(whole);
   }
 }

@@ -65,13 +65,17 @@ export class PageAllocator {
     return pfn;
   }
 
-  /** A page at a random place: where a long-running kernel's fragmented lists would give one. */
-  allocPageAnywhere(use: FrameUse, point: string): number {
+  /**
+   * A page at a random place: where a long-running kernel's fragmented lists would give one.
+   * `points`: the names under which the free range and the page in it are picked.
+   */
+  allocPageAnywhere(use: FrameUse, points: { extent: string; page: string }): number {
     if (this.#starts.length === 0) return this.allocPage(use);
-    const i = this.chooser.pick(point + ":extent", this.#starts.length - 1);
-    const pfn = this.#starts[i] + this.chooser.pick(point, this.#ends[i] - this.#starts[i] - 1);
+    const i = this.chooser.pick(points.extent, this.#starts.length - 1);
+    const last = this.#ends[i] - this.#starts[i] - 1;
+    const pfn = this.#starts[i] + this.chooser.pick(points.page, last);
     this.#carve(i, pfn, 1);
-    this.frames.set(pfn, 1, use);
+    this.frames.setOne(pfn, use);
     this.memory.clearFrame(pfn);
     return pfn;
   }
@@ -170,8 +174,7 @@ export class PageAllocator {
   }
 
   #insert(pfn: number, count: number): void {
-    let i = this.#starts.findIndex((s) => s > pfn);
-    if (i < 0) i = this.#starts.length;
+    const i = this.#firstAbove(pfn);
     this.#starts.splice(i, 0, pfn);
     this.#ends.splice(i, 0, pfn + count);
     if (i + 1 < this.#starts.length && this.#ends[i] === this.#starts[i + 1]) this.#merge(i);
@@ -221,10 +224,20 @@ export class PageAllocator {
   }
 
   #inExtent(pfn: number): boolean {
-    for (let i = 0; i < this.#starts.length; i++) {
-      if (pfn >= this.#starts[i] && pfn < this.#ends[i]) return true;
+    const i = this.#firstAbove(pfn) - 1;
+    return i >= 0 && pfn < this.#ends[i];
+  }
+
+  /** Index of the first free range that begins above a frame. */
+  #firstAbove(pfn: number): number {
+    const starts = this.#starts;
+    let low = 0, high = starts.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (starts[middle] <= pfn) low = middle + 1;
+      else high = middle;
     }
-    return false;
+    return low;
   }
 
   #merge(i: number): void {

@@ -6,7 +6,7 @@ import {
   encodeBootParams,
   readBootParams,
 } from "../../../src/kernel/kho/boot_params.ts";
-import { IMAGE_BASE, IMAGE_SIZE, imageBytes } from "../../../src/kernel/kho/kexec.ts";
+import { IMAGE_BASE, IMAGE_SIZE, placeImage } from "../../../src/kernel/kho/kexec.ts";
 import { findImage, type KernelImage } from "../../../src/kernel/image.ts";
 import { FrameUse } from "../../../src/kernel/mm/frames.ts";
 import { Memory } from "../../../src/machine/memory.ts";
@@ -14,7 +14,12 @@ import * as E from "../../../src/uapi/errno.ts";
 import { KEXEC_FILE_UNLOAD, LINUX_REBOOT_CMD_KEXEC } from "../../../src/uapi/sys.ts";
 import { KernelRig } from "../rig.ts";
 
-const bytesOf = (name: string) => imageBytes(findImage(name) as KernelImage);
+/** What a boot loader makes of an image. */
+function bytesOf(name: string): Uint8Array {
+  const memory = new Memory([{ start: 0, size: IMAGE_BASE + IMAGE_SIZE }]);
+  placeImage(memory, findImage(name) as KernelImage);
+  return memory.read(IMAGE_BASE, IMAGE_SIZE);
+}
 
 Deno.test("boot parameters are read as they were written; a cold boot finds none", () => {
   const memory = new Memory([{ start: 0, size: MiB }]);
@@ -153,6 +158,9 @@ Deno.test("what is loaded arrives whole even where it waited at its own destinat
 });
 
 Deno.test("the first boot has its image in memory too", () => {
+  const bytes = bytesOf("rfc-v1"), end = bytes.indexOf(0);
+  assert.match(new TextDecoder().decode(bytes.subarray(0, end)), /^HITLESS KERNEL rfc-v1 /);
+  assert.ok(bytes.subarray(end + 1).every((byte) => byte === 0xcc));
   const rig = new KernelRig();
   assert.deepEqual(rig.machine.memory.read(MiB, IMAGE_SIZE), bytesOf("rfc-v1"));
 });

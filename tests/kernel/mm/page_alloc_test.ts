@@ -8,6 +8,8 @@ import { PageAllocator } from "../../../src/kernel/mm/page_alloc.ts";
 import { UserPages } from "../../../src/kernel/mm/user_pages.ts";
 import { Memory } from "../../../src/machine/memory.ts";
 
+const ANYWHERE = { extent: "test:extent", page: "test:page" };
+
 function makeAllocator(ranges: [number, number][], seed = 1) {
   const memory = new Memory([{ start: 0, size: 2 * MiB }]);
   const chooser = new SeededChooser(seed);
@@ -52,7 +54,7 @@ Deno.test("no page is handed out twice, none is lost, and every one comes zeroed
         if (op === "page" || op === "anywhere") {
           const pfn = op === "page"
             ? pages.allocPage(FrameUse.kernel)
-            : pages.allocPageAnywhere(FrameUse.kernel, "test:page");
+            : pages.allocPageAnywhere(FrameUse.kernel, ANYWHERE);
           if (pfn < 0) assert.equal(free.size, 0, "there was a page left");
           else take(pfn, 1);
         } else if (op === "range") {
@@ -172,6 +174,24 @@ Deno.test("a frame map knows a gigabyte that is all for one use, and what is cut
   assert.deepEqual([...copied], [guestmemfs, guestmemfs, 0, 0, 0]);
   map.set(chunk, chunk, FrameUse.none);
   assert.equal(map.use(chunk + 7), free, "nothing set: what the allocator says");
+});
+
+Deno.test("a frame map ends with memory: beyond it there is nothing, whatever is set or asked", () => {
+  const frames = 2 ** 18 + 10, { none, user } = { none: FrameUse.none, user: FrameUse.user };
+  const map = new FrameMap(new Memory([{ start: 0, size: frames * PAGE_SIZE }]), () => none);
+  map.set(frames - 4, 8, user);
+  assert.deepEqual([-5, -4, -1, 0, 3].map((i) => map.use(frames + i)), [
+    none,
+    user,
+    user,
+    none,
+    none,
+  ]);
+  for (const stride of [1, 2]) {
+    const copied = new Uint8Array(4).fill(9);
+    map.copy(frames - 2 * stride, stride, copied);
+    assert.deepEqual([...copied], [user, user, none, none]);
+  }
 });
 
 const OWNER = { moved() {} };

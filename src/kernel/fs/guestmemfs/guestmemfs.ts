@@ -56,7 +56,7 @@ export class Guestmemfs implements FsDir {
     sb.bitmap = bitmap * PAGE_SIZE;
     sb.nextFreeIno = L.ROOT_INO + 1;
     sb.allocatedInodes = 1;
-    for (let ino = L.ROOT_INO + 1; ino < L.INODES; ino++) sb.inode(ino).sibling = ino + 1;
+    sb.chainInodes(L.ROOT_INO + 1);
     const root = sb.inode(L.ROOT_INO);
     root.flags = L.INODE_FLAG_DIR;
     root.name = ".";

@@ -84,6 +84,13 @@ export class SuperBlock {
     return new PersistedInode(this.memory, this.inodes + ino * INODE_SIZE, ino);
   }
 
+  /** Each inode from `first` on leads to the one behind it; the last to none, as it was cleared. */
+  chainInodes(first: number): void {
+    const { memory } = this;
+    let at = this.inodes + first * INODE_SIZE + I_SIBLING;
+    for (let ino = first; ino < INODES; ino++, at += INODE_SIZE) memory.write64(at, ino + 1);
+  }
+
   /** Bit of a data block. */
   blockUsed(block: number): boolean {
     return this.#bits.has(block);
