@@ -156,6 +156,11 @@ export class Ledger implements GuestObserver {
     return entry > 0 ? entry : 0;
   }
 
+  /** The first of frames [pfn, pfn + count) that is somebody's, but for one guest's; -1: none. */
+  firstOfOthers(pfn: number, count: number, number: number): number {
+    return this.#owners.firstOfOthers(pfn, count, number, () => true);
+  }
+
   /** {@link ownerNumber} of every `stride`-th frame from `pfn` on. */
   ownersOf(pfn: number, stride: number, into: Uint16Array): void {
     this.#owners.sample(pfn, stride, into);
