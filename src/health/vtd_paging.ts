@@ -103,17 +103,18 @@ export function eachLeaf(
   paging: Paging,
   visit: LeafVisitor,
 ): void {
-  const present = paging.first ? PRESENT : READ_WRITE, walked = new TableSet();
+  const present = paging.first ? PRESENT : READ_WRITE, walked = new Set<number>();
   const { under } = paging;
   const through = under === undefined ? visit : throughSecond(memory, unit, under, visit);
   const walk = (pointed: number, level: number, base: number): void => {
     const table = frameOf(memory, unit, paging, pointed);
-    if (table < 0 || !walked.first(table, level)) return;
-    const span = 512 ** (level - 1);
-    for (let i = 0, n = 1; i < 512; i += n, n = 1) {
-      const lo = memory.load(table, i * 2);
+    if (table < 0 || walked.has(table * 8 + level)) return;
+    walked.add(table * 8 + level);
+    const words = memory.readable(table), first = memory.base(table), span = 512 ** (level - 1);
+    for (let i = 0, n = 1; words !== undefined && i < 512; i += n, n = 1) {
+      const lo = words[first | (i * 2)] | 0;
       if ((lo & present) === 0) continue;
-      const pfn = pointer(memory, table, i * 2);
+      const pfn = ((words[first | (i * 2) | 1] & 0xfffff) << 20) | (lo >>> 12);
       if (level > 1 && (lo & LARGE) === 0) {
         walk(pfn, level - 1, base + i * span);
         continue;

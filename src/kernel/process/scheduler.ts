@@ -2,7 +2,7 @@ import type { Chooser } from "../../base/choice.ts";
 import type { EventQueue } from "../../base/event_queue.ts";
 import type { Message, Program, Sys } from "../../uapi/sys.ts";
 import type { Dmesg } from "../dmesg.ts";
-import { fails } from "../fault_points.ts";
+import { faultPoint } from "../fault_points.ts";
 import { Oops } from "../oops.ts";
 import { AddressSpace } from "./address_space.ts";
 import { Task } from "./task.ts";
@@ -13,6 +13,8 @@ const DEATHS: Readonly<Record<string, number>> = { SegmentationFault: 139, Guest
 
 interface Running {
   readonly task: Task;
+  /** The fault point at which it dies. */
+  readonly death: string;
   readonly body: Generator<number, number, void>;
   wakeAt: number;
   /** It runs: it was left in the middle of a call. */
@@ -61,7 +63,8 @@ export class Scheduler {
 
   #start(task: Task, program: Program): Task {
     const body = program(this.makeSys(task));
-    this.#running.push({ task, body, wakeAt: this.queue.now, inside: false });
+    const death = faultPoint("program", task.comm);
+    this.#running.push({ task, death, body, wakeAt: this.queue.now, inside: false });
     this.queue.after(0, this.#handler);
     return task;
   }
@@ -122,7 +125,7 @@ export class Scheduler {
 
   #run(r: Running): void {
     let step: IteratorResult<number, number>;
-    if (fails(this.chooser, "program", r.task.comm)) {
+    if (this.chooser.pick(r.death, 1) === 1) {
       this.dmesg.info(`${r.task.comm}[${r.task.pid}]: killed`);
       this.#finishAll(r.task, 137);
       return;
