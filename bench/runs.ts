@@ -63,8 +63,8 @@ const GROWTH = [1, 16, 256].flatMap((gib) =>
   [10, 100, 1000].map((devices): Run => {
     const host = guestsOf(gib, devices), name = `growth-${gib}g-${devices}`;
     const guests = host.vms === 1 ? "a guest" : `${host.vms} guests`;
-    const what = `${guests} of ${gib} GiB in all with ${devices} cards at work`;
-    return { ...update(name, host, what, gib < 256 ? 2 : 1), group: "growth" };
+    const what = `${guests} with ${gib} GiB and ${devices} cards at work`;
+    return { ...update(name, host, what, 2), group: "growth" };
   })
 );
 

@@ -25,14 +25,20 @@ export interface Finding {
   readonly detail: string;
 }
 
+/** A frame that a device should not reach, and whose or what it is. */
+export interface Strange {
+  readonly pfn: number;
+  readonly what: string;
+}
+
 /** What one look at the whole system found, and which situations it met. */
 export interface Look {
   readonly findings: Finding[];
   readonly premises: Set<Premise>;
   /** Name of a device by source id. */
   nameOf(sid: number): string;
-  /** Whose a frame is, where that is another guest than the one the device belongs to. */
-  strangerOf(sid: number, pfn: number): string | undefined;
+  /** The first of frames [pfn, pfn + count) that is another guest's than the one the device belongs to. */
+  strangerOf(sid: number, pfn: number, count: number): Strange | undefined;
 }
 
 /** What a look has to know beforehand. */

@@ -7,7 +7,7 @@ import type { Machine } from "../machine/machine.ts";
 import { iommuFaultText } from "../uapi/iommu_faults.ts";
 import { formatBdf } from "../uapi/pci_regs.ts";
 import type { GuestReport } from "../userspace/guest/guest.ts";
-import { emptyLook, type Look, lookOver } from "./checks.ts";
+import { emptyLook, type Look, lookOver, type Strange } from "./checks.ts";
 import { CommandLedger } from "./commands.ts";
 import { complaintsOf } from "./complaints.ts";
 import { type InvariantId, INVARIANTS, type Premise, type Violation } from "./invariants.ts";
@@ -88,7 +88,8 @@ export class Health implements IncidentSink {
     for (const w of this.#watched) {
       // A guest without memory has none that its device could reach.
       const none = w.driven ? 0 : -1;
-      this.meters.guestOf[w.fn] = w.guest === undefined ? 0 : this.ledger.numberOf(w.guest) || none;
+      const number = w.guest === undefined ? 0 : this.ledger.numberOf(w.guest) || none;
+      this.meters.setGuest(w.fn, number);
     }
   }
 
@@ -101,11 +102,14 @@ export class Health implements IncidentSink {
     }
   }
 
-  #strangerOf(sid: number, pfn: number): string | undefined {
-    const owner = this.ledger.ownerNumber(pfn);
+  #strangerOf(sid: number, pfn: number, count: number): Strange | undefined {
     const guest = this.#requester(sid)?.guest;
-    if (owner === 0 || (guest !== undefined && owner === this.ledger.numberOf(guest))) return;
-    return `${this.ledger.ownerName(pfn)}'s memory`;
+    const at = this.ledger.firstOfOthers(
+      pfn,
+      count,
+      guest === undefined ? 0 : this.ledger.numberOf(guest),
+    );
+    return at < 0 ? undefined : { pfn: at, what: `${this.ledger.ownerName(at)}'s memory` };
   }
 
   /** Whose requests carry a source id: a device's own, or another it uses. */
@@ -259,7 +263,7 @@ export class Health implements IncidentSink {
     if (kernel.ready) this.premises.add("programs-ran");
     const look = lookOver(this.#machine, kernel, {
       nameOf: (sid) => this.nameOf(sid),
-      strangerOf: (sid, pfn) => this.#strangerOf(sid, pfn),
+      strangerOf: (sid, pfn, count) => this.#strangerOf(sid, pfn, count),
       seen: this.#pickedUp,
     });
     this.#note(look);

@@ -1,9 +1,8 @@
 import { hex, PAGE_SIZE } from "../base/units.ts";
-import type { Guestmemfs } from "../kernel/fs/guestmemfs/guestmemfs.ts";
 import { BLOCK_FRAMES } from "../kernel/fs/guestmemfs/layout.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { FrameUse } from "../kernel/mm/frames.ts";
-import type { Look } from "./checks.ts";
+import type { Look, Strange } from "./checks.ts";
 import type { Context, UnitReader } from "./translation.ts";
 
 /** Every page a device can reach: it must be in use, and by nobody else than its user. */
@@ -15,23 +14,17 @@ export function leavesOwned(kernel: Kernel, unit: UnitReader, look: Look): void 
   const kernels = new Set(idle.flatMap((group) => group.dev.requesters));
   for (const context of unit.live.contexts) {
     const own = kernels.has(context.sid);
-    let seen = 0, bad: { page: number; pfn: number; what: string } | undefined;
+    let seen = 0, bad: Strange & { readonly page: number } | undefined;
     unit.eachLeaf(context, (page, _, span) => {
       seen++;
       if (bad !== undefined) return;
       // What is visited at once says the same, frame after frame.
       const found = unit.lookUp(context, page);
       if (found === undefined) return;
-      for (let at = page, pfn = found.pfn; at < page + span;) {
-        const what = memory.strange(pfn, own) ?? look.strangerOf(context.sid, pfn);
-        if (what !== undefined) {
-          bad = { page: at, pfn, what };
-          return;
-        }
-        const step = memory.step(pfn, page + span - at);
-        at += step;
-        pfn += step;
-      }
+      const strange = memory.firstStrange(found.pfn, span, own);
+      const before = strange === undefined ? span : strange.pfn - found.pfn;
+      const first = look.strangerOf(context.sid, found.pfn, before) ?? strange;
+      if (first !== undefined) bad = { page: page + first.pfn - found.pfn, ...first };
     });
     if (seen > 0) look.premises.add("memory-mapped");
     if (bad !== undefined) report(look, context, bad);
@@ -41,7 +34,7 @@ export function leavesOwned(kernel: Kernel, unit: UnitReader, look: Look): void 
 function report(
   look: Look,
   { sid }: Context,
-  { page, pfn, what }: { page: number; pfn: number; what: string },
+  { page, pfn, what }: Strange & { readonly page: number },
 ): void {
   look.findings.push({
     invariant: "leaves-owned",
@@ -64,13 +57,29 @@ class MemoryUse {
     this.#kernel = kernel;
     const { base, size } = kernel.guestRange ?? { base: 0, size: 0 };
     this.#range = { first: base / PAGE_SIZE, end: (base + size) / PAGE_SIZE };
-    this.#blocks = kernel.guestmemfs && blocksOfFiles(kernel.guestmemfs);
+    this.#blocks = kernel.guestmemfs?.blocksOfFiles();
   }
 
-  /** Frames from `pfn` on, at most `count`, of which one answer of {@link strange} is that of all. */
-  step(pfn: number, count: number): number {
-    const at = this.#inRange(pfn);
-    return at < 0 ? 1 : Math.min(count, BLOCK_FRAMES - at % BLOCK_FRAMES);
+  /** The first of frames [pfn, pfn + count) that no device should reach. */
+  firstStrange(pfn: number, count: number, own: boolean): Strange | undefined {
+    const end = pfn + count;
+    for (let at = pfn; at < end; at += this.#alike(at, end - at)) {
+      const what = this.strange(at, own);
+      if (what !== undefined) return { pfn: at, what };
+    }
+    return undefined;
+  }
+
+  /** Frames from one on that may be reached, at most `count`, that its answer is good for. */
+  #alike(pfn: number, count: number): number {
+    const at = this.#inRange(pfn), { pages } = this.#kernel;
+    if (at < 0) return 1;
+    const used = pages.useOf(pfn) === FrameUse.guestmemfs ? pages.alike(pfn) : 1;
+    if (used < BLOCK_FRAMES) return Math.min(count, BLOCK_FRAMES - at % BLOCK_FRAMES);
+    const most = Math.min(count, used, this.#range.end - pfn);
+    const first = Math.floor(at / BLOCK_FRAMES), last = Math.ceil((at + most) / BLOCK_FRAMES);
+    const none = this.#blocks?.subarray(first, last).indexOf(0) ?? -1;
+    return none < 0 ? most : (first + none) * BLOCK_FRAMES - at;
   }
 
   /** Why no device should reach a frame; undefined where one may. `own`: it is the kernel's own. */
@@ -100,11 +109,3 @@ const STRANGE: Partial<Record<FrameUse, string>> = {
   [FrameUse.iommuTable]: "a page table",
   [FrameUse.scratch]: "scratch, where the next kernel boots",
 };
-
-function blocksOfFiles(fs: Guestmemfs): Uint8Array {
-  const blocks = new Uint8Array(fs.blocks);
-  for (const inode of fs.allInodes()) {
-    for (const block of inode.blocks()) blocks[block] = 1;
-  }
-  return blocks;
-}

@@ -1,9 +1,10 @@
+import { PAGE_SIZE } from "../base/units.ts";
 import type { Memory } from "../machine/memory.ts";
+import { valuesInARow } from "../machine/rows.ts";
 import { Kind } from "../machine/smmuv3/regime.ts";
 import { Scope } from "../machine/smmuv3/tlb.ts";
 import type { SmmuUnit } from "../machine/smmuv3/unit.ts";
 import { SMMU_ADDRESS_BITS } from "../uapi/smmuv3_regs.ts";
-import { entriesInARow } from "./entries.ts";
 import { holeEnd, type TreeShape } from "./same_tables.ts";
 import {
   type Context,
@@ -207,7 +208,7 @@ function eachLeaf(
       eachLeaf(memory, stream, target, level + 1, at, walked, visit);
       continue;
     }
-    n = entriesInARow(memory, table + (i >>> 9), i & 511, span);
+    n = valuesInARow(memory, table + (i >>> 9), i & 511, span * PAGE_SIZE);
     visit(at, target, n * span);
   }
 }
@@ -221,7 +222,8 @@ function run(memory: Memory, stream: Stream, page: number): number {
     const entry = low(memory, table, at * 2);
     if ((entry & 1) === 0) return 1;
     if (level === 3 || (entry & 2) === 0) {
-      return entriesInARow(memory, table + (at >>> 9), at & 511, span) * span - page % span;
+      return valuesInARow(memory, table + (at >>> 9), at & 511, span * PAGE_SIZE) * span -
+        page % span;
     }
     table = pointer(memory, table, at * 2);
   }

@@ -1,6 +1,7 @@
+import { PAGE_SIZE } from "../base/units.ts";
 import type { Memory } from "../machine/memory.ts";
+import { valuesInARow } from "../machine/rows.ts";
 import type { VtdUnit } from "../machine/vtd/unit.ts";
-import { entriesInARow } from "./entries.ts";
 import { holeEnd, type TreeShape } from "./same_tables.ts";
 import { type Found, type LeafVisitor, TableSet } from "./translation.ts";
 
@@ -41,11 +42,11 @@ export function collect(memory: Memory, unit: VtdUnit, paging: Paging, into: Tab
     if (table < 0 || !memory.isRam(table)) return;
     into.add(table);
     if (level === 1 || !into.first(table, level)) return;
-    for (let word = 0; word < 1024; word += 2) {
-      const lo = memory.load(table, word);
-      if ((lo & present) === 0 || (lo & LARGE) !== 0) continue;
-      if ((memory.load(table, word + 1) & reserved) !== 0) continue;
-      walk(pointer(memory, table, word), level - 1);
+    const words = memory.readable(table), base = memory.base(table);
+    for (let at = base; words !== undefined && at < base + 1024; at += 2) {
+      const lo = words[at] | 0, hi = words[at | 1] | 0;
+      if ((lo & present) === 0 || (lo & LARGE) !== 0 || (hi & reserved) !== 0) continue;
+      walk(((hi & 0xfffff) << 20) | (lo >>> 12), level - 1);
     }
   };
   walk(paging.root, paging.levels);
@@ -118,7 +119,7 @@ export function eachLeaf(
         continue;
       }
       // What a guest's pages are made of is looked at page by page.
-      if (under === undefined) n = entriesInARow(memory, table, i, span);
+      if (under === undefined) n = valuesInARow(memory, table, i, span * PAGE_SIZE);
       through(base + i * span, pfn, n * span);
     }
   };
@@ -137,7 +138,7 @@ export function run(memory: Memory, paging: Paging, page: number): number {
       table = pointer(memory, table, index * 2);
       continue;
     }
-    return entriesInARow(memory, table, index, span) * span - page % span;
+    return valuesInARow(memory, table, index, span * PAGE_SIZE) * span - page % span;
   }
   return 1;
 }

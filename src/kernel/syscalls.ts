@@ -49,7 +49,9 @@ export class Syscalls implements Sys {
   open(path: string, flags: number): number {
     const parent = this.kernel.vfs.parent(path);
     if (this.#refused(parent, MAY_EXEC)) return -E.EACCES;
-    let node = this.kernel.vfs.lookup(path);
+    let node = typeof parent === "number"
+      ? this.kernel.vfs.lookup(path)
+      : parent[0].lookup(parent[1]) ?? -E.ENOENT;
     if (node === -E.ENOENT && flags & O_CREAT) {
       if (typeof parent === "number") return parent;
       if (this.#refused(parent, MAY_WRITE)) return -E.EACCES;

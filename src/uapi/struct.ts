@@ -19,6 +19,8 @@ export class Struct<F extends Record<string, FieldType>> {
   readonly offsets: Readonly<Record<keyof F, number>>;
   /** sizeof(): rounded up to the largest alignment. */
   readonly size: number;
+  /** The fields once more, to go through. */
+  readonly #list: { readonly field: string; readonly type: FieldType; readonly at: number }[] = [];
 
   constructor(readonly name: string, readonly fields: F) {
     const offsets: Record<string, number> = {};
@@ -27,6 +29,7 @@ export class Struct<F extends Record<string, FieldType>> {
       const size = SIZE[type];
       at = Math.ceil(at / size) * size;
       offsets[field] = at;
+      this.#list.push({ field, type, at });
       at += size;
       if (size > align) align = size;
     }
@@ -42,30 +45,38 @@ export class Struct<F extends Record<string, FieldType>> {
   /** Bytes of a value; fields left out are 0. */
   encode(value: Partial<StructValue<F>>): Uint8Array {
     const bytes = new Uint8Array(this.size);
-    const view = new DataView(bytes.buffer);
-    for (const [field, type] of Object.entries(this.fields)) {
-      const v = value[field];
-      if (v !== undefined) write(view, this.offsets[field], type, v as number | bigint);
-    }
+    this.#write(bytes, value);
     return bytes;
+  }
+
+  #write(bytes: Uint8Array, value: Partial<StructValue<F>>): void {
+    const view = new DataView(bytes.buffer, bytes.byteOffset);
+    for (const { field, type, at } of this.#list) {
+      const v = value[field];
+      if (v !== undefined) write(view, at, type, v as number | bigint);
+    }
   }
 
   /** Reads a value; bytes beyond the end of `bytes` count as 0. */
   decode(bytes: Uint8Array): StructValue<F> {
-    const whole = new Uint8Array(this.size);
-    whole.set(bytes.subarray(0, this.size));
-    const view = new DataView(whole.buffer);
-    const value: Record<string, number | bigint> = {};
-    for (const [field, type] of Object.entries(this.fields)) {
-      value[field] = read(view, this.offsets[field], type);
+    let whole = bytes;
+    if (bytes.length < this.size) {
+      whole = new Uint8Array(this.size);
+      whole.set(bytes);
     }
+    const view = new DataView(whole.buffer, whole.byteOffset);
+    const value: Record<string, number | bigint> = {};
+    for (const { field, type, at } of this.#list) value[field] = read(view, at, type);
     return value as StructValue<F>;
   }
 
   /** Writes the value back over `into`, no further than its length: the reply of an ioctl. */
   update(into: Uint8Array, value: StructValue<F>): void {
-    const bytes = this.encode(value);
-    into.set(bytes.subarray(0, Math.min(into.length, bytes.length)));
+    if (into.length >= this.size) {
+      into.fill(0, 0, this.size);
+      return this.#write(into, value);
+    }
+    into.set(this.encode(value).subarray(0, into.length));
   }
 }
 

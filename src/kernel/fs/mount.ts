@@ -42,7 +42,7 @@ export function guestmemfs(kernel: Kernel): Guestmemfs | undefined {
   // Whoever had an unlinked file open was of the previous kernel.
   fs.settle();
   kho.register("guestmemfs", (command, fdt) => guestmemfsNotify(fs, command, fdt));
-  const files = fs.names().length;
+  const files = fs.inodes().length;
   dmesg.info(`guestmemfs: mounted${handedOver ? `, ${files} files from before` : ""}`);
   return fs;
 }

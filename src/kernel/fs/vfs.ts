@@ -111,7 +111,12 @@ const NO_BLOCKS: Statfs = {
   namelen: NAME_MAX,
 };
 
-const bytesOf = (text: string) => new TextEncoder().encode(text).length;
+/** True where a text takes more than so many bytes in UTF-8. */
+export function isLonger(text: string, bytes: number): boolean {
+  if (text.length > bytes) return true;
+  // No unit of a text takes more than three.
+  return text.length * 3 > bytes && new TextEncoder().encode(text).length > bytes;
+}
 
 /** The file system tree of one boot. */
 export class Vfs {
@@ -143,11 +148,11 @@ export class Vfs {
 
   /** The node at an absolute path, or ENOENT, ENOTDIR, ENAMETOOLONG. */
   lookup(path: string): FsNode | number {
-    if (bytesOf(path) >= PATH_MAX) return -E.ENAMETOOLONG;
+    if (isLonger(path, PATH_MAX - 1)) return -E.ENAMETOOLONG;
     let node: FsNode = this.root;
     for (const part of path.split("/").filter((p) => p !== "")) {
       if (node.kind !== "dir") return -E.ENOTDIR;
-      if (bytesOf(part) > NAME_MAX) return -E.ENAMETOOLONG;
+      if (isLonger(part, NAME_MAX)) return -E.ENAMETOOLONG;
       const next: FsNode | undefined = node.lookup(part);
       if (next === undefined) return -E.ENOENT;
       node = next;
@@ -160,7 +165,7 @@ export class Vfs {
     const parts = path.split("/").filter((p) => p !== "");
     const name = parts.pop();
     if (name === undefined) return -E.EACCES;
-    if (bytesOf(path) >= PATH_MAX || bytesOf(name) > NAME_MAX) return -E.ENAMETOOLONG;
+    if (isLonger(path, PATH_MAX - 1) || isLonger(name, NAME_MAX)) return -E.ENAMETOOLONG;
     const dir = this.lookup(parts.join("/"));
     if (typeof dir === "number") return dir;
     return dir.kind === "dir" ? [dir, name] : -E.ENOTDIR;

@@ -76,6 +76,11 @@ export function compareRadix(
   return { difference, page, leaves, pointers };
 }
 
+/** Low bits of an entry that are no address: what kind of entry it is, they say alone. */
+const BESIDE = 0xfff;
+/** A table that was never written to. */
+const NOTHING = new Uint32Array(1024);
+
 class Comparer {
   difference: Difference | undefined;
   page = -1;
@@ -139,35 +144,52 @@ class Comparer {
   }
 
   #upper(old: number, fresh: number, level: number, first: number): boolean {
-    const memory = this.#memory, format = this.#format;
-    const span = 512 ** (level - 1);
-    for (let word = 0, page = first; word < 1024; word += 2, page += span) {
-      const x = memory.load(old, word), y = memory.load(fresh, word);
-      if (((x | y) & format.present) === 0) continue;
-      if ((x & y & format.present) === 0 && !this.#emptyBeside(x, y, old, fresh, word, level)) {
-        return this.#name(x, y, page);
-      }
-      if (((x & format.present) === 0) || ((y & format.present) === 0)) continue;
-      const xHigh = memory.load(old, word + 1) & format.high;
-      const yHigh = memory.load(fresh, word + 1) & format.high;
-      const xLeads = format.leadsOn(x, level), yLeads = format.leadsOn(y, level);
-      if (xLeads || yLeads) {
-        this.pointers++;
-        const below = xHigh << 20 | x >>> 12, beside = yHigh << 20 | y >>> 12;
-        if (xLeads && yLeads) {
-          if (!this.tables(below, beside, level - 1, page)) return false;
-        } else if (this.#sizesCount) return this.#differ("page size", page);
-        else if (xLeads) {
-          if (!this.#mayRead(below)) return this.#differ("table pointer", page);
-          if (!this.#split(below, beside, y, level - 1, page, true)) return false;
-        } else if (!this.#split(beside, below, x, level - 1, page, false)) return false;
+    const memory = this.#memory, format = this.#format, { present, high } = format;
+    const a = memory.readable(old) ?? NOTHING, b = memory.readable(fresh) ?? NOTHING;
+    const base = a === NOTHING ? 0 : memory.base(old), span = 512 ** (level - 1);
+    let j = b === NOTHING ? 0 : memory.base(fresh);
+    // What the last leaf has beside its address, and how many more there were that have the same.
+    let leaf = 0, alike = 0;
+    for (let i = base, page = first; i < base + 1024; i += 2, j += 2, page += span) {
+      const x = a[i] | 0, y = b[j] | 0;
+      if (((x | y) & present) === 0) continue;
+      if (x === y && (x & BESIDE) === leaf && ((a[i | 1] ^ b[j | 1]) & high) === 0) {
+        alike++;
         continue;
       }
-      this.leaves++;
-      const differs = (x ^ y) & (-4096 | format.permission | format.present);
-      if (differs !== 0 || xHigh !== yHigh) return this.#name(x, y, page);
+      if (!this.#pair(old, fresh, i - base, level, page)) {
+        this.leaves += alike;
+        return false;
+      }
+      leaf = (x & present) !== 0 && !format.leadsOn(x, level) ? x & BESIDE : 0;
     }
+    this.leaves += alike;
     return true;
+  }
+
+  /** Compares the entries at a word of two tables of level 2 and up. */
+  #pair(old: number, fresh: number, word: number, level: number, page: number): boolean {
+    const memory = this.#memory, format = this.#format;
+    const x = memory.load(old, word), y = memory.load(fresh, word);
+    if ((x & y & format.present) === 0 && !this.#emptyBeside(x, y, old, fresh, word, level)) {
+      return this.#name(x, y, page);
+    }
+    if (((x & format.present) === 0) || ((y & format.present) === 0)) return true;
+    const xHigh = memory.load(old, word + 1) & format.high;
+    const yHigh = memory.load(fresh, word + 1) & format.high;
+    const xLeads = format.leadsOn(x, level), yLeads = format.leadsOn(y, level);
+    if (xLeads || yLeads) {
+      this.pointers++;
+      const below = xHigh << 20 | x >>> 12, beside = yHigh << 20 | y >>> 12;
+      if (xLeads && yLeads) return this.tables(below, beside, level - 1, page);
+      if (this.#sizesCount) return this.#differ("page size", page);
+      if (!xLeads) return this.#split(beside, below, x, level - 1, page, false);
+      if (!this.#mayRead(below)) return this.#differ("table pointer", page);
+      return this.#split(below, beside, y, level - 1, page, true);
+    }
+    this.leaves++;
+    const differs = (x ^ y) & (-4096 | format.permission | format.present);
+    return (differs === 0 && xHigh === yHigh) || this.#name(x, y, page);
   }
 
   /**

@@ -47,6 +47,13 @@ export class FrameMap {
     return (use ?? 0) === 0 ? this.#default(pfn) : use;
   }
 
+  /** Frames from one on that have the same use, as far as that takes no looking: at least 1. */
+  alike(pfn: number): number {
+    const index = pfn >>> CHUNK_SHIFT;
+    const isWhole = this.#chunks[index] === undefined && (this.#whole[index] ?? 0) !== 0;
+    return isWhole ? CHUNK - (pfn & (CHUNK - 1)) : 1;
+  }
+
   /** The use of every `stride`-th frame from `pfn` on; 0 of those that nothing was set for. */
   copy(pfn: number, stride: number, into: Uint8Array): void {
     for (let i = 0; i < into.length;) {

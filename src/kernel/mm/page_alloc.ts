@@ -186,6 +186,11 @@ export class PageAllocator {
     return this.frames.use(pfn);
   }
 
+  /** Frames from one on that are known at once to have the use that it has: at least 1. */
+  alike(pfn: number): number {
+    return this.frames.alike(pfn);
+  }
+
   /** What this kernel believes of every `stride`-th frame from `pfn` on. */
   usesOf(pfn: number, stride: number, into: Uint8Array): void {
     this.frames.copy(pfn, stride, into);

@@ -50,6 +50,29 @@ for (const [kind, make] of Object.entries(KINDS)) {
     assert.deepEqual([difference, page, leaves], [undefined, -1, 1000 + 3]);
   });
 
+  Deno.test(`${kind}: among hundreds of large pages the one that is otherwise is found`, () => {
+    const SIZE = 512, PAGES = 300, AT = 217;
+    const cases: [string, pfn: number, prot: number, difference: string | undefined][] = [
+      ["the same", AT * SIZE, 3, undefined],
+      ["elsewhere", 400 * SIZE, 3, "address"],
+      ["elsewhere, beyond 4 GiB", (1 << 20) + AT * SIZE, 3, "address"],
+      ["read-only", AT * SIZE, 1, "permission"],
+      ["missing", -1, 3, "not mapped before"],
+    ];
+    for (const [what, pfn, prot, wanted] of cases) {
+      const w = world();
+      const old = make(w), fresh = make(w);
+      fresh.map(SIZE, 0, PAGES * SIZE, 3);
+      old.map(SIZE, 0, AT * SIZE, 3);
+      if (pfn >= 0) old.map(SIZE + AT * SIZE, pfn, SIZE, prot);
+      old.map(SIZE + (AT + 1) * SIZE, (AT + 1) * SIZE, (PAGES - AT - 1) * SIZE, 3);
+      const found = compareRadix(w.memory, old.radix, fresh.radix, w.owned);
+      const page = wanted === undefined ? -1 : SIZE + AT * SIZE;
+      const leaves = wanted === undefined ? PAGES : pfn < 0 ? AT : AT + 1;
+      assert.deepEqual([found.difference, found.page, found.leaves], [wanted, page, leaves], what);
+    }
+  });
+
   Deno.test(`${kind}: the first page that differs is named, and how`, () => {
     const at = 512 * 5 + 7;
     const cases: [string, (t: ReturnType<typeof make>) => void, string | undefined, number][] = [

@@ -3,9 +3,10 @@ import * as E from "../../../uapi/errno.ts";
 import type { Statfs } from "../../../uapi/sys.ts";
 import type { Kernel } from "../../kernel.ts";
 import { FrameUse } from "../../mm/frames.ts";
-import type { FsDir, FsFile } from "../vfs.ts";
+import { type FsDir, type FsFile, isLonger } from "../vfs.ts";
 import { GuestmemfsFile } from "./file.ts";
 import * as L from "./layout.ts";
+import { NameIndex } from "./name_index.ts";
 
 /**
  * guestmemfs: memory for guests that outlives the kernel. A range set aside at boot, never in the
@@ -22,6 +23,7 @@ export class Guestmemfs implements FsDir {
   #table: { readonly pfn: number; readonly pages: number } | undefined;
   /** Open files of each inode; a mapping holds its file open. */
   readonly #opens = new Map<number, number>();
+  readonly #names: NameIndex;
   readonly blocks: number;
 
   /** `base`, `size`: the data range in bytes. `sb`: the persisted super block. */
@@ -32,6 +34,7 @@ export class Guestmemfs implements FsDir {
     readonly sb: L.SuperBlock,
   ) {
     this.blocks = Math.floor(size / L.BLOCK_SIZE);
+    this.#names = new NameIndex(this.inodes());
     kernel.pages.mark(base / PAGE_SIZE, size / PAGE_SIZE, FrameUse.guestmemfs);
   }
 
@@ -66,8 +69,7 @@ export class Guestmemfs implements FsDir {
 
   /** Counted in blocks and inodes; the posted code calls every block free (FACTS 5.3). */
   statfs(): Statfs {
-    const used = Array.from({ length: this.blocks }, (_, i) => this.sb.blockUsed(i));
-    const bfree = used.filter((u) => !u).length;
+    const bfree = this.sb.countFree(this.blocks);
     return {
       bsize: L.BLOCK_SIZE,
       blocks: this.blocks,
@@ -81,10 +83,12 @@ export class Guestmemfs implements FsDir {
 
   lookup(name: string): FsFile | undefined {
     const wanted = L.nameWords(name);
-    const head = this.sb.inode(L.ROOT_INO).child;
-    const inode = this.#find(head, (inode) => inode.isNamed(wanted));
-    if (inode === undefined) return undefined;
-    return { kind: "file", mode: 0, open: () => new GuestmemfsFile(this, inode) };
+    for (const ino of this.#names.candidates(wanted)) {
+      const inode = this.sb.inode(ino);
+      if (!inode.isNamed(wanted)) continue;
+      return { kind: "file", mode: 0, open: () => new GuestmemfsFile(this, inode) };
+    }
+    return undefined;
   }
 
   /** The files, newest first: the list hangs off the root's child pointer. */
@@ -104,33 +108,29 @@ export class Guestmemfs implements FsDir {
     return [...this.inodes(), ...this.orphans()];
   }
 
-  #list(head: number): L.PersistedInode[] {
-    const list: L.PersistedInode[] = [];
-    this.#find(head, (inode) => {
-      list.push(inode);
-      return false;
-    });
-    return list;
+  /** By block: 1 where it is some file's. */
+  blocksOfFiles(): Uint8Array {
+    const owned = new Uint8Array(this.blocks);
+    for (const inode of this.allInodes()) {
+      for (const { first, count } of inode.blocks()) owned.fill(1, first, first + count);
+    }
+    return owned;
   }
 
-  /** The first inode of a list that is wanted. */
-  #find(
-    head: number,
-    isWanted: (inode: L.PersistedInode) => boolean,
-  ): L.PersistedInode | undefined {
-    let ino = head;
+  #list(head: number): L.PersistedInode[] {
+    const list: L.PersistedInode[] = [];
     // A list that was spoilt may have no end.
-    for (let seen = 0; ino !== 0 && seen <= L.INODES; seen++) {
+    for (let ino = head; ino !== 0 && list.length <= L.INODES;) {
       const inode = this.sb.inode(ino);
-      if (isWanted(inode)) return inode;
+      list.push(inode);
       ino = inode.sibling;
     }
-    return undefined;
+    return list;
   }
 
   /** ENAMETOOLONG, EBUSY while dumped, ENOMEM when the inode table is full. */
   create(name: string): FsFile | number {
-    if (new TextEncoder().encode(name).length > L.FILENAME_LEN) return -E.ENAMETOOLONG;
+    if (isLonger(name, L.FILENAME_LEN)) return -E.ENAMETOOLONG;
     if (this.serialised) return -E.EBUSY;
     const ino = this.sb.nextFreeIno;
     if (ino === 0 || ino > L.INODES) return -E.ENOMEM;
@@ -146,6 +146,7 @@ export class Guestmemfs implements FsDir {
     const root = this.sb.inode(L.ROOT_INO);
     inode.sibling = root.child;
     root.child = ino;
+    this.#names.add(inode);
     return { kind: "file", mode: 0, open: () => new GuestmemfsFile(this, inode) };
   }
 
@@ -164,6 +165,7 @@ export class Guestmemfs implements FsDir {
     else list[at - 1].sibling = inode.sibling;
     inode.sibling = root.sibling;
     root.sibling = inode.ino;
+    this.#names.remove(inode.ino);
     this.settle();
     return 0;
   }
@@ -241,13 +243,15 @@ export class Guestmemfs implements FsDir {
     }
     let count = before;
     while (count < blocks) {
-      const block = this.allocBlock();
-      if (block < 0) break;
-      inode.setBlock(count++, block);
+      const run = this.#allocBlocks(blocks - count);
+      if (run.count === 0) break;
+      inode.setBlocks(count, run);
+      count += run.count;
     }
     const enough = count >= blocks;
     const target = enough ? blocks : before;
-    while (count > target) this.sb.setBlockUsed(inode.block(--count), false);
+    for (const run of inode.blocks(target, count)) this.sb.setBlocksUsed(run, false);
+    count = Math.min(count, target);
     inode.numMappings = count;
     if (count === 0 && inode.mappings !== 0) {
       pages.freePage(inode.mappings / PAGE_SIZE);
@@ -256,19 +260,14 @@ export class Guestmemfs implements FsDir {
     return enough ? 0 : -E.ENOMEM;
   }
 
-  private allocBlock(): number {
-    for (let block = this.sb.lowestFree; block < this.blocks; block++) {
-      if (this.sb.blockUsed(block)) continue;
-      this.sb.setBlockUsed(block, true);
-      this.clearBlock(block);
-      return block;
-    }
-    return -1;
-  }
-
-  /** A new file must not show what an older one held. */
-  private clearBlock(block: number): void {
-    this.kernel.machine.memory.clearFrames(this.frameOfBlock(block), L.BLOCK_FRAMES);
+  /** The lowest free blocks, zeroed: a new file must not show what an older one held. */
+  #allocBlocks(most: number): L.Blocks {
+    const run = this.sb.freeBlocks(this.blocks, most);
+    if (run.count === 0) return run;
+    this.sb.setBlocksUsed(run, true);
+    const first = this.frameOfBlock(run.first);
+    this.kernel.machine.memory.clearFrames(first, run.count * L.BLOCK_FRAMES);
+    return run;
   }
 
   frameOfBlock(block: number): number {
@@ -284,12 +283,8 @@ export class Guestmemfs implements FsDir {
     const inside = page % L.BLOCK_FRAMES;
     const first = Math.floor(page / L.BLOCK_FRAMES), blocks = inode.numMappings;
     if (first >= blocks) return { pfn: -1, count: 0 };
-    const block = inode.block(first), { memory } = inode;
-    const list = Math.floor(inode.mappings / PAGE_SIZE);
-    let n = L.BLOCK_FRAMES - inside;
-    for (let i = 1; n < count && first + i < blocks; i++, n += L.BLOCK_FRAMES) {
-      if (memory.load(list, (first + i) * 2) !== block + i) break;
-    }
+    const block = inode.block(first);
+    const n = inode.blocksInARow(first, blocks - first) * L.BLOCK_FRAMES - inside;
     return { pfn: this.frameOfBlock(block) + inside, count: Math.min(n, count) };
   }
 

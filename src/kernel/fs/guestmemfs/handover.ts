@@ -118,9 +118,6 @@ function dropLost(fs: Guestmemfs, handedOver: ReadonlySet<number>): void {
     inode.mappings = 0;
     inode.numMappings = 0;
   }
-  const owned = new Set<number>();
-  for (const inode of fs.allInodes()) {
-    for (let i = 0; i < inode.numMappings; i++) owned.add(inode.block(i));
-  }
-  for (let b = 0; b < fs.blocks; b++) if (!owned.has(b)) fs.sb.setBlockUsed(b, false);
+  const owned = fs.blocksOfFiles();
+  for (let b = 0; b < fs.blocks; b++) if (owned[b] === 0) fs.sb.setBlockUsed(b, false);
 }

@@ -1,5 +1,7 @@
 import { MiB, PAGE_SIZE } from "../../../base/units.ts";
 import type { Memory } from "../../../machine/memory.ts";
+import { valuesInARow, writeRow } from "../../../machine/rows.ts";
+import { Bitmap } from "./bitmap.ts";
 
 /**
  * What guestmemfs keeps in memory across kexec, byte for byte (FACTS 5.2): the super block, the
@@ -15,6 +17,8 @@ export const BITMAP_BYTES = 1 * MiB;
 /** One mappings page holds this many block numbers: a file ends at 1 GiB. */
 export const MAX_MAPPINGS = 512;
 export const FILENAME_LEN = 255;
+/** Words of a name and its NUL. */
+const NAME_WORDS = 64;
 export const ROOT_INO = 1;
 
 export const INODE_FLAG_FILE = 1;
@@ -36,6 +40,12 @@ const I_PINS = 292;
 
 /** Inodes the array has room for; number 0 is never used. */
 export const INODES = Math.floor(INODES_BYTES / INODE_SIZE) - 1;
+
+/** Data blocks side by side. */
+export interface Blocks {
+  readonly first: number;
+  readonly count: number;
+}
 
 /** The persisted super block at a physical address. */
 export class SuperBlock {
@@ -83,31 +93,73 @@ export class SuperBlock {
 
   /** Bit of a data block. */
   blockUsed(block: number): boolean {
-    return (this.#bitmapWord(block) & (1 << block)) !== 0;
+    return this.#bits.has(block);
   }
 
   setBlockUsed(block: number, used: boolean): void {
-    const word = this.#bitmapWord(block), bit = 1 << block;
-    const at = this.bitmap + (block >>> 5) * 4;
-    const { memory } = this;
-    memory.store(at / PAGE_SIZE | 0, at % PAGE_SIZE >>> 2, used ? word | bit : word & ~bit);
-    if (!used) this.lowestFree = Math.min(this.lowestFree, block);
-    else if (block === this.lowestFree) this.lowestFree++;
+    this.setBlocksUsed({ first: block, count: 1 }, used);
   }
 
-  /** The 32 bits of the bitmap a block's bit is in. */
-  #bitmapWord(block: number): number {
-    const at = this.bitmap + (block >>> 5) * 4;
-    return this.memory.load(at / PAGE_SIZE | 0, at % PAGE_SIZE >>> 2);
+  setBlocksUsed({ first, count }: Blocks, used: boolean): void {
+    this.#bits.set(first, count, used);
+    if (!used) this.lowestFree = Math.min(this.lowestFree, first);
+    else if (first === this.lowestFree) this.lowestFree += count;
+  }
+
+  /** The lowest free ones of the first `blocks` that lie side by side, at most `most`; none: 0. */
+  freeBlocks(blocks: number, most: number): Blocks {
+    const bits = this.#bits, first = bits.next(this.lowestFree, blocks, false);
+    this.lowestFree = first;
+    return { first, count: bits.next(first, Math.min(blocks, first + most), true) - first };
+  }
+
+  /** Of the first `blocks`. */
+  countFree(blocks: number): number {
+    const bits = this.#bits;
+    let free = 0;
+    for (let at = 0; at < blocks;) {
+      const first = bits.next(at, blocks, false);
+      at = bits.next(first, blocks, true);
+      free += at - first;
+    }
+    return free;
+  }
+
+  get #bits(): Bitmap {
+    return new Bitmap(this.memory, this.bitmap);
   }
 }
 
 /** The words that a name begins with as it is persisted, its NUL included. */
 export function nameWords(name: string): Int32Array {
+  const words = new Int32Array((name.length >>> 2) + 1);
+  for (let i = 0; i < name.length; i++) {
+    const unit = name.charCodeAt(i);
+    if (unit > 0x7f) return encoded(name);
+    words[i >>> 2] |= unit << (8 * (i & 3));
+  }
+  return words;
+}
+
+/** The same for a name that is not all ASCII. */
+function encoded(name: string): Int32Array {
   const text = new TextEncoder().encode(name);
-  const bytes = new Uint8Array(4 * Math.ceil((text.length + 1) / 4));
+  const bytes = new Uint8Array(4 * ((text.length >>> 2) + 1));
   bytes.set(text);
   return new Int32Array(bytes.buffer);
+}
+
+/** A hash of the words of a name, up to the one with its NUL. */
+export function hashName(wordAt: (i: number) => number): number {
+  let hash = 0;
+  for (let i = 0; i < NAME_WORDS; i++) {
+    const word = wordAt(i);
+    hash = Math.imul(hash ^ word, 0x9e3779b1);
+    hash ^= hash >>> 15;
+    // One of its bytes is 0.
+    if (((word - 0x01010101) & ~word & 0x80808080) !== 0) break;
+  }
+  return hash;
 }
 
 /** One persisted inode. */
@@ -147,9 +199,11 @@ export class PersistedInode {
     return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
   }
   set name(text: string) {
-    const bytes = new Uint8Array(FILENAME_LEN);
-    bytes.set(new TextEncoder().encode(text).subarray(0, FILENAME_LEN));
-    this.memory.write(this.address + I_NAME, bytes);
+    const words = nameWords(text);
+    for (let i = 0; i < NAME_WORDS; i++) this.#setU32(I_NAME + 4 * i, words[i] ?? 0);
+  }
+  get nameHash(): number {
+    return hashName((i) => this.#u32(I_NAME + 4 * i));
   }
   /** It is called so; `wanted` is {@link nameWords} of a name. */
   isNamed(wanted: Int32Array): boolean {
@@ -183,12 +237,23 @@ export class PersistedInode {
   block(index: number): number {
     return this.memory.read64(this.mappings + index * 8);
   }
-  /** All of them. */
-  blocks(): Int32Array {
-    const { memory, mappings } = this, blocks = new Int32Array(this.numMappings);
-    const pfn = Math.floor(mappings / PAGE_SIZE);
-    for (let i = 0; i < blocks.length; i++) blocks[i] = memory.load(pfn, i * 2);
-    return blocks;
+  /** Those from `from` on up to `to`, in the file's order, as far as they lie side by side in one. */
+  blocks(from = 0, to = this.numMappings): Blocks[] {
+    const runs: Blocks[] = [];
+    for (let i = from, count: number; i < to; i += count) {
+      count = this.blocksInARow(i, to - i);
+      runs.push({ first: this.block(i), count });
+    }
+    return runs;
+  }
+  /** How many of `most` from its block `index` on lie side by side. */
+  blocksInARow(index: number, most: number): number {
+    const pfn = Math.floor(this.mappings / PAGE_SIZE);
+    return Math.min(most, valuesInARow(this.memory, pfn, index, 1));
+  }
+  /** The file goes on with these, from its block `index` on. */
+  setBlocks(index: number, { first, count }: Blocks): void {
+    writeRow(this.memory, Math.floor(this.mappings / PAGE_SIZE), index, first, count);
   }
   setBlock(index: number, block: number): void {
     this.memory.write64(this.mappings + index * 8, block);

@@ -1,4 +1,5 @@
 import { type Memory, WIDE_UNIT } from "../../../machine/memory.ts";
+import { fillEmptyRow, fillRow } from "../../../machine/rows.ts";
 import { FrameUse } from "../../mm/frames.ts";
 import type { PageAllocator } from "../../mm/page_alloc.ts";
 import { EEXIST, ENOMEM } from "../../../uapi/errno.ts";
@@ -196,12 +197,12 @@ export class DmarPageTable {
     const entry = (pfn * 4096 + (prot | (level > 1 ? DMA_PTE_LARGE : 0))) * WIDE_UNIT;
     const step = ENTRY_STEP[level];
     if (this.#isFresh) {
-      fill(wide, base + index, end, entry, step);
+      fillRow(wide, base + index, end, entry, step);
       return entries;
     }
-    let at = fillEmpty(wide, base + index, end, entry, step);
+    let at = fillEmptyRow(wide, base + index, end, entry, step);
     while (at < end && this.#giveWay(table, at - base, level)) {
-      at = fillEmpty(wide, at, end, entry + (at - base - index) * step, step);
+      at = fillEmptyRow(wide, at, end, entry + (at - base - index) * step, step);
     }
     return at - base - index;
   }
@@ -362,25 +363,6 @@ function doubled(list: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
   const longer = new Int32Array(list.length * 2);
   longer.set(list);
   return longer;
-}
-
-/** Writes entries from `at` up to `end`. */
-function fill(wide: Float64Array, at: number, end: number, entry: number, step: number): void {
-  // Four at a time: an addition has to wait for the one before it.
-  const two = step + step, three = two + step, four = two + two;
-  for (; at + 4 <= end; at += 4, entry += four) {
-    wide[at] = entry;
-    wide[at + 1] = entry + step;
-    wide[at + 2] = entry + two;
-    wide[at + 3] = entry + three;
-  }
-  for (; at < end; at++, entry += step) wide[at] = entry;
-}
-
-/** The same up to the first entry that is not zero; where it stopped. */
-function fillEmpty(wide: Float64Array, at: number, end: number, entry: number, step: number) {
-  for (; at < end && wide[at] === 0; at++, entry += step) wide[at] = entry;
-  return at;
 }
 
 /** Entries between two words that map something. */
