@@ -19,12 +19,7 @@ export function earlyWrites(pages: PageAllocator, total: number): number {
   const { memory, chooser } = pages;
   const bytes = Math.min(64 * MiB, Math.max(4 * MiB, total / 64));
   const low = new Int32Array(Math.ceil(bytes / PAGE_SIZE));
-  let taken = 0;
-  for (; taken < low.length; taken++) {
-    const pfn = pages.allocPage(FrameUse.kernel);
-    if (pfn < 0) break;
-    low[taken] = pfn;
-  }
+  const taken = pages.allocPages(low, FrameUse.kernel);
   const scattered: number[] = [];
   for (let i = 0; i < SCATTERED; i++) {
     const pfn = pages.allocPageAnywhere(FrameUse.kernel, PLACE);

@@ -62,6 +62,33 @@ export class PageAllocator {
   }
 
   /**
+   * Fills an array with zeroed pages, one by one as {@link allocPage} gives them, but for page tables;
+   * how many there were. Those that lie side by side are made ready at once.
+   */
+  allocPages(into: Int32Array, use: FrameUse): number {
+    assert(use !== FrameUse.iommuTable, "tables are counted page by page");
+    const extents = this.#extents;
+    for (let n = 0; n < into.length;) {
+      if (this.#stack.length > 0 || extents.length === 0) {
+        const pfn = this.allocPage(use);
+        if (pfn < 0) return n;
+        into[n++] = pfn;
+        continue;
+      }
+      const first = extents.start(0), most = Math.min(into.length - n, extents.end(0) - first);
+      let count = 0;
+      while (count < most && !fails(this.chooser, "allocPage")) count++;
+      for (let i = 0; i < count; i++) into[n++] = first + i;
+      if (count > 0) {
+        this.#carve(0, first, count);
+        this.#take(first, count, use);
+      }
+      if (count < most) return n;
+    }
+    return into.length;
+  }
+
+  /**
    * A page at a random place: where a long-running kernel's fragmented lists would give one.
    * `points`: the names under which the free range and the page in it are picked.
    */

@@ -75,7 +75,8 @@ export class Scheduler {
   }
 
   find(comm: string): Task | undefined {
-    return this.tasks.find((t) => t.comm === comm);
+    for (const { task } of this.#running) if (task.comm === comm) return task;
+    return undefined;
   }
 
   /** Sends a message to a program, which reads it when it next runs. */
@@ -106,7 +107,11 @@ export class Scheduler {
 
   /** Programs that want to run now; not those in the middle of it. */
   #due(): Running[] {
-    return this.#running.filter((r) => !r.inside && r.wakeAt <= this.queue.now);
+    return this.#running.filter((r) => this.#isDue(r));
+  }
+
+  #isDue(r: Running): boolean {
+    return !r.inside && r.wakeAt <= this.queue.now;
   }
 
   /** The kernel is gone. */
@@ -117,9 +122,12 @@ export class Scheduler {
 
   #runDue(): void {
     for (;;) {
-      const due = this.#due();
-      if (due.length === 0 || this.#stopped) return;
-      this.#run(due[this.chooser.pick("sched:next", due.length - 1)]);
+      let due = 0;
+      for (const r of this.#running) if (this.#isDue(r)) due++;
+      if (due === 0 || this.#stopped) return;
+      let skipped = this.chooser.pick("sched:next", due - 1);
+      const next = this.#running.find((r) => this.#isDue(r) && skipped-- === 0);
+      this.#run(next as Running);
     }
   }
 
