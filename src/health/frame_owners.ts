@@ -61,7 +61,9 @@ export class FrameOwners {
       if (found >= 0 || chunk === undefined) return;
       if (this.#isWhole(chunk) && (chunk[0] <= 0 || chunk[0] === number)) return;
       let i = from;
-      while ((i = firstOther(chunk, i, to, number)) < to && !wanted(index * CHUNK + i, chunk[i])) i++;
+      while ((i = firstOther(chunk, i, to, number)) < to && !wanted(index * CHUNK + i, chunk[i])) {
+        i++;
+      }
       if (i < to) found = index * CHUNK + i;
     });
     return found;

@@ -2,7 +2,14 @@ import { PAGE_WORDS } from "../base/units.ts";
 import type { Memory } from "../machine/memory.ts";
 import type { VtdUnit } from "../machine/vtd/unit.ts";
 import { type Context, type Found, NO_TABLES, type Tables, TableSet } from "./translation.ts";
-import { collect, lookUpPage, nextEntry, type Paging, pointer, reservedHigh } from "./vtd_paging.ts";
+import {
+  collect,
+  lookUpPage,
+  nextEntry,
+  type Paging,
+  pointer,
+  reservedHigh,
+} from "./vtd_paging.ts";
 
 /** A device's context in VT-d's legacy mode: read word by word, believing nobody. */
 export interface LiveContext extends Context {

@@ -130,7 +130,11 @@ export function eachLeaf(
     const words = memory.readable(table);
     if (words === undefined) return;
     const first = memory.base(table), end = first + 1024, span = 512 ** (level - 1);
-    for (let at = first, n = 1; (at = nextEntry(words, at, end, present)) < end; at += 2 * n, n = 1) {
+    for (
+      let at = first, n = 1;
+      (at = nextEntry(words, at, end, present)) < end;
+      at += 2 * n, n = 1
+    ) {
       const i = (at - first) / 2, lo = words[at];
       const pfn = ((words[at + 1] & 0xfffff) << 20) | (lo >>> 12);
       if (level > 1 && (lo & LARGE) === 0) {
