@@ -1,6 +1,6 @@
 import { PAGE_SIZE } from "../base/units.ts";
 import type { Memory } from "../machine/memory.ts";
-import { valuesInARow } from "../machine/rows.ts";
+import { differingBits, valuesInARow } from "../machine/rows.ts";
 import type { VtdUnit } from "../machine/vtd/unit.ts";
 import { holeEnd, type TreeShape } from "./same_tables.ts";
 import { type Found, type LeafVisitor, TableSet } from "./translation.ts";
@@ -37,19 +37,34 @@ export function reservedHigh(unit: VtdUnit, top: number): number {
 /** Every table below and including the top one, as far as hardware would walk. */
 export function collect(memory: Memory, unit: VtdUnit, paging: Paging, into: TableSet): void {
   if (paging.under !== undefined) return collectNested(memory, unit, paging, into);
-  const reserved = reservedHigh(unit, 19), present = paging.first ? PRESENT : READ_WRITE;
-  const walk = (table: number, level: number): void => {
-    if (table < 0 || !memory.isRam(table)) return;
-    into.add(table);
-    if (level === 1 || !into.first(table, level)) return;
-    const words = memory.readable(table), base = memory.base(table);
-    for (let at = base; words !== undefined && at < base + 1024; at += 2) {
-      const lo = words[at] | 0, hi = words[at | 1] | 0;
-      if ((lo & present) === 0 || (lo & LARGE) !== 0 || (hi & reserved) !== 0) continue;
-      walk(((hi & 0xfffff) << 20) | (lo >>> 12), level - 1);
-    }
-  };
-  walk(paging.root, paging.levels);
+  const present = paging.first ? PRESENT : READ_WRITE;
+  collectBelow(
+    { memory, present, reserved: reservedHigh(unit, 19), into },
+    paging.root,
+    paging.levels,
+  );
+}
+
+interface Collecting {
+  readonly memory: Memory;
+  readonly present: number;
+  readonly reserved: number;
+  readonly into: TableSet;
+}
+
+function collectBelow(how: Collecting, table: number, level: number): void {
+  const { memory, present, reserved, into } = how;
+  if (table < 0 || !memory.isRam(table)) return;
+  into.add(table);
+  const words = memory.readable(table), base = memory.base(table);
+  if (level === 1 || !into.first(table, level) || words === undefined) return;
+  // Full of large pages: no table is below it.
+  if ((words[base] & ~differingBits(words, base) & LARGE) !== 0) return;
+  for (let at = base; at < base + 1024; at += 2) {
+    const lo = words[at] | 0, hi = words[at | 1] | 0;
+    if ((lo & present) === 0 || (lo & LARGE) !== 0 || (hi & reserved) !== 0) continue;
+    collectBelow(how, ((hi & 0xfffff) << 20) | (lo >>> 12), level - 1);
+  }
 }
 
 /**
