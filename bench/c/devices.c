@@ -182,11 +182,20 @@ static void hash_mix(uint32_t x, uint32_t y, uint32_t z)
 	hash_count++;
 }
 
-static void hash_access(uint32_t who, uint64_t iova, uint32_t outcome)
+/* What an access gives to it: three words, the second one with the low word of its address. */
+struct access_words {
+	uint32_t x, y, z;
+};
+
+static struct access_words access_words(uint32_t who, uint64_t iova, uint32_t outcome)
 {
-	hash_mix((uint32_t)now ^ who * 0x9e3779b1u,
-		 (uint32_t)iova ^ (uint32_t)(iova >> 32) * 0x9e3779b1u,
-		 outcome ^ (uint32_t)(now >> 32) * 0x9e3779b1u);
+	struct access_words words = {
+		(uint32_t)now ^ who * 0x9e3779b1u,
+		(uint32_t)(iova >> 32) * 0x9e3779b1u,
+		outcome ^ (uint32_t)(now >> 32) * 0x9e3779b1u,
+	};
+
+	return words;
 }
 
 /* The unit: a context cache, an IOTLB, a walker. */
@@ -273,10 +282,12 @@ static int32_t translate(uint32_t sid, uint64_t iova, int write)
 #define BUCKET 20000000u
 #define BUCKETS 128
 
+/* What each access changes comes first: it is a cache line. */
 struct meter {
-	uint64_t reads, writes, bytes, bucket;
-	int64_t last_done, last_tried, busy_since, longest_gap, longest_gap_end, window_gap, window_start;
+	int64_t last_done, busy_since;
+	uint64_t bucket, in_bucket, reads, writes, bytes;
 	int starved, guest;
+	int64_t longest_gap, longest_gap_end, window_gap, window_start;
 	int32_t *history;
 };
 
@@ -286,9 +297,6 @@ static uint64_t bucket, bucket_end;
 struct device {
 	int32_t fn;
 	uint32_t sid;
-	int64_t stands;
-	uint64_t page;
-	int32_t pfn;
 	struct meter meter;
 	uint32_t pace, stream, event;
 	uint64_t ring;
@@ -298,6 +306,19 @@ struct device {
 
 static struct device *devices;
 static uint64_t strays;
+
+/* The last access: what follows goes, as a rule, into the same page. */
+static struct {
+	uint64_t now, page;
+	int64_t stands;
+	int32_t fn, pfn;
+	struct access_words words;
+	/* Where it was counted, and whether nothing was wrong with it while no frame changed hands. */
+	uint64_t *counter;
+	int64_t fine;
+} last;
+
+static int64_t owner_changes;
 
 static void end_gap(struct meter *meter)
 {
@@ -318,59 +339,80 @@ static void end_gap(struct meter *meter)
 	}
 }
 
+static void metered_again(struct meter *meter, uint32_t bytes)
+{
+	meter->in_bucket++;
+	++*last.counter;
+	meter->bytes += bytes;
+	meter->starved = 0;
+}
+
+/* The bucket that filled so far goes to the ring. */
+static void turn_bucket(struct meter *meter)
+{
+	if (!meter->history)
+		meter->history = must_alloc(BUCKETS * 4);
+	meter->history[meter->bucket % BUCKETS] = (int32_t)meter->in_bucket;
+	for (uint64_t i = meter->bucket + 1; i <= bucket; i++)
+		meter->history[i % BUCKETS] = 0;
+	meter->bucket = bucket;
+	meter->in_bucket = 0;
+}
+
 static void metered(struct device *device, uint32_t pfn, uint32_t bytes, int write)
 {
 	struct meter *meter = &device->meter;
 
-	if (write)
-		meter->writes++;
-	else
-		meter->reads++;
-	meter->bytes += bytes;
-	meter->starved = 0;
 	if (meter->last_done != (int64_t)now) {
 		end_gap(meter);
 		meter->last_done = (int64_t)now;
+		if (now >= bucket_end) {
+			bucket = now / BUCKET;
+			bucket_end = (bucket + 1) * BUCKET;
+		}
+		if (meter->bucket != bucket)
+			turn_bucket(meter);
 	}
-	meter->last_tried = (int64_t)now;
-	if (now >= bucket_end) {
-		bucket = now / BUCKET;
-		bucket_end = (bucket + 1) * BUCKET;
-	}
-	if (!meter->history)
-		meter->history = must_alloc(BUCKETS * 4);
-	if (meter->bucket != bucket) {
-		for (uint64_t i = meter->bucket + 1; i <= bucket; i++)
-			meter->history[i % BUCKETS] = 0;
-		meter->bucket = bucket;
-	}
-	meter->history[bucket % BUCKETS]++;
-	if (owners[pfn] != meter->guest)
+	last.counter = write ? &meter->writes : &meter->reads;
+	metered_again(meter, bytes);
+	last.fine = owner_changes;
+	if (owners[pfn] != meter->guest) {
+		last.fine = -1;
 		strays++;
+	}
 }
 
 /* The frame that an access inside one page reaches, or a negative reason. */
 static int32_t dma(struct device *device, uint64_t iova, uint32_t bytes, int write)
 {
 	uint64_t page = (iova & ~0xfffull) | (uint64_t)write;
-	int again = device->stands == unit_stands && device->page == page;
-	int32_t pfn = device->pfn;
+	int again = last.page == page && last.fn == device->fn && last.stands == unit_stands;
+	int32_t pfn = last.pfn;
 
+	if (again && last.now == now && last.fine == owner_changes) {
+		metered_again(&device->meter, bytes);
+		hash_mix(last.words.x, (uint32_t)iova ^ last.words.y, last.words.z);
+		return pfn;
+	}
 	if (!again) {
+		last.stands = -1;
 		pfn = translate(device->sid, iova, write);
 		if (pfn >= 0 && !is_ram((uint32_t)pfn))
 			pfn = -1001;
 	}
-	hash_access((uint32_t)device->fn, iova, (uint32_t)pfn);
+	last.now = now;
+	last.words = access_words((uint32_t)device->fn, iova, (uint32_t)pfn);
+	hash_mix(last.words.x, (uint32_t)iova ^ last.words.y, last.words.z);
 	if (pfn < 0) {
 		strays++;
 		return pfn;
 	}
 	metered(device, (uint32_t)pfn, bytes, write);
 	if (!again) {
-		device->stands = unit_stands;
-		device->page = page;
-		device->pfn = pfn;
+		last.stands = unit_stands;
+		last.fn = device->fn;
+		last.page = page;
+		last.pfn = pfn;
 	}
 	return pfn;
 }
@@ -556,6 +598,7 @@ static void power_on(void (*event)(int32_t), int cards)
 	queue_reset();
 	set_paces();
 	strays = bucket = bucket_end = 0;
+	last.stands = last.fine = -1;
 	handler = on_event(event);
 	for (uint32_t i = 0; i < DEVICES; i++) {
 		struct device *device = &devices[i];
@@ -564,7 +607,6 @@ static void power_on(void (*event)(int32_t), int cards)
 		memset(device, 0, sizeof(*device));
 		device->fn = (int32_t)i;
 		device->sid = i;
-		device->stands = -1;
 		device->pace = (uint32_t)pace[i];
 		device->stream = mix32(1, i, 0x6e6963) | 1;
 		device->event = handler;

@@ -1,6 +1,21 @@
 /** An odd number that spreads small ones over 32 bits. */
 const SPREAD = 0x9e3779b1 | 0;
 
+/** What is mixed of an access: three words, the second one with the low word of its address. */
+export class AccessWords {
+  x = 0;
+  y = 0;
+  z = 0;
+
+  /** See {@link EventHash.mixAccess}. */
+  set(time: number, who: number, hi: number, outcome: number): void {
+    const late = (time / 4294967296) | 0;
+    this.x = time ^ Math.imul(who, SPREAD);
+    this.y = Math.imul(hi, SPREAD);
+    this.z = outcome ^ Math.imul(late, SPREAD);
+  }
+}
+
 /**
  * The running hash over everything that happened: two runs with equal hashes did the same. Two
  * 32-bit lanes, mixed word by word; nothing is stored, so it costs the same for hours of DMA.
@@ -9,6 +24,7 @@ export class EventHash {
   #a = 0x6a09e667;
   #b = 0xbb67ae85 | 0;
   #count = 0;
+  readonly #words = new AccessWords();
 
   /** Mixes one event of up to three 32-bit words. */
   mix(x: number, y: number, z: number): void {
@@ -29,12 +45,9 @@ export class EventHash {
 
   /** Mixes one access of somebody (`who`) at a point of virtual time: two words of address, an outcome. */
   mixAccess(time: number, who: number, hi: number, lo: number, outcome: number): void {
-    const late = (time / 4294967296) | 0;
-    this.mix(
-      time ^ Math.imul(who, SPREAD),
-      lo ^ Math.imul(hi, SPREAD),
-      outcome ^ Math.imul(late, SPREAD),
-    );
+    const words = this.#words;
+    words.set(time, who, hi, outcome);
+    this.mix(words.x, lo ^ words.y, words.z);
   }
 
   /** Mixes a text, code unit by code unit. */

@@ -88,7 +88,8 @@ export class Health implements IncidentSink {
     for (const w of this.#watched) {
       // A guest without memory has none that its device could reach.
       const none = w.driven ? 0 : -1;
-      this.meters.guestOf[w.fn] = w.guest === undefined ? 0 : this.ledger.numberOf(w.guest) || none;
+      const number = w.guest === undefined ? 0 : this.ledger.numberOf(w.guest) || none;
+      this.meters.setGuest(w.fn, number);
     }
   }
 

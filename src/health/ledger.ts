@@ -45,6 +45,8 @@ export class Ledger implements GuestObserver {
   /** Frames a device wrote since the seal: what is in them now is the device's business. */
   #dmaWritten = new Set<number>();
   #sealing = false;
+  /** As long as this number stands, no frame has changed hands and no seal was put on. */
+  changes = 0;
   /** Memory of programs that drive devices themselves. */
   readonly programMemory: ProgramMemory;
 
@@ -53,7 +55,7 @@ export class Ledger implements GuestObserver {
     this.programMemory = new ProgramMemory({
       numberOf: (program) => this.#pagesOf(program).number,
       ownerNumber: (pfn) => this.ownerNumber(pfn),
-      setOwner: (pfn, number) => this.#owners.set(pfn, 1, number),
+      setOwner: (pfn, number) => this.#give(pfn, 1, number),
     });
     memory.onFill = (pfn, count) => this.programMemory.filled(pfn, count);
   }
@@ -82,8 +84,13 @@ export class Ledger implements GuestObserver {
     const page = pages.frames.pageOf(from);
     if (page < 0) return;
     pages.frames.set(page, to, 1);
-    this.#owners.set(from, 1, 0);
-    this.#owners.set(to, 1, pages.number);
+    this.#give(from, 1, 0);
+    this.#give(to, 1, pages.number);
+  }
+
+  #give(pfn: number, count: number, number: number): void {
+    this.changes++;
+    this.#owners.set(pfn, count, number);
   }
 
   mapped(guest: string, gpaPage: number, frames: readonly Frames[]): void {
@@ -102,7 +109,7 @@ export class Ledger implements GuestObserver {
     const { page, count } = before;
     if (before.pfn === pfn) return;
     this.#noteSharing(guest, pages, { page, pfn, count });
-    this.#owners.set(pfn, count, pages.number);
+    this.#give(pfn, count, pages.number);
     this.programMemory.areGuests(pfn, count);
     pages.frames.set(page, pfn, count);
     if (before.pfn >= 0) {
@@ -126,6 +133,7 @@ export class Ledger implements GuestObserver {
   release(guest: string): void {
     const pages = this.#guests.get(guest);
     if (pages === undefined) return;
+    this.changes++;
     for (const { pfn, count } of [...pages.frames.runs, ...pages.former]) {
       this.#owners.release(pfn, count, pages.number);
     }
@@ -186,6 +194,7 @@ export class Ledger implements GuestObserver {
     const pages = this.#guests.get(guest);
     if (pages === undefined) return;
     this.#sealing = true;
+    this.changes++;
     pages.sealed = new Map();
     for (const run of pages.frames.runs) this.#sealRun(pages.sealed, run);
     // What a device wrote before is in the seal.

@@ -1,10 +1,9 @@
 import { ms, second } from "../base/units.ts";
+import { BUCKETS, Rings } from "./rings.ts";
 
-/** Width of one bucket of the rate history, and how many are kept. */
+export { BUCKETS };
+/** Width of one bucket of the rate history. */
 export const BUCKET = 20 * ms;
-export const BUCKETS = 128;
-/** The same as the compiler can see it: what a module exports is looked up at each use. */
-const PLACES = BUCKETS;
 
 /** One DMA that should not have been, or did not come through. */
 export interface DmaIncident {
@@ -18,22 +17,28 @@ export interface DmaIncident {
   readonly code: number;
 }
 
-/** Places in a device's row. {@link Meter} says what each number is. */
-const enum At {
+/** What each access changes: places in a device's short row, which is a cache line. */
+const enum Hot {
+  lastDone,
+  busySince,
+  bucket,
+  inBucket,
   reads,
   writes,
   bytes,
-  lastDone,
-  lastTried,
+  isStarved,
+}
+
+/** Places in its long row. {@link Meter} says what each number is. */
+const enum At {
+  /** Time of the last try that did not reach memory. */
+  lastVain,
   lastBad,
-  busySince,
   longestGap,
   longestGapEnd,
   windowGap,
   windowStart,
-  isStarved,
   starved,
-  bucket,
   faults,
   blocked,
   stray,
@@ -43,42 +48,52 @@ const enum At {
   pageRequests,
   pagesAnswered,
   longestWait,
+  /** Its ring of the history; -1: it needs none yet. */
+  ring,
 }
 
-const ROW = 23;
-const TIMES_OF_NEVER = [At.lastDone, At.lastTried, At.lastBad, At.busySince];
+const HOT_SHIFT = 3;
+const ROW = 17;
 const NO_REASONS: ReadonlyMap<number, number> = new Map();
 
-/** What is counted of all devices: a row of numbers each, and more only of those that do something. */
+/** What is counted of all devices: rows of numbers each, and more only of those that do something. */
 export class MeterTable {
-  /** Accesses per bucket of virtual time, a ring. */
-  readonly history: (Int32Array | undefined)[] = [];
   /** Refusals by reason. */
   readonly reasons: (Map<number, number> | undefined)[] = [];
   readonly firstFault: (DmaIncident | undefined)[] = [];
   readonly firstStray: (DmaIncident | undefined)[] = [];
+  #length = 0;
+  #hot = new Float64Array(8 << HOT_SHIFT);
   #rows = new Float64Array(8 * ROW);
+  /** Row of the last access that reached memory, and which place counts it. */
+  #row = 0;
+  #counter = 0;
+  /** Accesses per bucket of virtual time, a ring for each device; the bucket that fills is in its row. */
+  readonly #rings = new Rings();
   /** The bucket of the last access of any device, and the time it ends. */
   #bucket = 0;
   #bucketEnd = BUCKET;
 
   /** Devices that have a row. */
   get length(): number {
-    return this.history.length;
+    return this.#length;
   }
 
   /** Rows for a device and all before it. */
   reach(fn: number): void {
-    while (this.length <= fn) {
-      const row = this.length * ROW;
-      if (row === this.#rows.length) {
-        const rows = new Float64Array(2 * row);
-        rows.set(this.#rows);
-        this.#rows = rows;
+    for (; this.#length <= fn; this.#length++) {
+      const hot = this.#length << HOT_SHIFT, row = this.#length * ROW;
+      if (hot === this.#hot.length) {
+        this.#hot = doubled(this.#hot);
+        this.#rows = doubled(this.#rows);
       }
-      for (const at of TIMES_OF_NEVER) this.#rows[row + at] = -1;
-      this.history.push(undefined);
+      this.#hot[hot | Hot.lastDone] = this.#hot[hot | Hot.busySince] = -1;
+      for (const at of [At.lastVain, At.lastBad, At.ring]) this.#rows[row + at] = -1;
     }
+  }
+
+  hot(fn: number, at: number): number {
+    return this.#hot[(fn << HOT_SHIFT) | at];
   }
 
   get(fn: number, at: number): number {
@@ -95,53 +110,74 @@ export class MeterTable {
 
   /** An access reached memory. */
   done(fn: number, now: number, write: boolean, bytes: number): void {
-    const rows = this.#rows, row = fn * ROW;
-    rows[row + (write ? At.writes : At.reads)]++;
-    rows[row + At.bytes] += bytes;
-    rows[row + At.isStarved] = 0;
+    const row = this.#row = fn << HOT_SHIFT;
     // Several accesses at one time are the rule: only the first ends a gap.
-    if (rows[row + At.lastDone] !== now) {
-      this.endGap(fn, now);
-      rows[row + At.lastDone] = now;
-    }
-    rows[row + At.lastTried] = now;
-    this.count(fn, now);
+    if (this.#hot[row | Hot.lastDone] !== now) this.#doneFirst(fn, now);
+    this.#counter = row | (write ? Hot.writes : Hot.reads);
+    this.again(bytes);
+  }
+
+  /** So did another one, of the device that {@link done} was told of last, in its direction and at its time. */
+  again(bytes: number): void {
+    const hot = this.#hot, row = this.#row;
+    hot[row | Hot.inBucket]++;
+    hot[this.#counter]++;
+    hot[row | Hot.bytes] += bytes;
+    hot[row | Hot.isStarved] = 0;
+  }
+
+  #doneFirst(fn: number, now: number): void {
+    const hot = this.#hot, row = fn << HOT_SHIFT;
+    if (hot[row | Hot.busySince] >= 0) this.endGap(fn, now);
+    hot[row | Hot.lastDone] = now;
+    this.#turn(fn, now);
   }
 
   /** One more access in the history. */
   count(fn: number, now: number): void {
+    this.#turn(fn, now);
+    this.#hot[(fn << HOT_SHIFT) | Hot.inBucket]++;
+  }
+
+  /** The device's bucket is the one that fills now. */
+  #turn(fn: number, now: number): void {
     if (now >= this.#bucketEnd) {
       this.#bucket = (now / BUCKET) | 0;
       this.#bucketEnd = (this.#bucket + 1) * BUCKET;
     }
-    const bucket = this.#bucket, history = this.history[fn];
-    if (history === undefined || this.#rows[fn * ROW + At.bucket] !== bucket) {
-      this.#countFirst(fn, bucket);
-    } else history[bucket % PLACES]++;
-  }
-
-  #countFirst(fn: number, bucket: number): void {
-    const history = this.history[fn] ??= new Int32Array(BUCKETS);
-    this.advance(fn, bucket);
-    history[bucket % BUCKETS]++;
+    if (this.#hot[(fn << HOT_SHIFT) | Hot.bucket] !== this.#bucket) this.advance(fn, this.#bucket);
   }
 
   /** Moves the ring on to a bucket, clearing what it passes. */
   advance(fn: number, bucket: number): void {
-    const history = this.history[fn], from = this.get(fn, At.bucket);
+    const hot = this.#hot, row = fn << HOT_SHIFT;
+    const from = hot[row | Hot.bucket], filled = hot[row | Hot.inBucket];
     if (bucket <= from) return;
-    this.set(fn, At.bucket, bucket);
-    const steps = Math.min(bucket - from, BUCKETS);
-    if (history === undefined) return;
-    for (let i = 1; i <= steps; i++) history[(from + i) % BUCKETS] = 0;
+    hot[row | Hot.bucket] = bucket;
+    hot[row | Hot.inBucket] = 0;
+    if (filled > 0 && this.get(fn, At.ring) < 0) this.set(fn, At.ring, this.#rings.add());
+    const ring = this.get(fn, At.ring);
+    if (ring >= 0) this.#rings.turn(ring, from, filled, bucket);
+  }
+
+  /** Accesses in the `n` buckets, at most {@link BUCKETS}, up to `last`, which is not yet past. */
+  recent(fn: number, last: number, n: number): number[] {
+    this.advance(fn, last);
+    const values = new Array<number>(n).fill(0), ring = this.get(fn, At.ring);
+    const first = this.hot(fn, Hot.bucket) - n + 1;
+    for (let i = Math.max(0, -first); ring >= 0 && i < n; i++) {
+      values[i] = this.#rings.get(ring, first + i);
+    }
+    values[n - 1] = this.hot(fn, Hot.inBucket);
+    return values;
   }
 
   /** The open gap ends now, with a success or with the work. */
   endGap(fn: number, now: number): void {
     const rows = this.#rows, row = fn * ROW;
-    const busySince = rows[row + At.busySince];
+    const busySince = this.hot(fn, Hot.busySince);
     if (busySince < 0) return;
-    const gap = now - Math.max(busySince, rows[row + At.lastDone]);
+    const gap = now - Math.max(busySince, this.hot(fn, Hot.lastDone));
     const inWindow = Math.min(gap, now - rows[row + At.windowStart]);
     if (inWindow > rows[row + At.windowGap]) rows[row + At.windowGap] = inWindow;
     if (gap <= rows[row + At.longestGap]) return;
@@ -149,26 +185,31 @@ export class MeterTable {
     rows[row + At.longestGapEnd] = now;
   }
 
+  /** Time of the last access or drop, whatever became of it. */
+  lastTried(fn: number): number {
+    return Math.max(this.hot(fn, Hot.lastDone), this.get(fn, At.lastVain));
+  }
+
   /** The device has work, or none any more. True: it lost it without having tried to do it. */
   work(fn: number, now: number, busy: boolean): boolean {
-    const since = this.get(fn, At.busySince);
+    const hot = this.#hot, row = fn << HOT_SHIFT, since = hot[row | Hot.busySince];
     if (busy) {
-      if (since < 0) this.set(fn, At.busySince, now);
-      this.set(fn, At.isStarved, 0);
+      if (since < 0) hot[row | Hot.busySince] = now;
+      hot[row | Hot.isStarved] = 0;
       return false;
     }
     this.endGap(fn, now);
-    this.set(fn, At.busySince, -1);
+    hot[row | Hot.busySince] = -1;
     // A device runs out of work by doing it.
-    const stopped = since >= 0 && this.get(fn, At.lastTried) !== now;
+    const stopped = since >= 0 && this.lastTried(fn) !== now;
     if (stopped) this.#add(fn, At.stopped);
     return stopped;
   }
 
   starved(fn: number, now: number): void {
     this.#add(fn, At.starved);
-    this.set(fn, At.isStarved, 1);
-    this.set(fn, At.lastTried, now);
+    this.#hot[(fn << HOT_SHIFT) | Hot.isStarved] = 1;
+    this.set(fn, At.lastVain, now);
   }
 
   /** The device asks for a page that is not there. */
@@ -194,14 +235,14 @@ export class MeterTable {
 
   /** Bus mastering was off. */
   blocked({ fn, time }: DmaIncident): void {
-    this.set(fn, At.lastTried, time);
+    this.set(fn, At.lastVain, time);
     this.#add(fn, At.blocked);
   }
 
   /** No memory there, or, with a `reason`, the IOMMU said no. */
   failed(incident: DmaIncident, reason: number | undefined): void {
     const { fn, time } = incident;
-    this.set(fn, At.lastTried, time);
+    this.set(fn, At.lastVain, time);
     this.set(fn, At.lastBad, time);
     this.firstFault[fn] ??= incident;
     if (reason === undefined) return this.#add(fn, At.aborted);
@@ -209,6 +250,12 @@ export class MeterTable {
     const reasons = this.reasons[fn] ??= new Map();
     reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
   }
+}
+
+function doubled(rows: Float64Array): Float64Array<ArrayBuffer> {
+  const twice = new Float64Array(2 * rows.length);
+  twice.set(rows);
+  return twice;
 }
 
 /** What is known of one device's DMA, as it stands whenever it is asked. Times in nanoseconds. */
@@ -219,22 +266,26 @@ export class Meter {
     return this.table.get(this.fn, at);
   }
 
+  #hot(at: Hot): number {
+    return this.table.hot(this.fn, at);
+  }
+
   get reads(): number {
-    return this.#get(At.reads);
+    return this.#hot(Hot.reads);
   }
   get writes(): number {
-    return this.#get(At.writes);
+    return this.#hot(Hot.writes);
   }
   get bytes(): number {
-    return this.#get(At.bytes);
+    return this.#hot(Hot.bytes);
   }
   /** Time of the last access that reached memory; -1 before the first. */
   get lastDone(): number {
-    return this.#get(At.lastDone);
+    return this.#hot(Hot.lastDone);
   }
   /** Time of the last access, or of a drop for want of room; whatever became of it. */
   get lastTried(): number {
-    return this.#get(At.lastTried);
+    return this.table.lastTried(this.fn);
   }
   /** Time of the last access that was refused or strayed; -1 for never. */
   get lastBad(): number {
@@ -242,7 +293,7 @@ export class Meter {
   }
   /** Since when the device has had work; -1 while it has none. */
   get busySince(): number {
-    return this.#get(At.busySince);
+    return this.#hot(Hot.busySince);
   }
   /** Longest time between two successes, or since work came up, while there was work. */
   get longestGap(): number {
@@ -278,7 +329,7 @@ export class Meter {
   }
   /** The ring is full now: dropped since the last success, and no room was made. */
   get isStarved(): boolean {
-    return this.#get(At.isStarved) !== 0;
+    return this.#hot(Hot.isStarved) !== 0;
   }
   /** Times the device lost its work without having tried to do it: a reset, as a rule. */
   get stopped(): number {
@@ -303,12 +354,7 @@ export class Meter {
 
   /** The last `n` buckets, at most {@link BUCKETS}, oldest first; the last one is still filling. */
   recent(now: number, n: number): number[] {
-    const values = new Array<number>(n).fill(0), history = this.table.history[this.fn];
-    if (history === undefined) return values;
-    this.table.advance(this.fn, Math.floor(now / BUCKET));
-    const first = this.#get(At.bucket) - n + 1;
-    for (let i = Math.max(0, -first); i < n; i++) values[i] = history[(first + i) % BUCKETS];
-    return values;
+    return this.table.recent(this.fn, Math.floor(now / BUCKET), n);
   }
 
   /** Accesses per second over the last five full buckets (100 ms), or as many as there were. */

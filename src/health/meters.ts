@@ -23,19 +23,36 @@ export interface IncidentSink {
 
 /** Watches the DMA port of every device. */
 export class Meters implements DmaObserver {
-  /** Guest number each function belongs to; 0: nobody's, -1: its guest has no memory yet. */
-  readonly guestOf: number[] = [];
   sink: IncidentSink | undefined;
-  /** The sink hears of accesses that nothing is wrong with. */
-  tellsDone = true;
+  #tellsDone = true;
+  /** Guest number each function belongs to. */
+  readonly #guests: number[] = [];
   #queue = new EventQueue();
-  #ledger: Ledger | undefined;
+  #ledger!: Ledger;
+  /** {@link Ledger.changes} when nothing was wrong with the last access; -1: each has to be looked at. */
+  #fine = -1;
   readonly #table = new MeterTable();
 
   /** Clock and ledger arrive after the machine is made, which wants its observer first. */
   start(queue: EventQueue, ledger: Ledger): void {
     this.#queue = queue;
     this.#ledger = ledger;
+  }
+
+  /** The sink hears of accesses that nothing is wrong with. */
+  get tellsDone(): boolean {
+    return this.#tellsDone;
+  }
+
+  set tellsDone(tells: boolean) {
+    this.#tellsDone = tells;
+    this.#fine = -1;
+  }
+
+  /** The function belongs to a guest, by number; 0: nobody's, -1: its guest has no memory yet. */
+  setGuest(fn: number, number: number): void {
+    this.#guests[fn] = number;
+    this.#fine = -1;
   }
 
   get(fn: number): Meter {
@@ -67,17 +84,26 @@ export class Meters implements DmaObserver {
     route: Route,
   ): void {
     this.#reach(fn).done(fn, this.now, write, bytes);
-    const ledger = this.#ledger as Ledger;
-    if (ledger.ownerNumber(pfn) !== this.guestOf[fn]) this.#stray(fn, write, hi, lo, pfn);
+    const ledger = this.#ledger;
+    this.#fine = this.#tellsDone ? -1 : ledger.changes;
+    if (ledger.ownerNumber(pfn) !== this.#guests[fn]) this.#stray(fn, write, hi, lo, pfn);
     else if (write && ledger.sealed) ledger.dmaWrote(pfn);
     if (route === Route.untranslated) {
+      this.#fine = -1;
       this.#table.untranslated(fn);
       this.sink?.untranslated(this.#incident(fn, write, hi, lo, pfn, 0));
     }
-    if (this.tellsDone) this.sink?.done(fn, pfn);
+    if (this.#tellsDone) this.sink?.done(fn, pfn);
+  }
+
+  again(bytes: number): boolean {
+    if (this.#fine !== this.#ledger.changes) return false;
+    this.#table.again(bytes);
+    return true;
   }
 
   #stray(fn: number, write: boolean, hi: number, lo: number, pfn: number): void {
+    this.#fine = -1;
     const incident = this.#incident(fn, write, hi, lo, pfn, 0);
     this.#table.stray(incident);
     this.sink?.stray(incident);

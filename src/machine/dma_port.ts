@@ -1,5 +1,6 @@
 import type { EventQueue } from "../base/event_queue.ts";
 import type { EventHash } from "../base/event_log.ts";
+import { LastAccess, NOTHING } from "./last_access.ts";
 import type { Memory } from "./memory.ts";
 
 /**
@@ -53,6 +54,11 @@ export interface DmaObserver {
     bytes: number,
     route: Route,
   ): void;
+  /**
+   * The access that {@link done} or this was told of last is repeated elsewhere in its page, at the
+   * same time. False: done has to be told. Missing: always.
+   */
+  again?(bytes: number): boolean;
   /** An access failed with a negative code. */
   failed(fn: number, write: boolean, hi: number, lo: number, code: number): void;
   /** The device has nothing to do (`busy` false), or has work again. Gaps count while busy. */
@@ -71,9 +77,6 @@ export interface DmaObserver {
   restarted?(fn: number): void;
 }
 
-/** No translation is remembered: no unit has this number. */
-const NOTHING = -2;
-
 /**
  * The way of one PCI function to memory: bus master bit, then the IOMMU unit in charge, then RAM.
  * Devices split their transfers at page boundaries and ask for one page at a time.
@@ -86,14 +89,7 @@ export class DmaPort {
   pasid = -1;
   /** Source id its requests carry: its own, but for functions with a fault of their own. */
   requester: number;
-  /** The last translation, and the unit's number when it was made. */
-  #stands = NOTHING;
-  #hi = 0;
-  /** Low word of the page's address; bit 0: of a write. */
-  #page = 0;
-  #pfn = 0;
-  #route = Route.direct;
-
+  /** `last`: one for all ports of a machine. */
   constructor(
     readonly fn: number,
     readonly sid: number,
@@ -101,6 +97,7 @@ export class DmaPort {
     readonly queue: EventQueue,
     readonly hash: EventHash,
     readonly observer: DmaObserver,
+    readonly last: LastAccess = new LastAccess(),
   ) {
     this.requester = sid;
   }
@@ -110,45 +107,72 @@ export class DmaPort {
    * has heard of it either way. The caller then moves the data with loads and stores of words.
    */
   access(hi: number, lo: number, bytes: number, write: boolean): number {
-    const page = (lo & ~0xfff) | (write ? 1 : 0);
-    const again = this.#stands === this.remapper?.stands && this.#page === page &&
-      this.#hi === hi &&
-      this.busMaster && this.pasid < 0;
-    const pfn = again ? this.#pfn : this.#translate(hi, lo, write);
-    this.hash.mixAccess(this.queue.now, this.fn, hi, lo, pfn);
-    if (pfn >= 0) this.observer.done(this.fn, write, hi, lo, pfn, bytes, this.#route);
-    else this.observer.failed(this.fn, write, hi, lo, pfn);
-    if (!again && pfn >= 0 && this.pasid < 0) this.#remember(hi, page, pfn);
+    const page = pageOf(lo, write ? 1 : 0), { last, queue: { now } } = this;
+    const again = this.#isLast(hi, page);
+    const pfn = again ? last.pfn : this.#translate(hi, lo, write);
+    last.set(now, this.fn, hi, pfn);
+    this.hash.mix(last.x, lo ^ last.y, last.z);
+    last.now = now;
+    if (pfn < 0) this.observer.failed(this.fn, write, hi, lo, pfn);
+    else {
+      this.observer.done(this.fn, write, hi, lo, pfn, bytes, last.route);
+      if (!again) this.#remember(hi, page, pfn);
+    }
     return pfn;
+  }
+
+  /** The last access was to this page, and would lead to the same frame again. */
+  #isLast(hi: number, page: number): boolean {
+    const { last } = this;
+    return last.page === page && last.fn === this.fn && last.hi === hi &&
+      last.stands === this.remapper?.stands && this.busMaster === true && this.pasid < 0;
+  }
+
+  /** {@link access}, done in short where it is much the same as the last one. */
+  #access(hi: number, lo: number, bytes: number, write: 0 | 1): number {
+    const { last } = this;
+    if (
+      last.now === this.queue.now && this.#isLast(hi, pageOf(lo, write)) &&
+      this.observer.again?.(bytes) === true
+    ) {
+      this.hash.mix(last.x, lo ^ last.y, last.z);
+      return last.pfn;
+    }
+    return this.access(hi, lo, bytes, write === 1);
   }
 
   #translate(hi: number, lo: number, write: boolean): number {
     if (!this.busMaster) return DMA_BUS_MASTER_OFF;
-    const { remapper, requester, pasid } = this;
+    const { remapper, requester, pasid, last } = this;
+    // The route below is the last access's no more.
+    last.stands = NOTHING;
     let pfn: number;
     if (remapper === undefined) {
-      this.#route = Route.direct;
+      last.route = Route.direct;
       pfn = hi >= 0 && hi < 0x800 ? (hi << 20) | (lo >>> 12) : DMA_MASTER_ABORT;
     } else {
       pfn = pasid < 0
         ? remapper.translate(requester, hi, lo, write)
         : remapper.translatePasid?.(requester, pasid, hi, lo, write) ?? DMA_MASTER_ABORT;
-      if (pfn >= 0) this.#route = remapper.route;
+      if (pfn >= 0) last.route = remapper.route;
     }
     return pfn < 0 || this.memory.isRam(pfn) ? pfn : DMA_MASTER_ABORT;
   }
 
   #remember(hi: number, page: number, pfn: number): void {
-    const stands = this.remapper?.stands ?? -1;
-    this.#stands = stands < 0 ? NOTHING : stands;
-    this.#hi = hi;
-    this.#page = page;
-    this.#pfn = pfn;
+    const stands = this.remapper?.stands ?? NOTHING, { last } = this;
+    // What an access with a PASID found says nothing of one without.
+    if (stands < 0 || this.pasid >= 0) return;
+    last.stands = stands;
+    last.fn = this.fn;
+    last.hi = hi;
+    last.page = page;
+    last.pfn = pfn;
   }
 
   /** Reads 32-bit words. False when the access failed. `words` must not cross a page. */
   read(hi: number, lo: number, into: Uint32Array, words: number): boolean {
-    const pfn = this.access(hi, lo, words * 4, false);
+    const pfn = this.#access(hi, lo, words * 4, 0);
     if (pfn < 0) return false;
     const chunk = this.memory.readable(pfn);
     const at = this.memory.base(pfn) + ((lo & 0xfff) >>> 2);
@@ -158,11 +182,16 @@ export class DmaPort {
 
   /** Writes 32-bit words. False when the access failed. `words` must not cross a page. */
   write(hi: number, lo: number, from: Uint32Array, words: number): boolean {
-    const pfn = this.access(hi, lo, words * 4, true);
+    const pfn = this.#access(hi, lo, words * 4, 1);
     if (pfn < 0) return false;
     const chunk = this.memory.writable(pfn);
     const at = this.memory.base(pfn) + ((lo & 0xfff) >>> 2);
     for (let i = 0; i < words; i++) chunk[at + i] = from[i];
     return true;
   }
+}
+
+/** Low word of a page's address; bit 0: of a write. */
+function pageOf(lo: number, write: 0 | 1): number {
+  return (lo & ~0xfff) | write;
 }

@@ -11,6 +11,7 @@ import { Nic } from "./devices/nic.ts";
 import { Nvme } from "./devices/nvme.ts";
 import { type DmaObserver, DmaPort, type Remapper } from "./dma_port.ts";
 import type { GuestObserver } from "./guest_memory.ts";
+import { LastAccess } from "./last_access.ts";
 import { Memory, type PhysRange } from "./memory.ts";
 import { AtsPort } from "./pci/ats_port.ts";
 import type { PciFunction } from "./pci/function.ts";
@@ -139,6 +140,7 @@ export class Machine {
   readonly functions: PciFunction[] = [];
   readonly firmware: Firmware;
   readonly profile: Profile;
+  readonly #last = new LastAccess();
   #faultHandlers: ((() => void) | undefined)[] = [];
   readonly #faultEvent: number;
   #pageRequestHandlers: ((() => void) | undefined)[] = [];
@@ -235,9 +237,9 @@ export class Machine {
   #makePort(device: DeviceSpec, fn: number, sid: number): DmaPort {
     const { memory, queue, hash, dmaObserver } = this;
     if (device.model !== "nic" || device.pageRequests !== true) {
-      return new DmaPort(fn, sid, memory, queue, hash, dmaObserver);
+      return new DmaPort(fn, sid, memory, queue, hash, dmaObserver, this.#last);
     }
-    const port = new AtsPort(fn, sid, memory, queue, hash, dmaObserver);
+    const port = new AtsPort(fn, sid, memory, queue, hash, dmaObserver, this.#last);
     const agent = device.iommu === "none" ? undefined : this.units[0]?.deviceTlbs;
     agent?.endpoints.set(sid, port);
     port.agent = agent;

@@ -26,7 +26,7 @@ class Bench implements IncidentSink {
     this.meters.sink = this;
     this.ledger.mapped("mine", 0, [{ pfn: OWN, count: 1 }]);
     this.ledger.mapped("other", 0, [{ pfn: OTHERS, count: 1 }]);
-    this.meters.guestOf[0] = this.ledger.numberOf("mine");
+    this.meters.setGuest(0, this.ledger.numberOf("mine"));
   }
 
   get meter(): Meter {
@@ -198,10 +198,10 @@ Deno.test("own memory is fine, anybody else's is stray", () => {
   assert.equal(b.meter.firstStray?.pfn, OTHERS);
   assert.equal(b.meter.lastBad, 5);
   assert.deepEqual([b.meter.writes, b.meter.reads, b.meter.bytes], [2, 1, 192]);
-  b.meters.guestOf[0] = 0;
+  b.meters.setGuest(0, 0);
   b.success(NOBODYS);
   assert.equal(b.meter.stray, 2, "a device of nobody's in memory of nobody's");
-  b.meters.guestOf[0] = -1;
+  b.meters.setGuest(0, -1);
   b.success(NOBODYS);
   assert.equal(b.meter.stray, 3, "a device whose guest has no memory yet");
 });

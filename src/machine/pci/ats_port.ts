@@ -12,6 +12,7 @@ import {
   type TranslationAgent,
 } from "../ats.ts";
 import { DMA_MASTER_ABORT, DmaPort, Route } from "../dma_port.ts";
+import { NOTHING } from "../last_access.ts";
 import { Atc } from "./atc.ts";
 
 /**
@@ -51,8 +52,8 @@ interface Waiting extends OpenGroup {
 export class AtsPort extends DmaPort implements AtsEndpoint {
   readonly atc = new Atc();
   /** By the capabilities' control registers. */
-  ats = false;
   pri = false;
+  #ats = false;
   /** Requests that may be open at once (Outstanding Page Request Allocation). */
   allocation = 0;
   /** Sets bits of the PRI status register. */
@@ -73,10 +74,21 @@ export class AtsPort extends DmaPort implements AtsEndpoint {
   #next = 0;
   #event: number | undefined;
 
+  get ats(): boolean {
+    return this.#ats;
+  }
+
+  /** From now on another way is gone than the last access went. */
+  set ats(on: boolean) {
+    this.#ats = on;
+    this.last.stands = NOTHING;
+  }
+
   override access(hi: number, lo: number, bytes: number, write: boolean): number {
-    if (!this.ats || !this.busMaster) return super.access(hi, lo, bytes, write);
-    const { agent, pasid, sid } = this;
+    if (!this.#ats || !this.busMaster) return super.access(hi, lo, bytes, write);
+    const { agent, pasid, sid, last } = this;
     this.missing = undefined;
+    last.stands = NOTHING;
     let pfn = this.atc.lookup(pasid, hi, lo, write);
     if (pfn < 0) {
       pfn = agent?.translationRequest(sid, pasid, hi, lo, write) ?? DMA_MASTER_ABORT;

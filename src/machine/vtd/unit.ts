@@ -87,8 +87,10 @@ export class VtdUnit implements Remapper, Mmio {
   readonly pageRequests: PageRequestQueue | undefined;
   readonly deviceTlbs: DeviceTlbs | undefined;
   #walks = 0;
+  /** Of legacy mode alone; see {@link Remapper.stands}. */
+  stands = -1;
   /** Counted up when a register is written, and when a translation may push out another. */
-  #stands = 0;
+  #changes = 0;
   #registers: Registers;
   #queue: EventQueue;
   #hash: EventHash;
@@ -166,11 +168,6 @@ export class VtdUnit implements Remapper, Mmio {
     return queue;
   }
 
-  /** Of legacy mode alone; see {@link Remapper.stands}. */
-  get stands(): number {
-    return this.#registers.legacy ? this.#stands : -1;
-  }
-
   /** Table walks made so far. */
   get walks(): number {
     return this.#walks + this.#scalable.walks;
@@ -196,8 +193,8 @@ export class VtdUnit implements Remapper, Mmio {
   }
 
   write32(offset: number, value: number): void {
-    this.#stands++;
     this.#registers.write32(offset, value | 0);
+    this.stands = this.#registers.legacy ? ++this.#changes : -1;
     // Read back, a command register says what the command did.
     this.#hash.mixAt(this.#queue.now, this.regBase | 0);
     this.#hash.mix(offset, value, this.#registers.read32(offset));
@@ -293,7 +290,7 @@ export class VtdUnit implements Remapper, Mmio {
     const asr = this.contextCache.asr(sid);
     const need = write ? ACCESS_WRITE : ACCESS_READ;
     this.#walks++;
-    this.#stands++;
+    this.stands = ++this.#changes;
     const pfn = walker.walk(asr, agawToLevels(contextAw(context)), hi, lo, need);
     if (pfn >= 0) {
       this.iotlb.fill(hi, lo, contextDid(context), pfn, walker.level, walker.permission);
