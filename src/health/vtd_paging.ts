@@ -219,16 +219,14 @@ function secondLevel(
   page: number,
 ): Found | undefined {
   if (page >= 2 ** (Math.min(12 + 9 * levels, unit.capability.mgaw) - 12)) return undefined;
-  const { superpages, snoopControl } = unit.capability;
+  const { superpages, snoopControl } = unit.capability, reserved = reservedHigh(unit, 19);
   let table = root, permission = READ_WRITE;
-  for (let level = levels; memory.isRam(table); level--) {
-    const span = 512 ** (level - 1);
+  for (let level = levels, span = 512 ** (levels - 1); memory.isRam(table); level--, span /= 512) {
     const word = (Math.floor(page / span) & 511) * 2;
-    const lo = memory.load(table, word);
+    const lo = memory.load(table, word), hi = memory.load(table, word + 1);
     permission &= lo;
-    if (permission === 0) return undefined;
-    if ((memory.load(table, word + 1) & reservedHigh(unit, 19)) !== 0) return undefined;
-    const pfn = pointer(memory, table, word);
+    if (permission === 0 || (hi & reserved) !== 0) return undefined;
+    const pfn = ((hi & 0xfffff) << 20) | (lo >>> 12);
     const large = level > 1 && (lo & LARGE) !== 0;
     if (level > 1 && !large) {
       table = pfn;

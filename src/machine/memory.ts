@@ -1,6 +1,6 @@
 import { assert } from "../base/assert.ts";
 import { PAGE_SIZE, PAGE_WORDS } from "../base/units.ts";
-import { MACHINE_MEMORY, MemoryBuffer, type MemoryPool } from "./memory_pool.ts";
+import { MACHINE_MEMORY, type MemoryBuffer, type MemoryPool } from "./memory_pool.ts";
 import { RamMap } from "./ram_map.ts";
 
 /** Frames in one chunk: 1 GiB. */
