@@ -341,7 +341,8 @@ export class DmarPageTable {
     if (level === 1 || words === undefined) return count;
     const base = this.memory.base(table);
     // Full of large pages: no table is below it.
-    if ((words[base] & ~differingBits(words, base) & DMA_PTE_LARGE) !== 0) return count;
+    const isLarge = (words[base] & DMA_PTE_LARGE) !== 0;
+    if (isLarge && (differingBits(words, base) & DMA_PTE_LARGE) === 0) return count;
     for (let at = base; at < base + 1024; at += 2) {
       const entry = words[at] | 0;
       if ((entry & MAPPED) === 0 || (entry & DMA_PTE_LARGE) !== 0) continue;
