@@ -74,6 +74,21 @@ OF_USE[FrameUse.preserved] = KIND.preserved;
 OF_USE[TAKEN] = KIND.taken;
 
 const uses = new Uint8Array(BLOCK), owners = new Uint16Array(BLOCK);
+/** Four frames at once. */
+const uses4 = new Uint32Array(uses.buffer), owners2 = new Uint32Array(owners.buffer);
+
+/** Where in [i, n) the frames end that are what frame `i` is. Runs are long. */
+function endOfRun(i: number, n: number): number {
+  const use = uses[i]!, owner = owners[i]!;
+  const use4 = Math.imul(use, 0x01010101) >>> 0, owner2 = (owner << 16 | owner) >>> 0;
+  const alike = (k: number) =>
+    uses4[k] === use4 && owners2[2 * k] === owner2 && owners2[2 * k + 1] === owner2;
+  for (;;) {
+    if (i % 4 === 0 && i + 4 <= n && alike(i / 4)) i += 4;
+    else if (i < n && uses[i] === use && owners[i] === owner) i++;
+    else return i;
+  }
+}
 
 /**
  * Who has which frame: guests by the ledger, the rest as this kernel believes. What hardware walks,
@@ -98,7 +113,7 @@ export function memoryMap(platform: Platform, pieces: number): MemoryMap {
       lookAt(platform, pfn, stride, n, tables);
       for (let i = 0; i < n;) {
         const from = i, use = uses[i], owner = owners[i]!;
-        do i++; while (i < n && uses[i] === use && owners[i] === owner);
+        i = endOfRun(i, n);
         const kind = kindOf(use!, owner);
         frames[kind]! += (i - from) * stride;
         const number = kind === KIND.guest ? numbers.indexOf(owner) + 1 : 0;
