@@ -74,17 +74,24 @@ OF_USE[FrameUse.preserved] = KIND.preserved;
 OF_USE[TAKEN] = KIND.taken;
 
 const uses = new Uint8Array(BLOCK), owners = new Uint16Array(BLOCK);
-/** Four frames at once. */
+/** Four frames at once, and two. */
 const uses4 = new Uint32Array(uses.buffer), owners2 = new Uint32Array(owners.buffer);
+
+/** True when 16 frames from `i` on, a multiple of 16, are of this use and this owner. */
+function alike(i: number, use: number, owner: number): boolean {
+  const u = i / 4, o = i / 2;
+  return uses4[u] === use && uses4[u + 1] === use && uses4[u + 2] === use &&
+    uses4[u + 3] === use && owners2[o] === owner && owners2[o + 1] === owner &&
+    owners2[o + 2] === owner && owners2[o + 3] === owner && owners2[o + 4] === owner &&
+    owners2[o + 5] === owner && owners2[o + 6] === owner && owners2[o + 7] === owner;
+}
 
 /** Where in [i, n) the frames end that are what frame `i` is. Runs are long. */
 function endOfRun(i: number, n: number): number {
   const use = uses[i]!, owner = owners[i]!;
   const use4 = Math.imul(use, 0x01010101) >>> 0, owner2 = (owner << 16 | owner) >>> 0;
-  const alike = (k: number) =>
-    uses4[k] === use4 && owners2[2 * k] === owner2 && owners2[2 * k + 1] === owner2;
   for (;;) {
-    if (i % 4 === 0 && i + 4 <= n && alike(i / 4)) i += 4;
+    if (i % 16 === 0 && i + 16 <= n && alike(i, use4, owner2)) i += 16;
     else if (i < n && uses[i] === use && owners[i] === owner) i++;
     else return i;
   }
