@@ -55,14 +55,23 @@ export class UserSource implements PageSource {
 
   /** EFAULT: nothing mapped, mapped read-only and to be written, or VM_PFNMAP / VM_IO memory. */
   pin(index: number, write: boolean): number {
+    const run = this.#pinned(index, 1, write);
+    return typeof run === "number" ? run : run.pfn;
+  }
+
+  pinRun(index: number, count: number, write: boolean): Frames | number {
+    return this.#pinned(index, count, write);
+  }
+
+  #pinned(index: number, count: number, write: boolean): Frames | number {
     const address = this.va + index * PAGE_SIZE;
     const vma = this.mm.find(address);
     if (vma === undefined || (write && !vma.writable)) return -EFAULT;
     if (vma.backing.kind === "pfnmap" || vma.backing.kind === "io") return -EFAULT;
-    const pfn = this.mm.translate(address);
-    if (pfn < 0) return -ENOMEM;
-    this.pins.pin(pfn);
-    return pfn;
+    const run = this.mm.translateRun(address, count);
+    if (run.pfn < 0) return -ENOMEM;
+    this.pins.pin(run.pfn, run.count);
+    return run;
   }
 
   unpin(pfn: number, count: number): void {
