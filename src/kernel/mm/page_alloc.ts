@@ -66,8 +66,9 @@ export class PageAllocator {
   allocRun(count: number, use: FrameUse): Frames {
     const pfn = this.allocPage(use), next = pfn + 1;
     if (pfn < 0) return { pfn, count: 0 };
-    const comesNext = this.#stack.length === 0 && this.#starts[0] === next;
-    const more = comesNext ? Math.min(count, this.#ends[0] - pfn) - 1 : 0;
+    const extents = this.#extents;
+    const comesNext = this.#stack.length === 0 && extents.length > 0 && extents.start(0) === next;
+    const more = comesNext ? Math.min(count, extents.end(0) - pfn) - 1 : 0;
     if (more === 0 || !this.#mayTake(use, more)) return { pfn, count: 1 };
     this.#carve(0, next, more);
     this.#take(next, more, use);
