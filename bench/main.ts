@@ -14,7 +14,7 @@ const USAGE = `deno task bench [--only PATTERN] [--rounds N] [--report FORM] [--
                 [--kexec COMMAND] [--show FILE]
 
   --only PATTERN  only pairs and runs whose name contains it, or a group by its name (the runs are
-                  "whole"); or several, with commas
+                  "whole" and "growth"); or several, with commas
   --rounds N      rounds that count, at least 7; 9 unless said
   --kexec COMMAND a command that goes through one kexec in QEMU, to be measured beside the runs
   --report FORM   text, json to be stored, or markdown
@@ -76,7 +76,7 @@ async function measureWholeRuns(
   folder: string,
   kexec: string | undefined,
 ): Promise<RunResult[]> {
-  const chosen = RUNS.filter((run) => isChosen(only, run.name, "whole"));
+  const chosen = RUNS.filter((run) => isChosen(only, run.name, run.group ?? "whole"));
   if (chosen.length === 0) return [];
   if (kexec === undefined) console.error("one kexec in QEMU: not here (--kexec tells how)");
   return await measureRuns(chosen, folder, kexec);

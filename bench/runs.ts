@@ -1,10 +1,13 @@
 /** Whole runs: what a program takes from its start to its end, beside an empty one. */
 import { BenchError, buildReference, Contender, ours } from "./contender.ts";
+import { fleetOf, guestsOf, type Host, updateOf } from "./hosts.ts";
 import { median, type Spread, spread } from "./statistics.ts";
 
 export interface Run {
   readonly name: string;
   readonly title: string;
+  /** What it belongs to; "whole" unless said. */
+  readonly group?: string;
   /** Arguments of `deno run`. Undefined: a benchmark of ours/main.ts, in a process that is warm. */
   readonly args?: readonly string[];
   /** Text of a scenario that is written to {@link SCENARIO} of them. */
@@ -43,27 +46,27 @@ const ROUNDS = 7;
 /** Stands for the file that a run's scenario is in. */
 const SCENARIO = "SCENARIO.yaml";
 
-/** A live update of a host with so many cards, fifty in a VM. */
-function fleet(devices: number): Run {
-  const vms = Math.ceil(devices / 50), guests = 4 * vms + 16;
-  const text = `
-version: 1
-name: fleet
-description: A host full of cards goes through a live update.
-machine:
-  memory: ${guests + 320}MiB
-  guestmemfs: ${guests}MiB
-  kho_scratch: 32MiB
-  devices: [{ id: nic, model: nic, bdf: "10:00.0", count: ${devices}, interval: 20ms }]
-  vms: [{ id: vm, memory: 2MiB, count: ${vms}, devices: [nic], ring: 8 }]
-steps: [{ do: vm.start }, { do: run, with: { for: 40ms } }, { do: update }]
-expect: { update: done, invariants: [no-dma-fault, no-stray-dma, guest-intact] }
-`;
+/** A live update of a host. */
+function update(name: string, host: Host, what: string, rounds = ROUNDS): Run {
   const args = ["--no-prompt", "--allow-read", here("../main.ts"), "--scenario", SCENARIO];
-  const title = `a live update of a host with ${devices} cards at work`;
-  const rounds = devices < 10_000 ? ROUNDS : 2;
-  return { name: `run-fleet-${devices}`, title, args, scenario: text, rounds };
+  const title = `a live update of ${what}`;
+  return { name, title, args, scenario: updateOf(host), rounds };
 }
+
+function fleet(devices: number): Run {
+  const what = `a host with ${devices} cards at work`;
+  return update(`run-fleet-${devices}`, fleetOf(devices), what, devices < 10_000 ? ROUNDS : 2);
+}
+
+/** Size of the guests, and cards at work in them, one with the other. */
+const GROWTH = [1, 16, 256].flatMap((gib) =>
+  [10, 100, 1000].map((devices): Run => {
+    const host = guestsOf(gib, devices), name = `growth-${gib}g-${devices}`;
+    const guests = host.vms === 1 ? "a guest" : `${host.vms} guests`;
+    const what = `${guests} with ${gib} GiB and ${devices} cards at work`;
+    return { ...update(name, host, what, 2), group: "growth" };
+  })
+);
 
 const FRAME = ["--dashboard", "--size", "200x50", "--keys", here("frames/quit.keys")];
 
@@ -77,6 +80,7 @@ export const RUNS: readonly Run[] = [
   scenario("tour"),
   scenario("large-guest"),
   ...[10, 100, 1000, 10_000].map(fleet),
+  ...GROWTH,
   {
     name: "run-first-frame",
     title: "the dashboard's first frame, 200x50",

@@ -92,17 +92,11 @@ export class GuestMemory {
   }
 
   load32(gpa: number): number {
-    // A guest's loads come in long runs within a page: the page is looked up once.
     const page = Math.floor(gpa / PAGE_SIZE);
     if (page !== this.#loadPage) {
       const slot = this.#find(gpa);
       if (slot.frames === undefined) return this.bus.read32(slot.io + gpa - slot.gpa) | 0;
-      const pfn = slot.frames.frameOf(page);
-      const chunk = this.memory.readable(pfn);
-      if (chunk === undefined) return 0;
-      this.#loadPage = page;
-      this.#loadChunk = chunk;
-      this.#loadBase = this.memory.base(pfn);
+      if (!this.#loadFrom(slot.frames, page)) return 0;
     }
     return this.#loadChunk[this.#loadBase | ((gpa & 0xfff) >>> 2)] | 0;
   }
@@ -115,12 +109,49 @@ export class GuestMemory {
         this.bus.write32(slot.io + gpa - slot.gpa, value);
         return;
       }
-      const pfn = slot.frames.frameOf(page);
-      this.#storePage = page;
-      this.#storeChunk = this.memory.writable(pfn);
-      this.#storeBase = this.memory.base(pfn);
+      this.#storeTo(slot.frames, page);
     }
     this.#storeChunk[this.#storeBase | ((gpa & 0xfff) >>> 2)] = value;
+  }
+
+  /** A run of words inside one page of RAM. */
+  loadWords(gpa: number, into: Uint32Array): void {
+    const page = Math.floor(gpa / PAGE_SIZE);
+    if (page !== this.#loadPage && !this.#loadFrom(this.#ramAt(gpa), page)) {
+      into.fill(0);
+      return;
+    }
+    const first = this.#loadBase | ((gpa & 0xfff) >>> 2);
+    into.set(this.#loadChunk.subarray(first, first + into.length));
+  }
+
+  storeWords(gpa: number, words: Uint32Array): void {
+    const page = Math.floor(gpa / PAGE_SIZE);
+    if (page !== this.#storePage) this.#storeTo(this.#ramAt(gpa), page);
+    this.#storeChunk.set(words, this.#storeBase | ((gpa & 0xfff) >>> 2));
+  }
+
+  /** A guest's loads come in long runs within a page: it is looked up once. False: all zeros. */
+  #loadFrom(frames: FrameRuns, page: number): boolean {
+    const pfn = frames.frameOf(page), chunk = this.memory.readable(pfn);
+    if (chunk === undefined) return false;
+    this.#loadPage = page;
+    this.#loadChunk = chunk;
+    this.#loadBase = this.memory.base(pfn);
+    return true;
+  }
+
+  #storeTo(frames: FrameRuns, page: number): void {
+    const pfn = frames.frameOf(page);
+    this.#storePage = page;
+    this.#storeChunk = this.memory.writable(pfn);
+    this.#storeBase = this.memory.base(pfn);
+  }
+
+  #ramAt(gpa: number): FrameRuns {
+    const { frames } = this.#find(gpa);
+    if (frames === undefined) throw this.#fault(gpa);
+    return frames;
   }
 
   #find(gpa: number): Slot {
@@ -129,6 +160,10 @@ export class GuestMemory {
     for (const slot of this.#slots) {
       if (gpa >= slot.gpa && gpa < slot.gpa + slot.size) return this.#last = slot;
     }
-    throw new GuestFault(`guest ${this.guest}: nothing at 0x${gpa.toString(16)}`);
+    throw this.#fault(gpa);
+  }
+
+  #fault(gpa: number): GuestFault {
+    return new GuestFault(`guest ${this.guest}: nothing at 0x${gpa.toString(16)}`);
   }
 }

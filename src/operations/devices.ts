@@ -21,7 +21,7 @@ import { whenUp } from "./when.ts";
 
 const device = z.string().describe("id of a device");
 const refers = { device: "devices" } as const;
-const one = z.strictObject({ device });
+const one = () => z.strictObject({ device });
 
 const thereAre = (s: Snapshot) => s.devices.length > 0 ? null : "there is no device";
 
@@ -75,7 +75,7 @@ export const DEVICE_OPERATIONS = [
   operation({
     name: "device.driver",
     summary: "take a device from its driver and give it to another (driver_override)",
-    args: z.strictObject({ device, driver: z.string().describe("vfio-pci, nvme") }),
+    args: () => z.strictObject({ device, driver: z.string().describe("vfio-pci, nvme") }),
     refers,
     unavailable: whenUp,
     // deno-lint-ignore require-yield
@@ -87,7 +87,7 @@ export const DEVICE_OPERATIONS = [
   operation({
     name: "device.bind",
     summary: "open a device and bind it to an iommufd (VFIO_DEVICE_BIND_IOMMUFD)",
-    args: z.strictObject({ device, fd: z.string().describe("name of an open iommufd") }),
+    args: () => z.strictObject({ device, fd: z.string().describe("name of an open iommufd") }),
     refers,
     suggests: { fd: "descriptors" },
     unavailable: (s) => whenUp(s) ?? thereAre(s),
@@ -100,10 +100,11 @@ export const DEVICE_OPERATIONS = [
   operation({
     name: "device.attach",
     summary: "attach a bound device to an IOAS or HWPT (VFIO_DEVICE_ATTACH_IOMMUFD_PT)",
-    args: z.strictObject({
-      device,
-      to: whole.describe("id of the IOAS or HWPT; the first IOAS when left out").optional(),
-    }),
+    args: () =>
+      z.strictObject({
+        device,
+        to: whole.describe("id of the IOAS or HWPT; the first IOAS when left out").optional(),
+      }),
     refers,
     unavailable: whenUp,
     // deno-lint-ignore require-yield
@@ -129,7 +130,7 @@ export const DEVICE_OPERATIONS = [
   operation({
     name: "device.master",
     summary: "turn bus mastering of a bound device on or off",
-    args: z.strictObject({ device, on: z.boolean().describe("on, or off") }),
+    args: () => z.strictObject({ device, on: z.boolean().describe("on, or off") }),
     refers,
     unavailable: whenUp,
     // deno-lint-ignore require-yield

@@ -22,11 +22,12 @@ export const FAULT_OPERATIONS = [
   operation({
     name: "fault.arm",
     summary: "let a fault point fire: an allocation fails, a copy faults, a program dies",
-    args: z.strictObject({
-      point,
-      nth: whole.refine((n) => n >= 1, { message: "expected 1 or more" }).default(1)
-        .describe("at which visit from now"),
-    }),
+    args: () =>
+      z.strictObject({
+        point,
+        nth: whole.refine((n) => n >= 1, { message: "expected 1 or more" }).default(1)
+          .describe("at which visit from now"),
+      }),
     suggests: { point: "points" },
     // deno-lint-ignore require-yield
     *run({ platform }, args) {
@@ -37,7 +38,7 @@ export const FAULT_OPERATIONS = [
   operation({
     name: "fault.disarm",
     summary: "let a fault point that was armed be quiet again",
-    args: z.strictObject({ point }),
+    args: () => z.strictObject({ point }),
     suggests: { point: "points" },
     unavailable: (s) => s.armed.length > 0 ? null : "no fault point is armed",
     // deno-lint-ignore require-yield

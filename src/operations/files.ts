@@ -62,7 +62,7 @@ export const FILE_OPERATIONS = [
   operation({
     name: "guestmemfs.create",
     summary: "make a file of a size in guestmemfs",
-    args: z.strictObject({ file, size }),
+    args: () => z.strictObject({ file, size }),
     unavailable: whenUp,
     // deno-lint-ignore require-yield
     *run({ platform }, args) {
@@ -72,7 +72,7 @@ export const FILE_OPERATIONS = [
   operation({
     name: "guestmemfs.truncate",
     summary: "change the size of a file in guestmemfs",
-    args: z.strictObject({ file, size }),
+    args: () => z.strictObject({ file, size }),
     ...onFile,
     // deno-lint-ignore require-yield
     *run({ platform }, args) {
@@ -82,7 +82,7 @@ export const FILE_OPERATIONS = [
   operation({
     name: "guestmemfs.unlink",
     summary: "remove a file from guestmemfs",
-    args: z.strictObject({ file }),
+    args: () => z.strictObject({ file }),
     ...onFile,
     destroys: "the file and what is in it",
     // deno-lint-ignore require-yield
@@ -93,7 +93,7 @@ export const FILE_OPERATIONS = [
   operation({
     name: "guestmemfs.mount",
     summary: "mount guestmemfs, where boot could not",
-    args: z.strictObject({}),
+    args: () => z.strictObject({}),
     unavailable: whenUp,
     // deno-lint-ignore require-yield
     *run({ platform }) {
@@ -105,7 +105,7 @@ export const FILE_OPERATIONS = [
   operation({
     name: "file.read",
     summary: "read a file of any file system, as cat does",
-    args: z.strictObject({ path }),
+    args: () => z.strictObject({ path }),
     ...onPath,
     // deno-lint-ignore require-yield
     *run({ platform }, args) {
@@ -115,7 +115,7 @@ export const FILE_OPERATIONS = [
   operation({
     name: "file.write",
     summary: "write text to a file, as echo does",
-    args: z.strictObject({ path, text: z.string().describe("what to write") }),
+    args: () => z.strictObject({ path, text: z.string().describe("what to write") }),
     ...onPath,
     // deno-lint-ignore require-yield
     *run({ platform }, args) {
@@ -130,7 +130,7 @@ export const FILE_OPERATIONS = [
   operation({
     name: "file.remove",
     summary: "remove a file, as rm does",
-    args: z.strictObject({ path }),
+    args: () => z.strictObject({ path }),
     ...onPath,
     destroys: "the file and what is in it",
     // deno-lint-ignore require-yield

@@ -40,11 +40,12 @@ export const HANDOVER_OPERATIONS = [
     name: "corrupt",
     summary:
       "at the next jump, spoil one entry of the tables a device walks, behind everybody's back",
-    args: z.strictObject({
-      device,
-      iova: address.describe("an IOVA that the entry leads to"),
-      what: z.enum(SPOILS).describe("what of it is wrong then"),
-    }),
+    args: () =>
+      z.strictObject({
+        device,
+        iova: address.describe("an IOVA that the entry leads to"),
+        what: z.enum(SPOILS).describe("what of it is wrong then"),
+      }),
     refers: { device: "devices" },
     // deno-lint-ignore require-yield
     *run({ platform }, args) {
@@ -59,12 +60,13 @@ export const HANDOVER_OPERATIONS = [
   operation({
     name: "persisted.open",
     summary: "open a handed-over device as any program would: /dev/vfio/devices, or its group",
-    args: z.strictObject({
-      device,
-      by: z.enum(["cdev", "group", "handle"]).default("cdev")
-        .describe("handle: the one in sysfs, then BIND with an iommufd of one's own"),
-      id,
-    }),
+    args: () =>
+      z.strictObject({
+        device,
+        by: z.enum(["cdev", "group", "handle"]).default("cdev")
+          .describe("handle: the one in sysfs, then BIND with an iommufd of one's own"),
+        id,
+      }),
     refers: { device: "devices" },
     // deno-lint-ignore require-yield
     *run({ platform }, args) {
@@ -88,7 +90,7 @@ export const HANDOVER_OPERATIONS = [
   operation({
     name: "persisted.finish",
     summary: "say that a handed-over iommufd has everything of its own",
-    args: z.strictObject({ id }),
+    args: () => z.strictObject({ id }),
     // deno-lint-ignore require-yield
     *run({ platform }, args) {
       return writeOne(platform, `${DIR}/${args.id}/finish`);
@@ -97,10 +99,11 @@ export const HANDOVER_OPERATIONS = [
   operation({
     name: "persisted.discard",
     summary: "give a handed-over iommufd up: its devices are blocked, reset, and anybody's",
-    args: z.strictObject({
-      id,
-      vm: z.string().optional().describe("the VM it was for: nothing is promised to it any more"),
-    }),
+    args: () =>
+      z.strictObject({
+        id,
+        vm: z.string().optional().describe("the VM it was for: nothing is promised to it any more"),
+      }),
     refers: { vm: "vms" },
     // deno-lint-ignore require-yield
     *run({ platform }, args) {
@@ -111,7 +114,7 @@ export const HANDOVER_OPERATIONS = [
   operation({
     name: "persisted.mount",
     summary: "mount the file system of handles, and open one: a descriptor without sysfs",
-    args: z.strictObject({ id }),
+    args: () => z.strictObject({ id }),
     // deno-lint-ignore require-yield
     *run({ platform }, args) {
       const sys = platform.shell();

@@ -116,11 +116,12 @@ export const IOMMUFD_OPERATIONS = [
   operation({
     name: "iommufd.open",
     summary: "open /dev/iommu in a process of its own and make an IOAS in it",
-    args: z.strictObject({
-      as,
-      persistent: z.boolean().default(false).describe("mark it with IOMMU_OPTION_PERSISTENT"),
-      empty: z.boolean().default(false).describe("make no IOAS"),
-    }),
+    args: () =>
+      z.strictObject({
+        as,
+        persistent: z.boolean().default(false).describe("mark it with IOMMU_OPTION_PERSISTENT"),
+        empty: z.boolean().default(false).describe("make no IOAS"),
+      }),
     unavailable: whenUp,
     // deno-lint-ignore require-yield
     *run(session, args) {
@@ -143,11 +144,12 @@ export const IOMMUFD_OPERATIONS = [
   operation({
     name: "iommufd.pickup",
     summary: "take a persisted iommufd from sysfs: reading its file makes the descriptor",
-    args: z.strictObject({
-      id: whole.describe("its persistent id"),
-      as,
-      ioas: whole.describe("the IOAS in it that later steps mean when they name none").default(1),
-    }),
+    args: () =>
+      z.strictObject({
+        id: whole.describe("its persistent id"),
+        as,
+        ioas: whole.describe("the IOAS in it that later steps mean when they name none").default(1),
+      }),
     suggests: { id: "iommufds" },
     unavailable: whenUp,
     // deno-lint-ignore require-yield
@@ -158,7 +160,7 @@ export const IOMMUFD_OPERATIONS = [
   operation({
     name: "iommufd.mark",
     summary: "mark an open iommufd as persistent (IOMMU_OPTION_PERSISTENT)",
-    args: z.strictObject({ fd }),
+    args: () => z.strictObject({ fd }),
     ...onDescriptor,
     // deno-lint-ignore require-yield
     *run(session, args) {
@@ -172,12 +174,13 @@ export const IOMMUFD_OPERATIONS = [
   operation({
     name: "iommufd.option",
     summary: "set an option of an iommufd to any value (IOMMU_OPTION)",
-    args: z.strictObject({
-      fd,
-      option: z.enum(["rlimit-mode", "huge-pages", "persistent"]).describe("which one"),
-      value: whole.describe("what to set it to"),
-      object: whole.describe("id of the object it is for").default(0),
-    }),
+    args: () =>
+      z.strictObject({
+        fd,
+        option: z.enum(["rlimit-mode", "huge-pages", "persistent"]).describe("which one"),
+        value: whole.describe("what to set it to"),
+        object: whole.describe("id of the object it is for").default(0),
+      }),
     ...onDescriptor,
     // deno-lint-ignore require-yield
     *run(session, args) {
@@ -192,13 +195,14 @@ export const IOMMUFD_OPERATIONS = [
   operation({
     name: "iommufd.copy",
     summary: "map again, in the same IOAS, what is mapped already (IOMMU_IOAS_COPY)",
-    args: z.strictObject({
-      fd,
-      from: address.describe("IOVA of what there is"),
-      iova: address.describe("IOVA it is to have besides"),
-      size: pages.describe("bytes to map"),
-      ioas,
-    }),
+    args: () =>
+      z.strictObject({
+        fd,
+        from: address.describe("IOVA of what there is"),
+        iova: address.describe("IOVA it is to have besides"),
+        size: pages.describe("bytes to map"),
+        ioas,
+      }),
     ...onDescriptor,
     // deno-lint-ignore require-yield
     *run(session, args) {
@@ -211,7 +215,7 @@ export const IOMMUFD_OPERATIONS = [
   operation({
     name: "iommufd.ioas",
     summary: "make another IOAS (IOMMU_IOAS_ALLOC)",
-    args: z.strictObject({ fd }),
+    args: () => z.strictObject({ fd }),
     ...onDescriptor,
     // deno-lint-ignore require-yield
     *run(session, args) {
@@ -226,18 +230,19 @@ export const IOMMUFD_OPERATIONS = [
   operation({
     name: "iommufd.map",
     summary: "map memory into the IOAS, by address or by file",
-    args: z.strictObject({
-      fd,
-      memory: z.enum(MEMORY).describe("kind of memory"),
-      by: z.enum(["address", "file", "container"]).default("address")
-        .describe("IOAS_MAP, IOAS_MAP_FILE, or VFIO_IOMMU_MAP_DMA"),
-      file: z.string().optional().describe("guestmemfs file"),
-      size: pages.describe("bytes of memory"),
-      length: pages.describe("bytes to map, where that is not all of the memory, or more")
-        .optional(),
-      iova: address.describe("where its devices will find it"),
-      ioas,
-    }),
+    args: () =>
+      z.strictObject({
+        fd,
+        memory: z.enum(MEMORY).describe("kind of memory"),
+        by: z.enum(["address", "file", "container"]).default("address")
+          .describe("IOAS_MAP, IOAS_MAP_FILE, or VFIO_IOMMU_MAP_DMA"),
+        file: z.string().optional().describe("guestmemfs file"),
+        size: pages.describe("bytes of memory"),
+        length: pages.describe("bytes to map, where that is not all of the memory, or more")
+          .optional(),
+        iova: address.describe("where its devices will find it"),
+        ioas,
+      }),
     suggests: { fd: "descriptors", file: "files" },
     unavailable: whenUp,
     // deno-lint-ignore require-yield
@@ -264,12 +269,13 @@ export const IOMMUFD_OPERATIONS = [
   operation({
     name: "iommufd.unmap",
     summary: "unmap a range from the IOAS, or everything",
-    args: z.strictObject({
-      fd,
-      iova: address.describe("start of the range").optional(),
-      size: pages.describe("its length; everything when left out").optional(),
-      ioas,
-    }),
+    args: () =>
+      z.strictObject({
+        fd,
+        iova: address.describe("start of the range").optional(),
+        size: pages.describe("its length; everything when left out").optional(),
+        ioas,
+      }),
     ...onDescriptor,
     // deno-lint-ignore require-yield
     *run(session, args) {
@@ -285,7 +291,7 @@ export const IOMMUFD_OPERATIONS = [
   operation({
     name: "iommufd.destroy",
     summary: "destroy an object of an iommufd (IOMMU_DESTROY)",
-    args: z.strictObject({ fd, id: whole.describe("id of the object") }),
+    args: () => z.strictObject({ fd, id: whole.describe("id of the object") }),
     ...onDescriptor,
     // deno-lint-ignore require-yield
     *run(session, args) {
@@ -295,7 +301,7 @@ export const IOMMUFD_OPERATIONS = [
   operation({
     name: "iommufd.close",
     summary: "close the iommufd",
-    args: z.strictObject({ fd }),
+    args: () => z.strictObject({ fd }),
     ...onDescriptor,
     // deno-lint-ignore require-yield
     *run(session, args) {

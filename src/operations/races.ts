@@ -17,15 +17,16 @@ export const RACE_OPERATIONS = [
   operation({
     name: "race",
     summary: "run a program whose threads get in each other's way in the middle of a call",
-    args: z.strictObject({
-      what: z.enum(["map", "mark", "dump", "pickup"]).describe(
-        "map: memory is swapped under IOAS_MAP; mark: an iommufd is used while it is marked; " +
-          "dump: one is closed while KHO is activated; pickup: descriptors are called that are being made",
-      ),
-      device: z.string().optional().describe("device to map for (map, mark)"),
-      file: z.string().optional().describe("guestmemfs file to map (map)"),
-      tries,
-    }),
+    args: () =>
+      z.strictObject({
+        what: z.enum(["map", "mark", "dump", "pickup"]).describe(
+          "map: memory is swapped under IOAS_MAP; mark: an iommufd is used while it is marked; " +
+            "dump: one is closed while KHO is activated; pickup: descriptors are called that are being made",
+        ),
+        device: z.string().optional().describe("device to map for (map, mark)"),
+        file: z.string().optional().describe("guestmemfs file to map (map)"),
+        tries,
+      }),
     refers: { device: "devices" },
     *run(session, { what, device, file, tries }) {
       const { platform } = session;

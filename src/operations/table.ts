@@ -1,14 +1,11 @@
 import { z } from "zod";
-import type { Script } from "../platform/director.ts";
-import { EINTR } from "../uapi/errno.ts";
-import { TaskKilled } from "../uapi/sys.ts";
 import { DEVICE_OPERATIONS } from "./devices.ts";
 import { FAULT_OPERATIONS } from "./faults.ts";
 import { FILE_OPERATIONS } from "./files.ts";
 import { HANDOVER_OPERATIONS } from "./handover.ts";
 import { IOMMUFD_OPERATIONS } from "./iommufd.ts";
 import { RACE_OPERATIONS } from "./races.ts";
-import { OK, type Operation, operation, type Outcome } from "./types.ts";
+import { OK, type Operation, operation } from "./types.ts";
 import { UPDATE_OPERATIONS } from "./update.ts";
 import { duration } from "./values.ts";
 import { VM_OPERATIONS } from "./vm.ts";
@@ -17,7 +14,7 @@ const TIME_OPERATIONS = [
   operation({
     name: "run",
     summary: "let virtual time pass",
-    args: z.strictObject({ for: duration.describe("how long") }),
+    args: () => z.strictObject({ for: duration.describe("how long") }),
     *run(_session, args) {
       yield args.for;
       return OK;
@@ -26,7 +23,7 @@ const TIME_OPERATIONS = [
   operation({
     name: "check",
     summary: "look everything over now",
-    args: z.strictObject({}),
+    args: () => z.strictObject({}),
     // deno-lint-ignore require-yield
     *run({ platform }) {
       platform.health.check(platform.kernel);
@@ -47,15 +44,5 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     ...DEVICE_OPERATIONS,
     ...FAULT_OPERATIONS,
     ...RACE_OPERATIONS,
-  ].map((o) => [o.name, { ...o, run: (session, args) => survived(o.run(session, args)) }]),
+  ].map((o) => [o.name, o]),
 );
-
-/** EINTR for an operation whose shell the kernel killed in the middle of a call. */
-function* survived(script: Script<Outcome>): Script<Outcome> {
-  try {
-    return yield* script;
-  } catch (error) {
-    if (!(error instanceof TaskKilled)) throw error;
-    return { errno: EINTR, detail: error.message };
-  }
-}

@@ -2,7 +2,8 @@ import type { z } from "zod";
 import type { Script } from "../platform/director.ts";
 import type { Platform } from "../platform/platform.ts";
 import type { Snapshot } from "../platform/snapshot.ts";
-import { EBADF } from "../uapi/errno.ts";
+import { EBADF, EINTR } from "../uapi/errno.ts";
+import { TaskKilled } from "../uapi/sys.ts";
 import { CallFailed } from "../userspace/calls.ts";
 
 /** What an operation came to. `errno` 0: it worked. */
@@ -93,16 +94,33 @@ export interface Operation {
   run(session: Session, args: Record<string, unknown>): Script<Outcome>;
 }
 
-/** Writes a row with its arguments typed. */
+/** Writes a row with its arguments typed; `args` is asked once the operation is used. */
 export function operation<S extends z.ZodObject>(row: {
   name: string;
   summary: string;
-  args: S;
+  args: () => S;
   refers?: Readonly<Record<string, keyof Names>>;
   suggests?: Readonly<Record<string, Suggestion>>;
   destroys?: string;
   unavailable?: (s: Snapshot) => string | null;
   run(session: Session, args: z.output<S>): Script<Outcome>;
 }): Operation {
-  return row as unknown as Operation;
+  let args: S | undefined;
+  return {
+    ...row,
+    get args() {
+      return args ??= row.args();
+    },
+    run: (session: Session, given: z.output<S>) => survived(row.run(session, given)),
+  } as unknown as Operation;
+}
+
+/** EINTR for an operation whose shell the kernel killed in the middle of a call. */
+function* survived(script: Script<Outcome>): Script<Outcome> {
+  try {
+    return yield* script;
+  } catch (error) {
+    if (!(error instanceof TaskKilled)) throw error;
+    return { errno: EINTR, detail: error.message };
+  }
 }

@@ -9,7 +9,7 @@ import { answered, OK, operation } from "./types.ts";
 import { size } from "./values.ts";
 import { whenUp } from "./when.ts";
 
-const none = z.strictObject({});
+const none = () => z.strictObject({});
 const refers = { image: "images" } as const;
 
 function writeActive(platform: Platform, value: "0" | "1"): number {
@@ -41,11 +41,12 @@ export const UPDATE_OPERATIONS = [
   operation({
     name: "update",
     summary: "live-update the host: prepare, pause, kexec, boot, restore, resume, finish",
-    args: z.strictObject({
-      image: z.string().optional().describe("kernel image to boot"),
-      hold: z.enum(["prepare", "pause"]).optional()
-        .describe("stop after this phase, until update.continue or update.abort"),
-    }),
+    args: () =>
+      z.strictObject({
+        image: z.string().optional().describe("kernel image to boot"),
+        hold: z.enum(["prepare", "pause"]).optional()
+          .describe("stop after this phase, until update.continue or update.abort"),
+      }),
     refers,
     destroys: "the running kernel, and every device and guest that is not handed over",
     unavailable: whyNoUpdate,
@@ -110,7 +111,8 @@ export const UPDATE_OPERATIONS = [
   operation({
     name: "kho.dt_max",
     summary: "write how large the tree may get to /sys/kernel/kho/dt_max",
-    args: z.strictObject({ bytes: size.describe("most bytes that the device tree may have") }),
+    args: () =>
+      z.strictObject({ bytes: size.describe("most bytes that the device tree may have") }),
     unavailable: whyNoKho,
     // deno-lint-ignore require-yield
     *run({ platform }, { bytes }) {
@@ -122,9 +124,10 @@ export const UPDATE_OPERATIONS = [
   operation({
     name: "kho.limit",
     summary: "leave the KHO tree less room than it needs, as activating once tells (dt_max)",
-    args: z.strictObject({
-      below: z.number().int().min(1).describe("how many bytes less"),
-    }),
+    args: () =>
+      z.strictObject({
+        below: z.number().int().min(1).describe("how many bytes less"),
+      }),
     unavailable: whyNoKho,
     // deno-lint-ignore require-yield
     *run({ platform }, args) {
@@ -141,7 +144,7 @@ export const UPDATE_OPERATIONS = [
   operation({
     name: "kexec.load",
     summary: "load the next kernel (kexec_file_load)",
-    args: z.strictObject({ image: z.string().optional().describe("kernel image") }),
+    args: () => z.strictObject({ image: z.string().optional().describe("kernel image") }),
     refers,
     unavailable: whenUp,
     // deno-lint-ignore require-yield

@@ -7,7 +7,7 @@ import { parseSize } from "./values.ts";
 import { whenUp } from "./when.ts";
 import { OK, operation, type Outcome, type Session } from "./types.ts";
 
-const vm = z.strictObject({ vm: z.string().describe("id of a VM") });
+const vm = () => z.strictObject({ vm: z.string().describe("id of a VM") });
 const refers = { vm: "vms" } as const;
 
 const lives = (status: string) => !["off", "exited"].includes(status);
@@ -42,7 +42,8 @@ export const VM_OPERATIONS = [
   operation({
     name: "vm.start",
     summary: "start a VM, or all of them",
-    args: z.strictObject({ vm: z.string().optional().describe("id of a VM; all when left out") }),
+    args: () =>
+      z.strictObject({ vm: z.string().optional().describe("id of a VM; all when left out") }),
     refers,
     unavailable: someVmIsOff,
     *run(session, { vm: id }) {
@@ -133,9 +134,10 @@ export const VM_OPERATIONS = [
   operation({
     name: "vm.pages",
     summary: "let a VMM limit the pages in its devices' tables: what is mapped is joined or split",
-    args: vm.extend({
-      largest: z.enum(["4KiB", "2MiB", "1GiB"]).describe("the largest page from then on"),
-    }),
+    args: () =>
+      vm().extend({
+        largest: z.enum(["4KiB", "2MiB", "1GiB"]).describe("the largest page from then on"),
+      }),
     refers,
     unavailable: someVmRuns,
     *run(session, { vm: id, largest }) {

@@ -1,14 +1,12 @@
 import type { z } from "zod";
-import { formatSize } from "../base/units.ts";
 import { IMAGES, imageWith } from "../kernel/image.ts";
 import { findProfile, PROFILES } from "../machine/profile.ts";
 import { unknownName } from "../operations/names.ts";
 import { OPERATIONS } from "../operations/table.ts";
 import type { Names } from "../operations/types.ts";
-import { layOut } from "../userspace/guest/layout.ts";
-import { BAR_WINDOW, BAR_WINDOW_END } from "../userspace/vmm/config.ts";
 import { didYouMean, UsageError } from "./errors.ts";
 import { reservedComplaint } from "./firmware.ts";
+import { ramComplaint } from "./guest_ram.ts";
 import { imageComplaint } from "../operations/image_name.ts";
 import { pagingComplaint } from "./page_requests.ts";
 import { programComplaint } from "./programs.ts";
@@ -266,12 +264,8 @@ function checkMachine(scenario: Scenario, document: YamlDocument, file: string):
   });
   vms.forEach((vm, i) => {
     const models = vm.devices.map((id) => byId.get(id)?.model);
-    const misfit = guestMisfit(vm.memory, vm.ring, models);
-    // A VMM that is not told where goes above the devices' registers when it has to.
-    const base = vm.ram_base ?? (vm.program === "vmm" ? BAR_WINDOW_END : 0);
-    const tooBig = base < BAR_WINDOW_END ? guestTooBig(vm.memory, base) : undefined;
-    const wrong = misfit ?? tooBig;
-    if (wrong !== undefined) fail(wrong, ["machine", "vms", i, "memory"]);
+    const wrong = ramComplaint(vm, models);
+    if (wrong !== undefined) fail(wrong.message, ["machine", "vms", i, wrong.key]);
   });
   const { memory, guestmemfs, kho_scratch } = scenario.machine;
   if (guests > guestmemfs) {
@@ -287,32 +281,6 @@ function checkMachine(scenario: Scenario, document: YamlDocument, file: string):
       ["machine", "memory"],
     );
   }
-}
-
-/** What is wrong with a guest that has to find room for its drivers' rings and buffers. */
-function guestMisfit(
-  ramBytes: number,
-  ringEntries: number,
-  models: readonly (string | undefined)[],
-): string | undefined {
-  const nics = models.filter((m) => m === "nic").map(() => ({ bar: 0, ringEntries }));
-  const nvmes = models.filter((m) => m === "nvme").map(() => ({ bar: 0 }));
-  try {
-    layOut({ id: 1, ramBase: 0, ramBytes, nics, nvmes });
-    return undefined;
-  } catch (error) {
-    if (error instanceof RangeError) return error.message;
-    throw error;
-  }
-}
-
-/** What is wrong with a guest whose RAM would run into its devices' registers. */
-function guestTooBig(ramBytes: number, base: number): string | undefined {
-  const room = Math.max(0, BAR_WINDOW - base);
-  if (ramBytes <= room) return undefined;
-  const where = base === 0 ? "" : `, at ${formatSize(base)},`;
-  return `guest RAM of ${formatSize(ramBytes)} is too big: between its start${where} and its ` +
-    `devices' registers there is room for ${formatSize(room)}`;
 }
 
 function stepArguments(

@@ -38,6 +38,9 @@ export interface VcpuMemory {
   /** `gpa` must be 4-byte aligned. Throws where nothing is mapped: the guest would triple-fault. */
   load32(gpa: number): number;
   store32(gpa: number, value: number): void;
+  /** A run of words at once, all of it inside one page. */
+  loadWords(gpa: number, into: Uint32Array): void;
+  storeWords(gpa: number, words: Uint32Array): void;
 }
 
 /** Seals of a memfd: no more seals, no smaller, no larger. */

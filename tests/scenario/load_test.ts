@@ -211,6 +211,22 @@ const WRONG: [what: string, from: string | RegExp, to: string, expected: string]
     "there is room for 2 GiB",
   ],
   [
+    "a guest beyond the reach of its own IOMMU",
+    "memory: 32MiB, devices: [nic0]",
+    "memory: 32MiB, ram_base: 128TiB, guest_iommu: true, devices: [nic0]",
+    "9:43: guest RAM from 128 TiB on: an IOMMU of the guest's own (guest_iommu) reaches what lies " +
+    "below 128 TiB",
+  ],
+  [
+    "a guest that has no room for its own IOMMU's tables beside its rings",
+    /id: nic0[^]*vm0.*/,
+    `id: nic, model: nic, count: 2, bdf: "3a:00.0" }
+  vms:
+    - { id: vm0, memory: 2MiB, guest_iommu: true, devices: [nic], ring: 504 }`,
+    "9:26: guest RAM of 2.0 MiB is too small: 2.0 MiB needed, NIC 0 1020 KiB " +
+    "(504 buffers of 2048 bytes), NIC 1 1020 KiB (504 buffers of 2048 bytes)",
+  ],
+  [
     "an expectation of a device that is not there",
     /$/,
     "expect: { devices: { nic1: { faults: 0 } } }\n",

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { MiB, ms } from "../../src/base/units.ts";
+import { GiB, MiB, ms, PAGE_SIZE } from "../../src/base/units.ts";
 import { HwptNested } from "../../src/kernel/iommufd/nesting.ts";
 import type { VmSpec } from "../../src/platform/spec.ts";
 import * as S from "../../src/uapi/vtd_scalable.ts";
@@ -43,6 +43,16 @@ Deno.test("tables of a guest's own are nested over what its memory is mapped by"
   const entry = [...unit.pasidCache.entries()].find(({ did }) => did === nested.domain.did);
   assert.equal(entry?.pgtt, S.PGTT_NESTED);
   assert.equal(entry?.top, nested.domain.top);
+  assert.deepEqual(bench.complaints, []);
+});
+
+Deno.test("a guest's tables lead to all of its memory, on either side of 512 GiB", () => {
+  // A page for the guest's kernel, one for the card's driver, one of ring, one of two buffers.
+  const ramBase = 512 * GiB - 4 * PAGE_SIZE;
+  const { bench, platform, received } = running("rfc-v1+D34", { vm: { ramBase, ring: 256 } });
+  platform.runFor(5 * ms);
+  assert.ok(received() > 2);
+  assert.equal(platform.health.meters.get(0).faults.size, 0);
   assert.deepEqual(bench.complaints, []);
 });
 

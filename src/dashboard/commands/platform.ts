@@ -148,7 +148,7 @@ export function runOperation(
 function commandOf(operation: Operation): Command {
   const { name, summary, destroys } = operation;
   const fingers = FINGERS[name];
-  const needs = argumentsOf(operation).some((a) => a.required);
+  const needs = () => argumentsOf(operation).some((a) => a.required);
   return {
     id: name,
     aliases: ALIASES[name] ?? [],
@@ -158,7 +158,10 @@ function commandOf(operation: Operation): Command {
     group: groupOf(name),
     title: capital(summary),
     destructive: destroys !== undefined,
-    arguments: argumentsOf(operation),
+    // To know them takes a while: not before somebody types, or looks at the help.
+    get arguments() {
+      return argumentsOf(operation);
+    },
     operation,
     disabled: (c, model) =>
       model.readOnly ? "this is a read-only session" : operation.unavailable?.(c.snapshot) ?? null,
@@ -166,9 +169,9 @@ function commandOf(operation: Operation): Command {
       // By a key, with nothing written: what is chosen is offered, and Enter does it. Where a
       // question is asked all the same, it names what is chosen.
       const bare = Object.keys(given).length === 0;
-      const chosen = bare && needs ? fromContext(operation, model, c) : given;
+      const chosen = bare && needs() ? fromContext(operation, model, c) : given;
       const enough = argumentsOf(operation).every((a) => !a.required || a.name in chosen);
-      if (bare && (needs || name === "vm.start") && !(enough && destroys !== undefined)) {
+      if (bare && (needs() || name === "vm.start") && !(enough && destroys !== undefined)) {
         return just(toBeFinished(operation, model, c));
       }
       const words = Object.entries(chosen).map(([n, value]) => `${n}=${value}`);

@@ -6,6 +6,9 @@
 export interface GuestCpu {
   load32(gpa: number): number;
   store32(gpa: number, value: number): void;
+  /** A run of words at once, all of it inside one page of RAM. */
+  loadWords(gpa: number, into: Uint32Array): void;
+  storeWords(gpa: number, words: Uint32Array): void;
 }
 
 /** The low and high word of an address or another number below 2^53. */

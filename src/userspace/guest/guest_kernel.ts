@@ -97,8 +97,9 @@ export class GuestKernel {
     const canaries = this.canaries;
     if (canaries === 0) return;
     let next = this.#page.get(Word.canaryNext);
+    const first = this.#page.getWide(Word.free), end = this.#page.getWide(Word.end);
     for (let i = 0; i < CANARIES_PER_STEP; i++) {
-      this.#check(next);
+      this.#check(next, canaryGpa(next, canaries, first, end));
       next = next + 1 < canaries ? next + 1 : 0;
     }
     this.#page.set(Word.canaryNext, next);
@@ -106,14 +107,14 @@ export class GuestKernel {
 
   /** Looks at every canary at once. */
   checkAll(): void {
-    for (let i = 0; i < this.canaries; i++) this.#check(i);
+    for (let i = 0; i < this.canaries; i++) this.#check(i, this.#canary(i));
   }
 
   /** A damaged page stays as it is and counts once. */
-  #check(index: number): void {
+  #check(index: number, canary: number): void {
     const page = this.#page;
     page.add(Word.canaryChecked, 1);
-    const gpa = findCanaryDamage(this.#cpu, page.get(Word.id), this.#canary(index));
+    const gpa = findCanaryDamage(this.#cpu, page.get(Word.id), canary);
     if (gpa < 0) return;
     const word = Word.damaged + (index >> 5), bit = 1 << (index & 31);
     const known = page.get(word);

@@ -1,5 +1,6 @@
 import * as N from "../../uapi/nic_regs.ts";
 import { type GuestCpu, highWord, lowWord } from "./cpu.ts";
+import { readRun, writeRun } from "./runs.ts";
 import { StatePage } from "./state_page.ts";
 
 export interface NicDriverOptions {
@@ -92,13 +93,7 @@ export class GuestNicDriver {
     state.setWide(Word.buffer, bufferGpa);
     state.set(Word.entries, ringEntries);
     state.set(Word.bufferBytes, bufferBytes);
-    for (let i = 0; i < ringEntries; i++) {
-      const descriptor = ringGpa + i * N.RX_DESC_BYTES;
-      const address = bufferGpa + i * bufferBytes + iovaBase;
-      cpu.store32(descriptor, lowWord(address));
-      cpu.store32(descriptor + 4, highWord(address));
-      this.#recycle(descriptor, bufferGpa + i * bufferBytes);
-    }
+    this.#format(options);
     cpu.store32(bar + N.E1000_CTRL, N.E1000_CTRL_RST);
     cpu.store32(bar + N.E1000_RDBAL, lowWord(ringGpa + iovaBase));
     cpu.store32(bar + N.E1000_RDBAH, highWord(ringGpa + iovaBase));
@@ -107,6 +102,18 @@ export class GuestNicDriver {
     cpu.store32(bar + N.E1000_RDT, ringEntries - 1);
     if (pasid !== undefined) cpu.store32(bar + N.NIC_RXPASID, N.NIC_RXPASID_VALID | pasid);
     cpu.store32(bar + N.E1000_RCTL, N.E1000_RCTL_EN);
+  }
+
+  /** All descriptors and buffers as the card is to find them. */
+  #format({ ringGpa, ringEntries, bufferGpa, bufferBytes, iovaBase = 0 }: NicDriverOptions): void {
+    const words = N.RX_DESC_BYTES / 4, ring = new Uint32Array(ringEntries * words);
+    for (let i = 0; i < ringEntries; i++) {
+      const buffer = bufferGpa + i * bufferBytes, address = buffer + iovaBase;
+      ring[i * words] = lowWord(address);
+      ring[i * words + 1] = highWord(address);
+      this.#empty(buffer);
+    }
+    writeRun(this.#cpu, ringGpa, ring);
   }
 
   /** Handles up to `budget` completed descriptors; returns how many there were. */
@@ -164,7 +171,11 @@ export class GuestNicDriver {
   #recycle(descriptor: number, buffer: number): void {
     this.#cpu.store32(descriptor + N.RX_DESC_LENGTH, 0);
     this.#cpu.store32(descriptor + N.RX_DESC_STATUS, 0);
-    // No sender has stream 0: a buffer the card claims to have filled but did not is noticed.
+    this.#empty(buffer);
+  }
+
+  /** No sender has stream 0: a buffer the card claims to have filled but did not is noticed. */
+  #empty(buffer: number): void {
     this.#cpu.store32(buffer + N.PACKET_STREAM * 4, 0);
   }
 
@@ -194,11 +205,9 @@ export class GuestNicDriver {
 
   #sound(buffer: number, length: number, bufferBytes: number): boolean {
     if (length % 4 !== 0 || length < 16 || length > bufferBytes) return false;
-    const cpu = this.#cpu;
-    const stream = cpu.load32(buffer + N.PACKET_STREAM * 4) >>> 0;
-    let sum = 0;
-    for (let i = 0; i < length - 4; i += 4) sum = N.packetChecksum(sum, cpu.load32(buffer + i));
-    if (stream === 0 || sum !== (cpu.load32(buffer + length - 4) | 0)) return false;
+    const words = length / 4, packet = readRun(this.#cpu, buffer, words);
+    const stream = packet[N.PACKET_STREAM];
+    if (stream === 0 || N.checksumOf(packet, words - 1) !== (packet[words - 1] | 0)) return false;
     // The first sound packet tells which stream this card carries; others are not ours.
     const ours = this.#state.get(Word.stream);
     if (ours === 0) this.#state.set(Word.stream, stream);

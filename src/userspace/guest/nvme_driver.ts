@@ -5,6 +5,7 @@ import { MAX_DEPTH, MAX_PAGES, NvmeMemory } from "./nvme_memory.ts";
 import { IO_QUEUE, NAMESPACE, NvmeSetup } from "./nvme_setup.ts";
 import { Kind, Slot, SLOT_WORDS, Stage, Word } from "./nvme_state.ts";
 import { blockOfWrite, fillPattern, findDamage, pagesOfWrite, spoil } from "./nvme_workload.ts";
+import { clearPages } from "./pattern.ts";
 import { StatePage } from "./state_page.ts";
 
 export interface NvmeDriverOptions {
@@ -58,6 +59,9 @@ const OVERTAKEN = 64;
 export class GuestNvmeDriver {
   readonly #cpu: GuestCpu;
   readonly #state: StatePage;
+  /** A command, and its list of pages, before they go into memory. */
+  readonly #entry = new Uint32Array(N.NVME_SQE_BYTES / 4);
+  readonly #list = new Uint32Array(2 * MAX_PAGES);
   /** Derived from the state page once it is there. */
   #memory: NvmeMemory | undefined;
 
@@ -83,7 +87,7 @@ export class GuestNvmeDriver {
   start(options: NvmeDriverOptions): void {
     const { bar, memoryGpa, depth, maxPages, seed, firstLba = 0, iovaBase = 0 } = options;
     const memory = this.#memory = new NvmeMemory(memoryGpa, depth, maxPages);
-    for (let gpa = memory.adminSq; gpa < memory.end; gpa += 4) this.#cpu.store32(gpa, 0);
+    clearPages(this.#cpu, memory.adminSq, memory.bytes / PAGE_SIZE);
     const state = this.#state;
     state.format();
     state.setWide(Word.bar, bar);
@@ -237,26 +241,22 @@ export class GuestNvmeDriver {
   #submit(memory: NvmeMemory, slot: number, cid: number, opcode: number): void {
     const cpu = this.#cpu, state = this.#state, at = Word.slots + slot * SLOT_WORDS;
     const tail = state.get(Word.sqTail), pages = state.get(at + Slot.pages);
-    const entry = memory.sq + tail * N.NVME_SQE_BYTES;
-    const dma = memory.buffer(slot) + state.getWide(Word.iovaBase);
-    for (let i = 0; i < N.NVME_SQE_BYTES; i += 4) cpu.store32(entry + i, 0);
-    cpu.store32(entry + N.SQE_OPCODE_CID * 4, opcode | cid << 16);
-    cpu.store32(entry + N.SQE_NSID * 4, NAMESPACE);
-    this.#putAddress(entry + N.SQE_PRP1 * 4, dma);
-    if (pages === 2) this.#putAddress(entry + N.SQE_PRP2 * 4, dma + PAGE_SIZE);
+    const iovaBase = state.getWide(Word.iovaBase), dma = memory.buffer(slot) + iovaBase;
+    const entry = this.#entry.fill(0);
+    entry[N.SQE_OPCODE_CID] = opcode | cid << 16;
+    entry[N.SQE_NSID] = NAMESPACE;
+    putAddress(entry, N.SQE_PRP1, dma);
+    if (pages === 2) putAddress(entry, N.SQE_PRP2, dma + PAGE_SIZE);
     if (pages > 2) {
       const list = memory.list(slot);
-      for (let i = 1; i < pages; i++) this.#putAddress(list + (i - 1) * 8, dma + i * PAGE_SIZE);
-      this.#putAddress(entry + N.SQE_PRP2 * 4, list + state.getWide(Word.iovaBase));
+      for (let i = 1; i < pages; i++) putAddress(this.#list, (i - 1) * 2, dma + i * PAGE_SIZE);
+      cpu.storeWords(list, this.#list.subarray(0, (pages - 1) * 2));
+      putAddress(entry, N.SQE_PRP2, list + iovaBase);
     }
-    cpu.store32(entry + N.SQE_CDW10 * 4, state.get(at + Slot.lba));
-    cpu.store32(entry + N.SQE_CDW12 * 4, pages - 1);
+    entry[N.SQE_CDW10] = state.get(at + Slot.lba);
+    entry[N.SQE_CDW12] = pages - 1;
+    cpu.storeWords(memory.sq + tail * N.NVME_SQE_BYTES, entry);
     state.set(Word.sqTail, tail + 1 === memory.entries ? 0 : tail + 1);
-  }
-
-  #putAddress(gpa: number, address: number): void {
-    this.#cpu.store32(gpa, lowWord(address));
-    this.#cpu.store32(gpa + 4, highWord(address));
   }
 
   /** Counts a poll that brought nothing. True when waiting longer makes no sense. */
@@ -285,4 +285,9 @@ export class GuestNvmeDriver {
     const overtaken = (state.get(Word.completed) - issuedAt) >>> 0;
     if (overtaken > OVERTAKEN * depth) this.#markLost(slot);
   }
+}
+
+function putAddress(words: Uint32Array, at: number, address: number): void {
+  words[at] = lowWord(address);
+  words[at + 1] = highWord(address);
 }

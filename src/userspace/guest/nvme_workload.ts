@@ -1,6 +1,7 @@
 import { mix32 } from "../../base/choice.ts";
 import { PAGE_SIZE } from "../../base/units.ts";
 import type { GuestCpu } from "./cpu.ts";
+import { findWrongWord, writePattern } from "./pattern.ts";
 
 /** Blocks of the namespace that one command slot writes and reads, its own. */
 export const SLOT_BLOCKS = 64;
@@ -29,8 +30,7 @@ export function fillPattern(
   serial: number,
 ): void {
   for (let page = 0; page < pages; page++) {
-    const word = pageWord(seed, serial, page), at = gpa + page * PAGE_SIZE;
-    for (let i = 0; i < PAGE_SIZE; i += 4) cpu.store32(at + i, word ^ Math.imul(i, 0x9e3779b1));
+    writePattern(cpu, gpa + page * PAGE_SIZE, pageWord(seed, serial, page));
   }
 }
 
@@ -43,10 +43,8 @@ export function findDamage(
   serial: number,
 ): number {
   for (let page = 0; page < pages; page++) {
-    const word = pageWord(seed, serial, page), at = gpa + page * PAGE_SIZE;
-    for (let i = 0; i < PAGE_SIZE; i += 4) {
-      if ((cpu.load32(at + i) | 0) !== (word ^ Math.imul(i, 0x9e3779b1))) return at + i;
-    }
+    const wrong = findWrongWord(cpu, gpa + page * PAGE_SIZE, pageWord(seed, serial, page));
+    if (wrong >= 0) return wrong;
   }
   return -1;
 }

@@ -1,5 +1,6 @@
-import { PAGE_SIZE, PAGE_WORDS } from "../../base/units.ts";
+import { PAGE_WORDS } from "../../base/units.ts";
 import { type GuestCpu, highWord, lowWord } from "./cpu.ts";
+import { clearPages } from "./pattern.ts";
 
 /** Word indices with a fixed meaning in every state page. */
 const MAGIC = 0;
@@ -15,7 +16,7 @@ export class StatePage {
 
   /** Clears the page and marks it as the owner's. */
   format(): void {
-    for (let i = 0; i < PAGE_SIZE; i += 4) this.cpu.store32(this.gpa + i, 0);
+    clearPages(this.cpu, this.gpa, 1);
     this.set(MAGIC, this.magic);
     this.set(END, this.magic);
   }

@@ -187,7 +187,7 @@ function* start(sys: Sys, config: ParavisorConfig): Generator<number, Paravised,
     ? lockedMemory(sys, Disk.bytes)
     : fileMemory(sys, config.name, Disk.bytes);
   const base = { ...guest, hwpt, cdev, memory, ramPages: guestPages(sys, config, guest) };
-  const disk = new Disk(sys, mapBar(sys, cdev), memory);
+  const disk = new Disk(processorOf(sys), mapBar(sys, cdev), memory);
   enableBusMaster(sys, cdev);
   disk.start();
   for (let ready = disk.ready(); ready !== true; ready = disk.ready()) {
@@ -221,7 +221,7 @@ function restore(sys: Sys, config: ParavisorConfig, saved: Saved): Paravised {
   if (saved.pages.some((page, i) => page !== memory.pages[i])) {
     sys.log("the disk's memory is not where it was");
   }
-  const disk = new Disk(sys, mapBar(sys, cdev), memory);
+  const disk = new Disk(processorOf(sys), mapBar(sys, cdev), memory);
   if (!disk.alive) sys.log("the disk was reset: what it had in hand is lost");
   disk.resume(saved.disk);
   const vm = assemble(sys, config, base, disk, saved.blocks, (cpu) => Guest.attach(cpu, 0));
@@ -283,6 +283,18 @@ function assemble(
   return new Paravised(sys, base, disk, controller, () => makeGuest(cpu));
 }
 
+/** The program's own loads and stores. */
+function processorOf(sys: Sys): GuestCpu {
+  const bytesOf = (words: Uint32Array) =>
+    new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
+  return {
+    load32: (address) => sys.load32(address),
+    store32: (address, value) => sys.store32(address, value),
+    loadWords: (address, into) => bytesOf(into).set(sys.copyIn(address, into.byteLength)),
+    storeWords: (address, words) => sys.copyOut(address, bytesOf(words)),
+  };
+}
+
 /** Guest memory with registers in it: what the guest does there is an exit to this program. */
 function withRegisters(vcpu: GuestCpu, bar: number, controller: Controller): GuestCpu {
   const inside = (gpa: number) => gpa >= bar && gpa < bar + NVME_BAR_SIZE;
@@ -290,5 +302,8 @@ function withRegisters(vcpu: GuestCpu, bar: number, controller: Controller): Gue
     load32: (gpa) => inside(gpa) ? controller.load32(gpa - bar) : vcpu.load32(gpa),
     store32: (gpa, value) =>
       inside(gpa) ? controller.store32(gpa - bar, value) : vcpu.store32(gpa, value),
+    // Runs of words are of memory, which has no registers in it.
+    loadWords: (gpa, into) => vcpu.loadWords(gpa, into),
+    storeWords: (gpa, words) => vcpu.storeWords(gpa, words),
   };
 }

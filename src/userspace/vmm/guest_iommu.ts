@@ -5,20 +5,31 @@ import * as S from "../../uapi/vtd_scalable.ts";
 import { ifSupported, nestedHwptAlloc, vfioAttach } from "../calls.ts";
 import { attachDevices, type Attached, type OpenDevice } from "./hardware.ts";
 
-/** Pages at the end of RAM that hold a guest's tables. */
-const TABLES = 2;
-const ON = S.DMA_FL_PTE_PRESENT | S.DMA_FL_PTE_WRITE | S.DMA_FL_PTE_US | S.DMA_FL_PTE_ACCESSED;
+/**
+ * Where the addresses end that a guest's tables of four levels lead to: beyond, an address is not
+ * canonical, and hardware does not walk.
+ */
+export const GUEST_IOMMU_REACH = 2 ** 47;
 
-/** What a guest with a virtual IOMMU has of its RAM beside the tables of that. */
-export function besideTables(memory: number): number {
-  return memory - TABLES * PAGE_SIZE;
-}
+/** What an entry of the top table covers. */
+const TOP_SPAN = 512 * GiB;
+const ON = S.DMA_FL_PTE_PRESENT | S.DMA_FL_PTE_WRITE | S.DMA_FL_PTE_US | S.DMA_FL_PTE_ACCESSED;
 
 /** Where a guest's RAM is: for this process, for the guest, and its size. */
 export interface RamPlace {
   readonly ram: number;
   readonly ramBase: number;
   readonly memory: number;
+}
+
+/**
+ * Bytes a guest with a virtual IOMMU has of its RAM beside the tables of that, which are in its last
+ * pages: the top one, and one for each 512 GiB that its RAM is in.
+ */
+export function besideTables({ ramBase, memory }: Omit<RamPlace, "ram">): number {
+  const first = Math.floor(ramBase / TOP_SPAN);
+  const last = Math.floor((ramBase + memory - 1) / TOP_SPAN);
+  return memory - (last - first + 2) * PAGE_SIZE;
 }
 
 /** Undefined where the kernel does not nest tables: then the guest gets no IOMMU. */
@@ -50,18 +61,23 @@ export function enableGuestIommu(
   iommufd: number,
   devices: readonly OpenDevice[],
   parents: readonly number[],
-  { ram, ramBase, memory }: RamPlace,
+  place: RamPlace,
 ): number[] | undefined {
-  const used = besideTables(memory), top = ramBase + used, below = top + PAGE_SIZE;
+  const { ram, ramBase, memory } = place, top = ramBase + besideTables(place);
   const store = (page: number, index: number, entry: number) => {
     const bytes = new Uint8Array(8);
     new DataView(bytes.buffer).setBigUint64(0, BigInt(entry), true);
     sys.copyOut(ram + page - ramBase + index * 8, bytes);
   };
-  store(top, Math.floor(ramBase / (512 * GiB)), below + ON);
   const first = Math.floor(ramBase / GiB), last = Math.floor((ramBase + memory - 1) / GiB);
   const leaf = ON | S.DMA_FL_PTE_DIRTY | S.DMA_FL_PTE_LARGE_PAGE;
-  for (let at = first; at <= last; at++) store(below, at % 512, at * GiB + leaf);
+  for (let at = first, below = top; at <= last; at++) {
+    if (at === first || at % 512 === 0) {
+      below += PAGE_SIZE;
+      store(top, Math.floor(at / 512), below + ON);
+    }
+    store(below, at % 512, at * GiB + leaf);
+  }
   const nest = ({ cdev, id }: OpenDevice, i: number) =>
     vfioAttach(sys, cdev, nestedHwptAlloc(sys, iommufd, id, parents[i], top));
   return ifNested(sys, () => devices.map(nest));

@@ -152,7 +152,7 @@ function start(sys: Sys, config: VmConfig): RunningVm {
   const guest = Guest.boot(cpu, {
     id: config.guestId,
     ramBase,
-    ramBytes: parents === undefined ? memory : besideTables(memory),
+    ramBytes: parents === undefined ? memory : besideTables({ ramBase, memory }),
     nics,
     nvmes,
   });

@@ -99,6 +99,14 @@ export class Rig implements GuestCpu {
     else this.memory.store(Math.floor(gpa / PAGE_SIZE), (gpa & 0xfff) >>> 2, value);
   }
 
+  loadWords(gpa: number, into: Uint32Array): void {
+    for (let i = 0; i < into.length; i++) into[i] = this.load32(gpa + 4 * i);
+  }
+
+  storeWords(gpa: number, words: Uint32Array): void {
+    words.forEach((word, i) => this.store32(gpa + 4 * i, word));
+  }
+
   nic(options: Partial<NicOptions> = {}): { nic: Nic; bar: number } {
     const { port, bar } = this.#slot();
     const all = { interval: 1000, packetBytes: 256, seed: 7, ...options };

@@ -71,6 +71,14 @@ class Stack implements GuestCpu {
     else this.controller.store32(gpa - GUEST_BAR, value);
   }
 
+  loadWords(gpa: number, into: Uint32Array): void {
+    this.rig.loadWords(gpa, into);
+  }
+
+  storeWords(gpa: number, words: Uint32Array): void {
+    this.rig.storeWords(gpa, words);
+  }
+
   run(ns: number): void {
     for (let at = 0; at < ns; at += 5_000) {
       this.rig.run(5_000);

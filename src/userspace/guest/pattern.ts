@@ -1,0 +1,63 @@
+import { mix32 } from "../../base/choice.ts";
+import { PAGE_SIZE, PAGE_WORDS } from "../../base/units.ts";
+import type { GuestCpu } from "./cpu.ts";
+
+/**
+ * A page's pattern follows from one word, its own: where in {@link NOISE} the page begins, and the
+ * word itself again every {@link OWN} words. So pages are filled and compared 64 bits at a time, and
+ * no piece of a page passes for another's, nor for itself moved on.
+ */
+const OWN = 64;
+
+/** 64-bit values in a page. */
+const WIDE = PAGE_WORDS / 2;
+
+/** Noise, two pages of it: a page of it begins at any 64-bit value of the first. */
+const NOISE = noise();
+
+/** The page that is written, or expected; and the one that is found. */
+const page = new Float64Array(WIDE), found = new Float64Array(WIDE);
+const pageWords = new Uint32Array(page.buffer), foundWords = new Uint32Array(found.buffer);
+
+/** The exponent is in the middle: these doubles are equal where their bits are. */
+function noise(): Float64Array {
+  const doubles = new Float64Array(2 * WIDE), words = new Uint32Array(doubles.buffer);
+  for (let i = 0; i < words.length; i++) {
+    const word = mix32(i, 0, 0);
+    words[i] = i % 2 === 0 ? word : (word & 0xbfffffff) | 0x20000000;
+  }
+  return doubles;
+}
+
+function make(word: number): void {
+  const begin = word & (WIDE - 1);
+  page.set(NOISE.subarray(begin, begin + WIDE));
+  for (let i = 0; i < PAGE_WORDS; i += OWN) pageWords[i] = word;
+}
+
+/** Fills the page at `gpa` with the pattern of `word`. */
+export function writePattern(cpu: GuestCpu, gpa: number, word: number): void {
+  make(word);
+  cpu.storeWords(gpa, pageWords);
+}
+
+/** Address of the first word of the page at `gpa` that is not the pattern of `word`; -1 if all are. */
+export function findWrongWord(cpu: GuestCpu, gpa: number, word: number): number {
+  make(word);
+  cpu.loadWords(gpa, foundWords);
+  const i = firstDifference();
+  if (i < 0) return -1;
+  return gpa + 8 * i + (foundWords[2 * i] === pageWords[2 * i] ? 4 : 0);
+}
+
+/** A loop of its own: it is all there is to be compiled. */
+function firstDifference(): number {
+  for (let i = 0; i < WIDE; i++) if (found[i] !== page[i]) return i;
+  return -1;
+}
+
+/** Fills `pages` pages from `gpa` on with zeros. */
+export function clearPages(cpu: GuestCpu, gpa: number, pages: number): void {
+  page.fill(0);
+  for (let i = 0; i < pages; i++) cpu.storeWords(gpa + i * PAGE_SIZE, pageWords);
+}
