@@ -106,6 +106,35 @@ Deno.test("the page freed last is handed out next", () => {
   assert.deepEqual([pages.allocPage(FrameUse.user), pages.allocPage(FrameUse.user)], [a, b]);
 });
 
+Deno.test("pages taken together are those that are taken one by one, up to where something fails", () => {
+  for (const fails of [0, 1, 4, 12]) {
+    // Pages on the stack, two ranges, and more wanted than there are.
+    const [one, all] = [0, 1].map(() => {
+      const made = makeAllocator([[0, 9], [20, 24]]);
+      const first = [1, 2, 3].map(() => made.pages.allocPage(FrameUse.kernel));
+      for (const pfn of first) made.pages.freePage(pfn);
+      for (let pfn = 0; pfn < 30; pfn++) made.memory.store(pfn, 7, 7);
+      if (fails > 0) made.chooser.arm("fault:alloc_page", fails);
+      return made;
+    });
+    const single: number[] = [];
+    for (let pfn = 0; single.length < 16 && pfn >= 0; pfn = single.at(-1)!) {
+      single.push(one.pages.allocPage(FrameUse.user));
+    }
+    const taken = single.filter((pfn) => pfn >= 0), into = new Int32Array(16);
+    assert.equal(all.pages.allocPages(into, FrameUse.user), taken.length);
+    assert.deepEqual([...into.subarray(0, taken.length)], taken);
+    assert.equal(all.pages.freePages, one.pages.freePages);
+    for (let pfn = 0; pfn < 30; pfn++) {
+      assert.equal(all.pages.useOf(pfn), one.pages.useOf(pfn));
+      assert.equal(isZero(all.memory, pfn), taken.includes(pfn));
+    }
+    assert.deepEqual(all.chooser.armed, one.chooser.armed, "as many chances to fail");
+  }
+  const { pages } = makeAllocator([[0, 4]]);
+  assert.throws(() => pages.allocPages(new Int32Array(1), FrameUse.iommuTable), EmulatorBug);
+});
+
 Deno.test("a page freed twice, or never handed out, is a bug of the emulator", () => {
   const { pages } = makeAllocator([[0, 64]]);
   const pfn = pages.allocPage(FrameUse.kernel);
