@@ -60,10 +60,11 @@ export class FrameOwners {
       const chunk = this.#chunks[index];
       if (found >= 0 || chunk === undefined) return;
       if (this.#isWhole(chunk) && (chunk[0] <= 0 || chunk[0] === number)) return;
-      for (let i = from; i < to && found < 0; i++) {
-        const at = index * CHUNK + i;
-        if (chunk[i] > 0 && chunk[i] !== number && wanted(at, chunk[i])) found = at;
+      let i = from;
+      while ((i = firstOther(chunk, i, to, number)) < to && !wanted(index * CHUNK + i, chunk[i])) {
+        i++;
       }
+      if (i < to) found = index * CHUNK + i;
     });
     return found;
   }
@@ -109,4 +110,10 @@ export class FrameOwners {
     if (chunk !== undefined) return this.#chunks[index] = chunk.slice();
     return this.#chunks[index] = new Int16Array(Math.min(CHUNK, this.frames - index * CHUNK));
   }
+}
+
+/** Index from `from` on of the first frame that is somebody's, but for one owner's; `to`: none is. */
+function firstOther(chunk: Int16Array, from: number, to: number, number: number): number {
+  while (from < to && (chunk[from] <= 0 || chunk[from] === number)) from++;
+  return from;
 }

@@ -1,7 +1,15 @@
+import { PAGE_WORDS } from "../base/units.ts";
 import type { Memory } from "../machine/memory.ts";
 import type { VtdUnit } from "../machine/vtd/unit.ts";
 import { type Context, type Found, NO_TABLES, type Tables, TableSet } from "./translation.ts";
-import { collect, lookUpPage, type Paging, pointer, reservedHigh } from "./vtd_paging.ts";
+import {
+  collect,
+  lookUpPage,
+  nextEntry,
+  type Paging,
+  pointer,
+  reservedHigh,
+} from "./vtd_paging.ts";
 
 /** A device's context in VT-d's legacy mode: read word by word, believing nobody. */
 export interface LiveContext extends Context {
@@ -19,11 +27,11 @@ export function liveTables(memory: Memory, unit: VtdUnit): LiveTables {
   const root = unit.rootPfn;
   if (!unit.translationEnabled || root < 0 || !memory.isRam(root)) return NO_TABLES;
   found.add(root);
-  for (let bus = 0; bus < 256; bus++) {
+  for (const bus of present(memory, root)) {
     const table = contextTable(memory, unit, bus);
     if (table < 0) continue;
     found.add(table);
-    for (let devfn = 0; devfn < 256; devfn++) {
+    for (const devfn of present(memory, table)) {
       const context = readContext(memory, unit, table, (bus << 8) | devfn);
       if (context !== undefined) contexts.push(context);
     }
@@ -32,6 +40,17 @@ export function liveTables(memory: Memory, unit: VtdUnit): LiveTables {
   const roots = new Map(contexts.map((c) => [`${c.root} ${c.agaw}`, c]));
   for (const context of roots.values()) collect(memory, unit, paging(context), found);
   return found.with(contexts);
+}
+
+/** Entries of a root or context table that say that they are there. */
+function present(memory: Memory, table: number): number[] {
+  const words = memory.readable(table), found: number[] = [];
+  if (words === undefined) return found;
+  const first = memory.base(table), end = first + PAGE_WORDS;
+  for (let at = first; (at = nextEntry(words, at, end, 1, 4)) < end; at += 4) {
+    found.push((at - first) / 4);
+  }
+  return found;
 }
 
 /** The tables a context leads to. */

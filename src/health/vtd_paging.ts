@@ -3,7 +3,7 @@ import type { Memory } from "../machine/memory.ts";
 import { valuesInARow } from "../machine/rows.ts";
 import type { VtdUnit } from "../machine/vtd/unit.ts";
 import { holeEnd, type TreeShape } from "./same_tables.ts";
-import { type Found, type LeafVisitor, TableSet } from "./translation.ts";
+import type { Found, FoundTable, LeafVisitor, TableSet } from "./translation.ts";
 
 /** Page tables of a VT-d unit, of either kind, read word by word (FACTS 3.2). */
 export interface Paging {
@@ -34,6 +34,21 @@ export function reservedHigh(unit: VtdUnit, top: number): number {
   return (-1 << (unit.capability.hostWidth - 32)) & (top >= 31 ? -1 : (2 << top) - 1);
 }
 
+/**
+ * Where the next entry is that has one of the bits, from index `at` of a chunk's words on; `end`: there
+ * is none. `size`: words of an entry. By itself it is compiled well, in what walks the tables it is not.
+ */
+export function nextEntry(
+  words: Uint32Array,
+  at: number,
+  end: number,
+  bits: number,
+  size = 2,
+): number {
+  while (at < end && (words[at] & bits) === 0) at += size;
+  return at;
+}
+
 /** Every table below and including the top one, as far as hardware would walk. */
 export function collect(memory: Memory, unit: VtdUnit, paging: Paging, into: TableSet): void {
   if (paging.under !== undefined) return collectNested(memory, unit, paging, into);
@@ -42,10 +57,12 @@ export function collect(memory: Memory, unit: VtdUnit, paging: Paging, into: Tab
     if (table < 0 || !memory.isRam(table)) return;
     into.add(table);
     if (level === 1 || !into.first(table, level)) return;
-    const words = memory.readable(table), base = memory.base(table);
-    for (let at = base; words !== undefined && at < base + 1024; at += 2) {
-      const lo = words[at] | 0, hi = words[at | 1] | 0;
-      if ((lo & present) === 0 || (lo & LARGE) !== 0 || (hi & reserved) !== 0) continue;
+    const words = memory.readable(table);
+    if (words === undefined) return;
+    const base = memory.base(table), end = base + 1024;
+    for (let at = base; (at = nextEntry(words, at, end, present)) < end; at += 2) {
+      const lo = words[at], hi = words[at + 1];
+      if ((lo & LARGE) !== 0 || (hi & reserved) !== 0) continue;
       walk(((hi & 0xfffff) << 20) | (lo >>> 12), level - 1);
     }
   };
@@ -103,17 +120,23 @@ export function eachLeaf(
   paging: Paging,
   visit: LeafVisitor,
 ): void {
-  const present = paging.first ? PRESENT : READ_WRITE, walked = new TableSet();
+  const present = paging.first ? PRESENT : READ_WRITE, walked = new Set<number>();
   const { under } = paging;
   const through = under === undefined ? visit : throughSecond(memory, unit, under, visit);
   const walk = (pointed: number, level: number, base: number): void => {
     const table = frameOf(memory, unit, paging, pointed);
-    if (table < 0 || !walked.first(table, level)) return;
-    const span = 512 ** (level - 1);
-    for (let i = 0, n = 1; i < 512; i += n, n = 1) {
-      const lo = memory.load(table, i * 2);
-      if ((lo & present) === 0) continue;
-      const pfn = pointer(memory, table, i * 2);
+    if (table < 0 || walked.has(table * 8 + level)) return;
+    walked.add(table * 8 + level);
+    const words = memory.readable(table);
+    if (words === undefined) return;
+    const first = memory.base(table), end = first + 1024, span = 512 ** (level - 1);
+    for (
+      let at = first, n = 1;
+      (at = nextEntry(words, at, end, present)) < end;
+      at += 2 * n, n = 1
+    ) {
+      const i = (at - first) / 2, lo = words[at];
+      const pfn = ((words[at + 1] & 0xfffff) << 20) | (lo >>> 12);
       if (level > 1 && (lo & LARGE) === 0) {
         walk(pfn, level - 1, base + i * span);
         continue;
@@ -226,6 +249,26 @@ function secondLevel(
     return noting ? { ...found, unwritten: (lo & SL_DIRTY) === 0 } : found;
   }
   return undefined;
+}
+
+/** The second-level table of level 1 for a page, with what the entries above it grant; undefined: none. */
+export function lastTable(
+  memory: Memory,
+  unit: VtdUnit,
+  { root, levels }: Paging,
+  page: number,
+): FoundTable | undefined {
+  let table = root, permission = READ_WRITE;
+  for (let level = levels; level > 1; level--) {
+    if (!memory.isRam(table)) return undefined;
+    const word = (Math.floor(page / 512 ** (level - 1)) & 511) * 2;
+    const lo = memory.load(table, word);
+    permission &= lo;
+    if (permission === 0 || (lo & LARGE) !== 0) return undefined;
+    if ((memory.load(table, word + 1) & reservedHigh(unit, 19)) !== 0) return undefined;
+    table = pointer(memory, table, word);
+  }
+  return { table, read: (permission & 1) !== 0, write: (permission & 2) !== 0 };
 }
 
 function firstLevel(

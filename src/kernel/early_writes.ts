@@ -18,12 +18,8 @@ const CONTENTS = [0, 0x6b6b6b6b, 0x5a5a5a5a, 0x00200063];
 export function earlyWrites(pages: PageAllocator, total: number): number {
   const { memory, chooser } = pages;
   const bytes = Math.min(64 * MiB, Math.max(4 * MiB, total / 64));
-  const low: number[] = [];
-  for (let i = 0; i < bytes / PAGE_SIZE; i++) {
-    const pfn = pages.allocPage(FrameUse.kernel);
-    if (pfn < 0) break;
-    low.push(pfn);
-  }
+  const low = new Int32Array(Math.ceil(bytes / PAGE_SIZE));
+  const taken = pages.allocPages(low, FrameUse.kernel);
   const scattered: number[] = [];
   for (let i = 0; i < SCATTERED; i++) {
     const pfn = pages.allocPageAnywhere(FrameUse.kernel, PLACE);
@@ -33,12 +29,12 @@ export function earlyWrites(pages: PageAllocator, total: number): number {
   }
   for (const pfn of scattered) pages.freeRange(pfn, 1);
   // The first three quarters go back: initrd and init sections. The rest is the kernel's own.
-  const back = Math.floor(low.length * 3 / 4);
+  const back = Math.floor(taken * 3 / 4);
   for (let i = 0; i < back;) {
     let end = i + 1;
     while (end < back && low[end] === low[end - 1] + 1) end++;
     pages.freeRange(low[i], end - i);
     i = end;
   }
-  return low.length - back;
+  return taken - back;
 }

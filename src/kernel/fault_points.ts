@@ -25,11 +25,16 @@ export const FAULT_POINTS = {
   program: "fault:program:",
 } as const;
 
+/** The name a point is picked by. `detail`: what comes behind its own, where something does. */
+export function faultPoint(point: keyof typeof FAULT_POINTS, detail = ""): string {
+  return FAULT_POINTS[point] + detail;
+}
+
 /** True when the point fires now. `detail`: what comes behind the name, where something does. */
 export function fails(
   chooser: Chooser,
   point: keyof typeof FAULT_POINTS,
   detail = "",
 ): boolean {
-  return chooser.pick(FAULT_POINTS[point] + detail, 1) === 1;
+  return chooser.pick(faultPoint(point, detail), 1) === 1;
 }

@@ -1,4 +1,4 @@
-import { GiB, MiB, PAGE_SIZE } from "../base/units.ts";
+import { GiB, MiB, PAGE_SIZE, PAGE_WORDS } from "../base/units.ts";
 
 /** Bytes of a part of physical memory, whole frames, with a note of what was written. */
 export class MemoryBuffer {
@@ -14,36 +14,31 @@ export class MemoryBuffer {
     this.written = new Uint8Array(size / PAGE_SIZE);
   }
 
-  /** Bytes the host keeps pages for, as of the last {@link settle}. */
+  /** Bytes the host keeps pages for, as of the last {@link clear}. */
   get resident(): number {
     return this.#resident * PAGE_SIZE;
   }
 
-  /** Counts what was written in. */
-  settle(): void {
-    const touched = this.#touched ??= new Uint8Array(this.written.length);
-    for (const { first, end } of this.#runs()) {
-      for (let i = first; i < end; i++) this.#resident += 1 - touched[i];
-      touched.fill(1, first, end);
-    }
-  }
-
-  /** As new: zeros everywhere, nothing written. */
-  clear(): void {
-    const words = new Uint32Array(this.bytes);
-    for (const { first, end } of this.#runs()) {
-      words.fill(0, first * PAGE_SIZE / 4, end * PAGE_SIZE / 4);
-    }
-    this.written.fill(0);
-  }
-
-  *#runs(): Generator<{ first: number; end: number }> {
-    const { written } = this;
+  /**
+   * As new: zeros everywhere, nothing written. False: the host keeps more than `limit` bytes of it, and
+   * the rest of the work was not worth it.
+   */
+  clear(limit: number): boolean {
+    const { written } = this, words = new Uint32Array(this.bytes);
+    const touched = this.#touched ??= new Uint8Array(written.length);
     for (let first = written.indexOf(1); first >= 0;) {
       const found = written.indexOf(0, first), end = found < 0 ? written.length : found;
-      yield { first, end };
+      words.fill(0, first * PAGE_WORDS, end * PAGE_WORDS);
+      written.fill(0, first, end);
+      for (let i = first; i < end; i++) {
+        if (touched[i] !== 0) continue;
+        touched[i] = 1;
+        this.#resident++;
+      }
+      if (this.resident > limit) return false;
       first = written.indexOf(1, end);
     }
+    return true;
   }
 }
 
@@ -81,10 +76,8 @@ export class MemoryPool {
 
   /** Takes back what nobody looks at any more. What is too much goes, the oldest first. */
   give(buffer: MemoryBuffer): void {
-    buffer.settle();
     const { resident, space } = this.limit;
-    if (buffer.resident > resident || buffer.bytes.byteLength > space) return;
-    buffer.clear();
+    if (buffer.bytes.byteLength > space || !buffer.clear(resident)) return;
     this.#spares.push(buffer);
     while (this.resident > resident || this.space > space) this.#spares.shift();
   }

@@ -117,7 +117,8 @@ export class Timeline {
 
   /** Time of the next action, Infinity when there is none. */
   get nextAt(): number {
-    return this.#plan[this.#timed[this.#begun]]?.at ?? Infinity;
+    if (this.#begun >= this.#timed.length) return Infinity;
+    return this.#plan[this.#timed[this.#begun]].at ?? Infinity;
   }
 
   /** An action came to something else than was expected: there is nothing to build the next on. */

@@ -18,7 +18,7 @@ interface Segment {
   readonly dest: number;
   readonly size: number;
   /** Frames the content waits in until the jump. */
-  readonly source: readonly number[];
+  readonly source: Int32Array;
 }
 
 /** A loaded next kernel. */
@@ -142,15 +142,15 @@ export class Kexec {
     const { pages, machine, dmesg } = this.kernel;
     const segments: Segment[] = [];
     for (const { dest, size, page } of parts) {
-      const source: number[] = [];
-      for (let i = 0; i < size / PAGE_SIZE; i++) {
-        const pfn = pages.allocPage(FrameUse.kernel);
-        if (pfn < 0) {
-          for (const p of [...source, ...segments.flatMap((s) => s.source)]) pages.freePage(p);
-          return -E.ENOMEM;
-        }
-        machine.memory.write(pfn * PAGE_SIZE, page(i));
-        source.push(pfn);
+      const source = new Int32Array(Math.ceil(size / PAGE_SIZE));
+      const had = pages.allocPages(source, FrameUse.kernel);
+      if (had < source.length) {
+        for (const pfn of source.subarray(0, had)) pages.freePage(pfn);
+        for (const segment of segments) for (const pfn of segment.source) pages.freePage(pfn);
+        return -E.ENOMEM;
+      }
+      for (let i = 0; i < source.length; i++) {
+        machine.memory.write(source[i] * PAGE_SIZE, page(i));
       }
       segments.push({ dest, size, source });
     }
@@ -176,20 +176,25 @@ export class Kexec {
    */
   relocate(): void {
     const { memory } = this.kernel.machine, segments = this.loaded?.segments ?? [];
-    const inTheWay = (pfn: number) =>
-      segments.some(({ dest, source }) =>
-        pfn >= dest / PAGE_SIZE && pfn < dest / PAGE_SIZE + source.length
-      );
+    const inTheWay = (pfn: number) => {
+      for (const { dest, source } of segments) {
+        const at = pfn - dest / PAGE_SIZE;
+        if (at >= 0 && at < source.length) return true;
+      }
+      return false;
+    };
     const held: { to: number; page: Uint8Array }[] = [];
-    const moves: { from: number; to: number }[] = [];
-    for (const { source, dest } of segments) {
-      source.forEach((from, i) => {
-        const to = dest / PAGE_SIZE + i;
-        if (inTheWay(from)) held.push({ to, page: memory.frameBytes(from).slice() });
-        else moves.push({ from, to });
-      });
-    }
-    for (const { from, to } of moves) memory.copyFrame(from, to);
+    const each = (visit: (from: number, to: number) => void) => {
+      for (const { source, dest } of segments) {
+        for (let i = 0; i < source.length; i++) visit(source[i], dest / PAGE_SIZE + i);
+      }
+    };
+    each((from, to) => {
+      if (inTheWay(from)) held.push({ to, page: memory.frameBytes(from).slice() });
+    });
+    each((from, to) => {
+      if (!inTheWay(from)) memory.copyFrame(from, to);
+    });
     for (const { to, page } of held) memory.write(to * PAGE_SIZE, page);
   }
 }

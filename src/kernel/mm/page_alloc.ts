@@ -1,9 +1,11 @@
 import { assert } from "../../base/assert.ts";
 import type { Chooser } from "../../base/choice.ts";
 import { PAGE_SIZE } from "../../base/units.ts";
+import type { Frames } from "../../machine/frame_runs.ts";
 import type { Memory } from "../../machine/memory.ts";
 import type { Costs } from "../costs.ts";
 import { fails } from "../fault_points.ts";
+import { Extents } from "./extents.ts";
 import { FrameMap, FrameUse } from "./frames.ts";
 import type { Region } from "./memblock.ts";
 
@@ -15,8 +17,7 @@ import type { Region } from "./memblock.ts";
  */
 export class PageAllocator {
   readonly frames: FrameMap;
-  #starts: number[] = [];
-  #ends: number[] = [];
+  readonly #extents = new Extents();
   #stack: number[] = [];
   #free = 0;
   /** No free range is long enough: true when something was moved out of the way (compaction). */
@@ -30,7 +31,7 @@ export class PageAllocator {
 
   /** `costs`: where pages of I/O page tables are counted. */
   constructor(readonly memory: Memory, readonly chooser: Chooser, readonly costs?: Costs) {
-    this.frames = new FrameMap(memory, (pfn) => this.#inExtent(pfn) ? FrameUse.free : 0);
+    this.frames = new FrameMap(memory, (pfn) => this.#extents.has(pfn) ? FrameUse.free : 0);
   }
 
   /** Pages free now. */
@@ -42,12 +43,8 @@ export class PageAllocator {
   donate(region: Region): void {
     const start = Math.ceil(region.start / PAGE_SIZE), end = Math.floor(region.end / PAGE_SIZE);
     if (end <= start) return;
-    assert(
-      this.#ends.length === 0 || this.#ends[this.#ends.length - 1] <= start,
-      "donated regions must ascend",
-    );
-    this.#starts.push(start);
-    this.#ends.push(end);
+    assert(this.#extents.last <= start, "donated regions must ascend");
+    this.#extents.add(start, end - start);
     this.#free += end - start;
   }
 
@@ -56,13 +53,53 @@ export class PageAllocator {
     if (fails(this.chooser, "allocPage") || !this.#mayTake(use, 1)) return -1;
     let pfn: number;
     if (this.#stack.length > 0) pfn = this.#stack.pop() as number;
-    else if (this.#starts.length > 0) {
-      pfn = this.#starts[0]++;
-      if (this.#starts[0] === this.#ends[0]) this.#dropExtent(0);
+    else if (this.#extents.length > 0) {
+      pfn = this.#extents.start(0);
+      this.#extents.carve(0, pfn, 1);
     } else return -1;
     this.#free--;
     this.#takeOne(pfn, use);
     return pfn;
+  }
+
+  /** The same for as many of `count` pages as come side by side; `pfn` -1: memory is out. */
+  allocRun(count: number, use: FrameUse): Frames {
+    const pfn = this.allocPage(use), next = pfn + 1;
+    if (pfn < 0) return { pfn, count: 0 };
+    const extents = this.#extents;
+    const comesNext = this.#stack.length === 0 && extents.length > 0 && extents.start(0) === next;
+    const more = comesNext ? Math.min(count, extents.end(0) - pfn) - 1 : 0;
+    if (more === 0 || !this.#mayTake(use, more)) return { pfn, count: 1 };
+    this.#carve(0, next, more);
+    this.#take(next, more, use);
+    return { pfn, count: 1 + more };
+  }
+
+  /**
+   * Fills an array with zeroed pages, one by one as {@link allocPage} gives them, but for page tables;
+   * how many there were. Those that lie side by side are made ready at once.
+   */
+  allocPages(into: Int32Array, use: FrameUse): number {
+    assert(use !== FrameUse.iommuTable, "tables are counted page by page");
+    const extents = this.#extents;
+    for (let n = 0; n < into.length;) {
+      if (this.#stack.length > 0 || extents.length === 0) {
+        const pfn = this.allocPage(use);
+        if (pfn < 0) return n;
+        into[n++] = pfn;
+        continue;
+      }
+      const first = extents.start(0), most = Math.min(into.length - n, extents.end(0) - first);
+      let count = 0;
+      while (count < most && !fails(this.chooser, "allocPage")) count++;
+      for (let i = 0; i < count; i++) into[n++] = first + i;
+      if (count > 0) {
+        this.#carve(0, first, count);
+        this.#take(first, count, use);
+      }
+      if (count < most) return n;
+    }
+    return into.length;
   }
 
   /**
@@ -70,10 +107,10 @@ export class PageAllocator {
    * `points`: the names under which the free range and the page in it are picked.
    */
   allocPageAnywhere(use: FrameUse, points: { extent: string; page: string }): number {
-    if (this.#starts.length === 0) return this.allocPage(use);
-    const i = this.chooser.pick(points.extent, this.#starts.length - 1);
-    const last = this.#ends[i] - this.#starts[i] - 1;
-    const pfn = this.#starts[i] + this.chooser.pick(points.page, last);
+    const extents = this.#extents;
+    if (extents.length === 0) return this.allocPage(use);
+    const i = this.chooser.pick(points.extent, extents.length - 1), start = extents.start(i);
+    const pfn = start + this.chooser.pick(points.page, extents.end(i) - start - 1);
     this.#carve(i, pfn, 1);
     this.frames.setOne(pfn, use);
     this.memory.clearFrame(pfn);
@@ -85,10 +122,10 @@ export class PageAllocator {
    * when nothing up there is free.
    */
   allocAbove(pfn: number, use: FrameUse, window: number, point: string): number {
-    const i = this.#starts.length - 1;
-    if (i < 0 || this.#ends[i] - 1 <= pfn) return -1;
-    const lowest = Math.max(pfn + 1, this.#starts[i], this.#ends[i] - window);
-    const taken = lowest + this.chooser.pick(point, this.#ends[i] - 1 - lowest);
+    const i = this.#extents.length - 1, { last } = this.#extents;
+    if (last - 1 <= pfn) return -1;
+    const lowest = Math.max(pfn + 1, this.#extents.start(i), last - window);
+    const taken = lowest + this.chooser.pick(point, last - 1 - lowest);
     this.#carve(i, taken, 1);
     this.frames.set(taken, 1, use);
     this.memory.clearFrame(taken);
@@ -131,9 +168,9 @@ export class PageAllocator {
   }
 
   #takeRange(count: number, align: number): number {
-    for (let i = 0; i < this.#starts.length; i++) {
-      const pfn = Math.ceil(this.#starts[i] / align) * align;
-      if (pfn + count > this.#ends[i]) continue;
+    for (let i = 0; i < this.#extents.length; i++) {
+      const pfn = Math.ceil(this.#extents.start(i) / align) * align;
+      if (pfn + count > this.#extents.end(i)) continue;
       this.#carve(i, pfn, count);
       return pfn;
     }
@@ -144,7 +181,7 @@ export class PageAllocator {
   #drain(): void {
     const pages = this.#stack;
     this.#stack = [];
-    for (const pfn of pages) this.#insert(pfn, 1);
+    for (const pfn of pages) this.#extents.add(pfn, 1);
   }
 
   /** Frees one page; it will be the next one handed out. */
@@ -164,21 +201,13 @@ export class PageAllocator {
       return;
     }
     this.#release(pfn, count);
-    this.#insert(pfn, count);
+    this.#extents.add(pfn, count);
   }
 
   /** It was handed out, or claimed: handed-over memory that nobody claimed is nobody's. */
   #isOwned(pfn: number): boolean {
     const use = this.frames.use(pfn);
     return use !== FrameUse.free && use !== FrameUse.none && use !== FrameUse.preserved;
-  }
-
-  #insert(pfn: number, count: number): void {
-    const i = this.#firstAbove(pfn);
-    this.#starts.splice(i, 0, pfn);
-    this.#ends.splice(i, 0, pfn + count);
-    if (i + 1 < this.#starts.length && this.#ends[i] === this.#starts[i + 1]) this.#merge(i);
-    if (i > 0 && this.#ends[i - 1] === this.#starts[i]) this.#merge(i - 1);
   }
 
   /** What this kernel believes the frame is. */
@@ -194,9 +223,9 @@ export class PageAllocator {
   /** What this kernel believes of every `stride`-th frame from `pfn` on. */
   usesOf(pfn: number, stride: number, into: Uint8Array): void {
     this.frames.copy(pfn, stride, into);
-    for (let e = 0; e < this.#starts.length; e++) {
-      const from = Math.max(0, Math.ceil((this.#starts[e] - pfn) / stride));
-      const to = Math.min(into.length, Math.ceil((this.#ends[e] - pfn) / stride));
+    for (let e = 0; e < this.#extents.length; e++) {
+      const from = Math.max(0, Math.ceil((this.#extents.start(e) - pfn) / stride));
+      const to = Math.min(into.length, Math.ceil((this.#extents.end(e) - pfn) / stride));
       for (let i = from; i < to; i++) {
         if (into[i] === FrameUse.none) into[i] = FrameUse.free;
       }
@@ -223,46 +252,9 @@ export class PageAllocator {
     this.#free++;
   }
 
-  #inExtent(pfn: number): boolean {
-    const i = this.#firstAbove(pfn) - 1;
-    return i >= 0 && pfn < this.#ends[i];
-  }
-
-  /** Index of the first free range that begins above a frame. */
-  #firstAbove(pfn: number): number {
-    const starts = this.#starts;
-    let low = 0, high = starts.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (starts[middle] <= pfn) low = middle + 1;
-      else high = middle;
-    }
-    return low;
-  }
-
-  #merge(i: number): void {
-    this.#ends[i] = this.#ends[i + 1];
-    this.#dropExtent(i + 1);
-  }
-
-  #dropExtent(i: number): void {
-    this.#starts.splice(i, 1);
-    this.#ends.splice(i, 1);
-  }
-
   #carve(i: number, pfn: number, count: number): void {
-    const end = this.#ends[i];
     this.#free -= count;
-    if (pfn === this.#starts[i]) {
-      this.#starts[i] = pfn + count;
-      if (this.#starts[i] === end) this.#dropExtent(i);
-      return;
-    }
-    this.#ends[i] = pfn;
-    if (pfn + count < end) {
-      this.#starts.splice(i + 1, 0, pfn + count);
-      this.#ends.splice(i + 1, 0, end);
-    }
+    this.#extents.carve(i, pfn, count);
   }
 }
 

@@ -2,7 +2,7 @@ import type { Chooser } from "../../base/choice.ts";
 import type { EventQueue } from "../../base/event_queue.ts";
 import type { Message, Program, Sys } from "../../uapi/sys.ts";
 import type { Dmesg } from "../dmesg.ts";
-import { fails } from "../fault_points.ts";
+import { faultPoint } from "../fault_points.ts";
 import { Oops } from "../oops.ts";
 import { AddressSpace } from "./address_space.ts";
 import { Task } from "./task.ts";
@@ -13,6 +13,8 @@ const DEATHS: Readonly<Record<string, number>> = { SegmentationFault: 139, Guest
 
 interface Running {
   readonly task: Task;
+  /** The fault point at which it dies. */
+  readonly death: string;
   readonly body: Generator<number, number, void>;
   wakeAt: number;
   /** It runs: it was left in the middle of a call. */
@@ -61,7 +63,8 @@ export class Scheduler {
 
   #start(task: Task, program: Program): Task {
     const body = program(this.makeSys(task));
-    this.#running.push({ task, body, wakeAt: this.queue.now, inside: false });
+    const death = faultPoint("program", task.comm);
+    this.#running.push({ task, death, body, wakeAt: this.queue.now, inside: false });
     this.queue.after(0, this.#handler);
     return task;
   }
@@ -72,7 +75,8 @@ export class Scheduler {
   }
 
   find(comm: string): Task | undefined {
-    return this.tasks.find((t) => t.comm === comm);
+    for (const { task } of this.#running) if (task.comm === comm) return task;
+    return undefined;
   }
 
   /** Sends a message to a program, which reads it when it next runs. */
@@ -103,7 +107,11 @@ export class Scheduler {
 
   /** Programs that want to run now; not those in the middle of it. */
   #due(): Running[] {
-    return this.#running.filter((r) => !r.inside && r.wakeAt <= this.queue.now);
+    return this.#running.filter((r) => this.#isDue(r));
+  }
+
+  #isDue(r: Running): boolean {
+    return !r.inside && r.wakeAt <= this.queue.now;
   }
 
   /** The kernel is gone. */
@@ -114,15 +122,18 @@ export class Scheduler {
 
   #runDue(): void {
     for (;;) {
-      const due = this.#due();
-      if (due.length === 0 || this.#stopped) return;
-      this.#run(due[this.chooser.pick("sched:next", due.length - 1)]);
+      let due = 0;
+      for (const r of this.#running) if (this.#isDue(r)) due++;
+      if (due === 0 || this.#stopped) return;
+      let skipped = this.chooser.pick("sched:next", due - 1);
+      const next = this.#running.find((r) => this.#isDue(r) && skipped-- === 0);
+      this.#run(next as Running);
     }
   }
 
   #run(r: Running): void {
     let step: IteratorResult<number, number>;
-    if (fails(this.chooser, "program", r.task.comm)) {
+    if (this.chooser.pick(r.death, 1) === 1) {
       this.dmesg.info(`${r.task.comm}[${r.task.pid}]: killed`);
       this.#finishAll(r.task, 137);
       return;

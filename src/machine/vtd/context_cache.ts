@@ -109,21 +109,27 @@ export class ContextCache {
 
   /** All that is cached, by ascending source id. */
   *entries(): Generator<ContextCacheEntry> {
-    for (let sid = 0; sid < 65536; sid++) {
-      const context = this.lookup(sid);
-      if (context === 0) {
-        if (this.#buses[sid >>> 8] === undefined) sid |= 255;
-        continue;
+    for (let number = 0; number < 256; number++) {
+      const bus = this.#buses[number];
+      if (bus === undefined) continue;
+      for (let at = 0; (at = nextValid(bus, at)) < bus.length; at += 2) {
+        const context = bus[at];
+        yield {
+          sid: (number << 8) | (at >>> 1),
+          did: contextDid(context),
+          tt: contextTt(context),
+          aw: contextAw(context),
+          fpd: contextFpd(context),
+          asr: bus[at + 1],
+          reason: contextReason(context),
+        };
       }
-      yield {
-        sid,
-        did: contextDid(context),
-        tt: contextTt(context),
-        aw: contextAw(context),
-        fpd: contextFpd(context),
-        asr: this.asr(sid),
-        reason: contextReason(context),
-      };
     }
   }
+}
+
+/** Where the next entry is, from one on; behind the last one: there is none. */
+function nextValid(bus: Int32Array, at: number): number {
+  while (at < bus.length && bus[at] === 0) at += 2;
+  return at;
 }

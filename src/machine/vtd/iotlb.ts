@@ -208,9 +208,8 @@ export class Iotlb {
   /** All that is cached, in the order of the slots. */
   *entries(): Generator<IotlbEntry> {
     const words = this.#words;
-    for (let at = 0; at < words.length; at += 4) {
+    for (let at = 0; (at = nextFilled(words, at)) < words.length; at += 4) {
       const level = (words[at] >>> 29) & 3;
-      if (level === 0) continue;
       const tagged = words[at] < 0 ? { pasid: (words[at + 3] >>> PASID_SHIFT) & 0xfffff } : {};
       yield {
         did: words[at + 1] & 0xffff,
@@ -274,4 +273,10 @@ function tagHigh(hi: number, lo: number, level: number): number {
 function tagLow(lo: number, did: number, level: number): number {
   const bits = (lo << 4) & 0xffff0000;
   return did | (level === 1 ? bits : level === 2 ? bits & 0xfe000000 : 0);
+}
+
+/** Where the next entry is, from one on; behind the last one: there is none. */
+function nextFilled(words: Int32Array, at: number): number {
+  while (at < words.length && ((words[at] >>> 29) & 3) === 0) at += 4;
+  return at;
 }

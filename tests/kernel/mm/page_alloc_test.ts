@@ -24,7 +24,7 @@ const isZero = (memory: Memory, pfn: number) => memory.frameBytes(pfn).every((b)
 
 const steps = fc.array(
   fc.record({
-    op: fc.constantFrom("page", "page", "anywhere", "range", "free", "free", "freeRange"),
+    op: fc.constantFrom("page", "page", "run", "anywhere", "range", "free", "free", "freeRange"),
     n: fc.integer({ min: 1, max: 40 }),
     align: fc.constantFrom(1, 2, 8),
   }),
@@ -57,6 +57,10 @@ Deno.test("no page is handed out twice, none is lost, and every one comes zeroed
             : pages.allocPageAnywhere(FrameUse.kernel, ANYWHERE);
           if (pfn < 0) assert.equal(free.size, 0, "there was a page left");
           else take(pfn, 1);
+        } else if (op === "run") {
+          const { pfn, count } = pages.allocRun(n, FrameUse.kernel);
+          assert.ok(count <= n && (count > 0 || free.size === 0));
+          if (pfn >= 0) take(pfn, count);
         } else if (op === "range") {
           const pfn = pages.allocRange(n, align, FrameUse.kernel);
           if (pfn >= 0) {
@@ -78,6 +82,31 @@ Deno.test("no page is handed out twice, none is lost, and every one comes zeroed
     }),
     { numRuns: 60 },
   );
+});
+
+Deno.test("a run of pages is those that would have come one by one", () => {
+  const both = [0, 0].map(() => {
+    const { pages, chooser } = makeAllocator([[2, 12], [20, 24]]);
+    for (let i = 0; i < 4; i++) pages.allocPage(FrameUse.user);
+    pages.freePage(3);
+    return { pages, chooser };
+  });
+  const [{ pages: single }, { pages, chooser }] = both;
+  const runs = [9, 3, 9, 9, 9].map((count) => pages.allocRun(count, FrameUse.user));
+  assert.deepEqual(runs, [
+    { pfn: 3, count: 1 },
+    { pfn: 6, count: 3 },
+    { pfn: 9, count: 3 },
+    { pfn: 20, count: 4 },
+    { pfn: -1, count: 0 },
+  ]);
+  for (const { pfn, count } of runs) {
+    for (let i = 0; i < count; i++) assert.equal(single.allocPage(FrameUse.user), pfn + i);
+  }
+  pages.freeRange(20, 4);
+  chooser.arm("fault:alloc_page");
+  assert.deepEqual(pages.allocRun(4, FrameUse.user), { pfn: -1, count: 0 });
+  assert.equal(pages.freePages, 4);
 });
 
 Deno.test("pieces freed side by side grow together again", () => {
@@ -104,6 +133,35 @@ Deno.test("the page freed last is handed out next", () => {
   pages.freePage(b);
   pages.freePage(a);
   assert.deepEqual([pages.allocPage(FrameUse.user), pages.allocPage(FrameUse.user)], [a, b]);
+});
+
+Deno.test("pages taken together are those that are taken one by one, up to where something fails", () => {
+  for (const fails of [0, 1, 4, 12]) {
+    // Pages on the stack, two ranges, and more wanted than there are.
+    const [one, all] = [0, 1].map(() => {
+      const made = makeAllocator([[0, 9], [20, 24]]);
+      const first = [1, 2, 3].map(() => made.pages.allocPage(FrameUse.kernel));
+      for (const pfn of first) made.pages.freePage(pfn);
+      for (let pfn = 0; pfn < 30; pfn++) made.memory.store(pfn, 7, 7);
+      if (fails > 0) made.chooser.arm("fault:alloc_page", fails);
+      return made;
+    });
+    const single: number[] = [];
+    for (let pfn = 0; single.length < 16 && pfn >= 0; pfn = single.at(-1)!) {
+      single.push(one.pages.allocPage(FrameUse.user));
+    }
+    const taken = single.filter((pfn) => pfn >= 0), into = new Int32Array(16);
+    assert.equal(all.pages.allocPages(into, FrameUse.user), taken.length);
+    assert.deepEqual([...into.subarray(0, taken.length)], taken);
+    assert.equal(all.pages.freePages, one.pages.freePages);
+    for (let pfn = 0; pfn < 30; pfn++) {
+      assert.equal(all.pages.useOf(pfn), one.pages.useOf(pfn));
+      assert.equal(isZero(all.memory, pfn), taken.includes(pfn));
+    }
+    assert.deepEqual(all.chooser.armed, one.chooser.armed, "as many chances to fail");
+  }
+  const { pages } = makeAllocator([[0, 4]]);
+  assert.throws(() => pages.allocPages(new Int32Array(1), FrameUse.iommuTable), EmulatorBug);
 });
 
 Deno.test("a page freed twice, or never handed out, is a bug of the emulator", () => {
