@@ -3,7 +3,7 @@ import type { Memory } from "../machine/memory.ts";
 import { differingBits, valuesInARow } from "../machine/rows.ts";
 import type { VtdUnit } from "../machine/vtd/unit.ts";
 import { holeEnd, type TreeShape } from "./same_tables.ts";
-import type { Found, LeafVisitor, TableSet } from "./translation.ts";
+import type { Found, FoundTable, LeafVisitor, TableSet } from "./translation.ts";
 
 /** Page tables of a VT-d unit, of either kind, read word by word (FACTS 3.2). */
 export interface Paging {
@@ -260,6 +260,26 @@ function secondLevel(
     return noting ? { ...found, unwritten: (lo & SL_DIRTY) === 0 } : found;
   }
   return undefined;
+}
+
+/** The second-level table of level 1 for a page, with what the entries above it grant; undefined: none. */
+export function lastTable(
+  memory: Memory,
+  unit: VtdUnit,
+  { root, levels }: Paging,
+  page: number,
+): FoundTable | undefined {
+  let table = root, permission = READ_WRITE;
+  for (let level = levels; level > 1; level--) {
+    if (!memory.isRam(table)) return undefined;
+    const word = (Math.floor(page / 512 ** (level - 1)) & 511) * 2;
+    const lo = memory.load(table, word);
+    permission &= lo;
+    if (permission === 0 || (lo & LARGE) !== 0) return undefined;
+    if ((memory.load(table, word + 1) & reservedHigh(unit, 19)) !== 0) return undefined;
+    table = pointer(memory, table, word);
+  }
+  return { table, read: (permission & 1) !== 0, write: (permission & 2) !== 0 };
 }
 
 function firstLevel(
