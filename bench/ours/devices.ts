@@ -102,8 +102,9 @@ class Cards {
     for (const card of this.machine.functions) card.configWrite(PCI_COMMAND, 2, PCI_COMMAND_MASTER);
   }
 
+  /** Written to, as C's memory was by an earlier round: the system has it there. */
   #frame(): number {
-    this.machine.memory.clearFrame(this.#next);
+    this.machine.memory.fillFrames(this.#next, 1, 0);
     return this.#next++;
   }
 

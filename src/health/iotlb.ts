@@ -22,6 +22,29 @@ export function iotlbFresh(unit: UnitReader, look: Look): void {
       return;
     }
   }
+  tablesFresh(unit, look, byDid);
+}
+
+/** The same of what leads to the last tables: a miss of the IOTLB begins there. */
+function tablesFresh(unit: UnitReader, look: Look, byDid: Map<number, Context[]>): void {
+  for (const entry of unit.cachedTables?.() ?? []) {
+    for (const context of byDid.get(entry.did) ?? []) {
+      if (context.tag !== undefined || context.root < 0) continue;
+      const now = unit.tableOf?.(context, entry.page);
+      if (now?.table === entry.table && now.read === entry.read && now.write === entry.write) {
+        continue;
+      }
+      look.findings.push({
+        invariant: "iotlb-fresh",
+        subject: unit.name,
+        address: entry.page * PAGE_SIZE,
+        detail: `paging-structure cache has ${unit.idName} ${entry.did} ` +
+          `IOVA ${hex(entry.page * PAGE_SIZE)} by the table at ${hex(entry.table * PAGE_SIZE)}, ` +
+          `the tables of ${requester(context, look)} say otherwise`,
+      });
+      return;
+    }
+  }
 }
 
 function staleText(unit: UnitReader, entry: CachedTranslation, page: number, whose: string) {

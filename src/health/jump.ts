@@ -63,13 +63,17 @@ function tablesKept(unit: UnitReader, kept: RegionList, look: Look): void {
 /** No domain id may be cached that stands for nothing any more: the next kernel gives it away. */
 function nothingForgotten(unit: UnitReader, look: Look): void {
   const ids = new Set(unit.live.contexts.map(({ did }) => did));
-  for (const { did, page } of unit.cachedTranslations()) {
+  for (const entry of [...unit.cachedTranslations(), ...(unit.cachedTables?.() ?? [])]) {
+    const { did, page } = entry;
     if (ids.has(did)) continue;
     look.findings.push({
       invariant: "iotlb-fresh",
       subject: unit.name,
       address: page * PAGE_SIZE,
-      detail: `IOTLB has ${unit.idName} ${did} IOVA ${hex(page * PAGE_SIZE)} at the jump, ` +
+      detail:
+        `${"table" in entry ? "paging-structure cache" : "IOTLB"} has ${unit.idName} ${did} IOVA ${
+          hex(page * PAGE_SIZE)
+        } at the jump, ` +
         `which no device is on`,
     });
     return;

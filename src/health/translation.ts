@@ -53,6 +53,19 @@ export interface CachedTranslation {
   readonly unwritten?: boolean;
 }
 
+/** What the entries above a last table say of a page: the table, and what they grant. */
+export interface FoundTable {
+  readonly table: number;
+  readonly read: boolean;
+  readonly write: boolean;
+}
+
+/** The same as a unit has it in its paging-structure cache, of the 512 pages from one on. */
+export interface CachedTable extends FoundTable {
+  readonly did: number;
+  readonly page: number;
+}
+
 /** A device's context that a unit has cached; undefined: it remembers that it is blocked. */
 export interface CachedContext {
   readonly sid: number;
@@ -77,6 +90,10 @@ export interface UnitReader<C extends Context = Context> {
   readonly live: Tables<C>;
   cachedContexts(): Iterable<CachedContext>;
   cachedTranslations(): Iterable<CachedTranslation>;
+  /** Missing where a unit keeps finished translations only. */
+  cachedTables?(): Iterable<CachedTable>;
+  /** The last of a context's tables for a page; undefined where hardware would come to none. */
+  tableOf?(context: C, page: number): FoundTable | undefined;
   /** What a context's tables say of a page; undefined where hardware would find no way. */
   lookUp(context: C, page: number): Found | undefined;
   /**

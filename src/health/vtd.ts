@@ -2,8 +2,13 @@ import type { Memory } from "../machine/memory.ts";
 import { Mode } from "../machine/vtd/registers.ts";
 import type { VtdUnit } from "../machine/vtd/unit.ts";
 import { type LiveContext, liveTables, lookUp, paging } from "./tables.ts";
-import { type CachedTranslation, NO_TABLES, type UnitReader } from "./translation.ts";
-import { eachLeaf, holeAround, run } from "./vtd_paging.ts";
+import {
+  type CachedTable,
+  type CachedTranslation,
+  NO_TABLES,
+  type UnitReader,
+} from "./translation.ts";
+import { eachLeaf, holeAround, lastTable, run } from "./vtd_paging.ts";
 import { cachedPasids, lookUpScalable, type PasidContext, scalableTables } from "./vtd_scalable.ts";
 
 const PASS_THROUGH = 2;
@@ -30,6 +35,10 @@ function readLegacy(memory: Memory, unit: VtdUnit): UnitReader<LiveContext> {
       }
     },
     cachedTranslations: () => cachedTranslations(unit),
+    cachedTables: () => cachedTables(unit),
+    tableOf(context, page) {
+      return context.root < 0 ? undefined : lastTable(memory, unit, paging(context), page);
+    },
     lookUp: (context, page) => lookUp(memory, unit, context, page),
     eachLeaf(context, visit) {
       if (context.root >= 0) eachLeaf(memory, unit, paging(context), visit);
@@ -61,5 +70,11 @@ function* cachedTranslations(unit: VtdUnit): Generator<CachedTranslation> {
   for (const { pasid, writeWalks, ...entry } of unit.iotlb.entries()) {
     const tag = pasid === undefined ? {} : { tag: pasid };
     yield { ...entry, ...tag, write: entry.write || writeWalks, unwritten: writeWalks };
+  }
+}
+
+function* cachedTables(unit: VtdUnit): Generator<CachedTable> {
+  for (const { did, page, table, permission } of unit.pagingCache.entries()) {
+    yield { did, page, table, read: (permission & 1) !== 0, write: (permission & 2) !== 0 };
   }
 }

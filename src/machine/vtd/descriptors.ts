@@ -95,8 +95,7 @@ export class DescriptorExecutor {
 
   #iotlb(w0: number, w1: number, w2: number, w3: number): boolean {
     if (((w0 & IOTLB_LOW_RESERVED) | w1 | (w2 & ADDRESS_RESERVED)) !== 0) return false;
-    const am = w2 & DMA_IVA_AM_MASK;
-    return this.invalidator.iotlb(granularity(w0), did(w0), w3, w2, am) !== GRANU_NONE;
+    return this.invalidator.iotlb(granularity(w0), did(w0), w3, w2) !== GRANU_NONE;
   }
 
   /** The status goes to memory when all before it is done: everything is done at once here. */

@@ -4,7 +4,6 @@ import {
   DMA_CCMD_FM_MASK_HI,
   DMA_CCMD_ICC_HI,
   DMA_CCMD_SID_SHIFT,
-  DMA_IVA_AM_MASK,
   DMA_TLB_IAIG_SHIFT_HI,
   DMA_TLB_IIRG_SHIFT_HI,
   DMA_TLB_IVT_HI,
@@ -43,8 +42,7 @@ export class ContextCommand {
 
 /**
  * IVA and IOTLB: invalidate the IOTLB. Writing the high word of IOTLB with IVT set does it at
- * once; IVT then reads 0 and IAIG says what was done. IH makes no difference: only finished
- * translations are cached, no inner entries. Drains find nothing: no request is ever half-way.
+ * once; IVT then reads 0 and IAIG says what was done. Drains find nothing: no request is ever half-way.
  */
 export class IotlbCommand {
   /** IVA is write-only. */
@@ -67,7 +65,7 @@ export class IotlbCommand {
     const hi = this.addressHigh, lo = this.addressLow;
     const done = this.refused
       ? GRANU_NONE
-      : this.invalidator.iotlb(granularity, value & 0xffff, hi, lo, lo & DMA_IVA_AM_MASK);
+      : this.invalidator.iotlb(granularity, value & 0xffff, hi, lo);
     this.#high = (this.#high & ~DMA_TLB_IVT_HI) | (done << DMA_TLB_IAIG_SHIFT_HI);
   }
 }

@@ -1,4 +1,6 @@
 import {
+  DMA_IVA_AM_MASK,
+  DMA_IVA_IH,
   GRANU_DEVICE,
   GRANU_DOMAIN,
   GRANU_GLOBAL,
@@ -15,6 +17,7 @@ import {
 import type { VtdCapability } from "./capability.ts";
 import type { ContextCache } from "./context_cache.ts";
 import type { Iotlb } from "./iotlb.ts";
+import type { PagingCache } from "./paging_cache.ts";
 import type { PasidCache } from "./pasid_cache.ts";
 import type { ScalableContextCache } from "./scalable_context_cache.ts";
 
@@ -24,6 +27,8 @@ export interface Caches {
   readonly scalableContexts: ScalableContextCache;
   readonly pasids: PasidCache;
   readonly iotlb: Iotlb;
+  /** Goes with the IOTLB. */
+  readonly paging: PagingCache;
 }
 
 /**
@@ -57,21 +62,26 @@ export class Invalidator {
   /**
    * IOTLB by domain; returns the granularity performed. Globally and by domain it removes what
    * has a PASID in its tag too, by page it does not. Without PSI a page-selective request is
-   * carried out on the whole domain; an AM beyond MAMV is refused.
+   * carried out on the whole domain; an AM beyond MAMV is refused. `hi`, `lo`: the address, with AM and IH
+   * in the low one; with IH, which counts by page only, the paging-structure cache is left alone.
    */
-  iotlb(granularity: number, did: number, hi: number, lo: number, am: number): number {
-    const { iotlb } = this.caches;
+  iotlb(granularity: number, did: number, hi: number, lo: number): number {
+    const { iotlb, paging } = this.caches;
     if (granularity === GRANU_GLOBAL) {
       iotlb.invalidateAll();
+      paging.invalidateAll();
       return GRANU_GLOBAL;
     }
     if (granularity === GRANU_PAGE && this.capability.pageSelective) {
+      const am = lo & DMA_IVA_AM_MASK;
       if (am > this.capability.maxAddressMask) return GRANU_NONE;
       iotlb.invalidatePages(did, hi, lo, am);
+      if ((lo & DMA_IVA_IH) === 0) paging.invalidatePages(did, hi, lo, am);
       return GRANU_PAGE;
     }
     if (granularity === GRANU_NONE) return GRANU_NONE;
     iotlb.invalidateDomain(did);
+    paging.invalidateDomain(did);
     return GRANU_DOMAIN;
   }
 

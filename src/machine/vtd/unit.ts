@@ -35,6 +35,7 @@ import { ContextCommand, IotlbCommand } from "./invalidation.ts";
 import { Invalidator } from "./invalidator.ts";
 import { Iotlb, IOTLB_DENIED, IOTLB_MISS } from "./iotlb.ts";
 import { PageRequestQueue } from "./page_request_queue.ts";
+import { PagingCache } from "./paging_cache.ts";
 import { PasidCache } from "./pasid_cache.ts";
 import { InvalidationQueue } from "./queue.ts";
 import { Mode, Registers } from "./registers.ts";
@@ -73,6 +74,8 @@ export class VtdUnit implements Remapper, Mmio {
   readonly scalableContextCache = new ScalableContextCache();
   readonly pasidCache: PasidCache;
   readonly iotlb: Iotlb;
+  /** Legacy mode's too: walks of scalable mode begin at the top. */
+  readonly pagingCache = new PagingCache();
   readonly faults: FaultRecorder;
   route = Route.translated;
   /** Called for each fault interrupt that FECTL lets out. */
@@ -115,6 +118,7 @@ export class VtdUnit implements Remapper, Mmio {
       scalableContexts: this.scalableContextCache,
       pasids: this.pasidCache,
       iotlb: this.iotlb,
+      paging: this.pagingCache,
     };
     const invalidator = new Invalidator(caches, capability);
     if (capability.scalable && capability.pageRequests) {
@@ -286,16 +290,19 @@ export class VtdUnit implements Remapper, Mmio {
   }
 
   #walk(sid: number, context: PackedContext, hi: number, lo: number, write: boolean): number {
-    const walker = this.#walker;
-    const asr = this.contextCache.asr(sid);
+    const walker = this.#walker, did = contextDid(context), { pagingCache } = this;
     const need = write ? ACCESS_WRITE : ACCESS_READ;
     this.#walks++;
     this.stands = ++this.#changes;
-    const pfn = walker.walk(asr, agawToLevels(contextAw(context)), hi, lo, need);
+    const at = pagingCache.find(hi, lo, did);
+    const pfn = at >= 0
+      ? walker.walkLast(pagingCache.table(at), pagingCache.permission(at), lo, need)
+      : walker.walk(this.contextCache.asr(sid), agawToLevels(contextAw(context)), hi, lo, need);
     if (pfn >= 0) {
-      this.iotlb.fill(hi, lo, contextDid(context), pfn, walker.level, walker.permission);
+      this.iotlb.fill(hi, lo, did, pfn, walker.level, walker.permission);
+      if (at < 0 && walker.level === 1) pagingCache.fill(hi, lo, did, walker.table, walker.above);
     } else if (isAbsent(pfn, walker.permission) && this.#remembersAbsence()) {
-      this.iotlb.fill(hi, lo, contextDid(context), 0, 1, 0);
+      this.iotlb.fill(hi, lo, did, 0, 1, 0);
     }
     return pfn;
   }

@@ -26,6 +26,9 @@ export class Walker {
   level = 0;
   /** Of the last walk: R and W, ANDed over the levels it went through. */
   permission = 0;
+  /** Of the last walk that came to a leaf: the table it is in, and what the entries above it grant. */
+  table = 0;
+  above = 0;
   #memory: Memory;
   #ram: RamMap;
   #reservedHigh = 0;
@@ -54,7 +57,7 @@ export class Walker {
     // The page number in two parts: 18 bits for levels 1 and 2, the rest for levels 3 to 5.
     const page = (lo >>> 12) & 0x3ffff;
     const upper = (hi << 2) | (lo >>> 30);
-    let permission = ACCESS_READ | ACCESS_WRITE, table = root, level = levels;
+    let permission = ACCESS_READ | ACCESS_WRITE, above = permission, table = root, level = levels;
     for (;;) {
       const chunk = memory.chunkOf(table), words = memory.readable(table);
       if (words === undefined) return this.#refuse(table, level, 0, need);
@@ -62,19 +65,37 @@ export class Walker {
       do {
         const at = memory.base(table) | (indexAt(upper, page, level) << 1);
         const low = words[at] | 0, high = words[at | 1] | 0;
+        above = permission;
         permission &= low;
         if ((permission & need) === 0 || (high & reservedHigh) !== 0) {
           return this.#refuse(table, level, permission, need);
         }
-        table = ((high & 0xfffff) << 20) | (low >>> 12);
+        const target = ((high & 0xfffff) << 20) | (low >>> 12);
         if (level === 1 || (low & DMA_PTE_LARGE_PAGE) !== 0) {
           this.level = level;
           this.permission = permission;
-          return level === 1 ? this.#leaf(low, table) : this.#superpage(level, low, table, page);
+          this.above = above;
+          this.table = table;
+          return level === 1 ? this.#leaf(low, target) : this.#superpage(level, low, target, page);
         }
+        table = target;
         level = (level - 1) | 0;
       } while (memory.chunkOf(table) === chunk);
     }
+  }
+
+  /** The last step of a walk alone, from a table of level 1 below entries that grant `above`. */
+  walkLast(table: number, above: number, lo: number, need: number): number {
+    const words = this.#memory.readable(table);
+    if (words === undefined) return this.#refuse(table, 1, 0, need);
+    const at = this.#memory.base(table) | ((lo >>> 11) & (511 << 1));
+    const low = words[at] | 0, high = words[at | 1] | 0, permission = above & low;
+    if ((permission & need) === 0 || (high & this.#reservedHigh) !== 0) {
+      return this.#refuse(table, 1, permission, need);
+    }
+    this.level = 1;
+    this.permission = permission;
+    return this.#leaf(low, ((high & 0xfffff) << 20) | (low >>> 12));
   }
 
   /**

@@ -245,6 +245,25 @@ export const TABLES_CASES: Cases<
         subject: "dmar0",
         detail: /IOVA 0x12c000 at /,
       },
+      {
+        how: "an entry leads to a copy of the table it led to, and nobody flushes",
+        run() {
+          const world = new World();
+          const leaf = world.leaf("nic0", 0), big = world.memory.read64(leaf);
+          const [table, copy] = [0, 1].map((i) => (world.freeFrame() + i) * 4096);
+          for (const at of [table, copy]) {
+            for (let i = 0; i < 512; i++) world.memory.write64(at + i * 8, big - 0x80 + i * 4096);
+          }
+          world.memory.write64(leaf, table + 3);
+          world.unit.iotlb.invalidateAll();
+          world.run(20 * ms);
+          world.memory.write64(leaf, copy + 3);
+          return world;
+        },
+        subject: "dmar0",
+        detail:
+          /^paging-structure cache has DID \d+ IOVA 0x0 by the table at 0x[\da-f]+, the tables of nic0 say/,
+      },
     ],
     unexercised: {
       what: "a host without VMs",

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { FailNth } from "../../../src/base/choice.ts";
 import * as regs from "../../../src/uapi/vtd_regs.ts";
-import { Bench, PS, RW, SID } from "./bench.ts";
+import { Bench, PS, R, RW, SID } from "./bench.ts";
 
 /** A device with 0x5000 mapped to frame 0x111, already in the caches, then remapped to 0x222. */
 function remapped(bench = new Bench()): Bench {
@@ -110,11 +110,92 @@ Deno.test("new tables under the same DID mix with the old ones until the IOTLB i
   const other = bench.attach({ did: 5 });
   bench.map(other, 0x5000n, 0x333000n | RW);
   bench.map(other, 0x6000n, 0x444000n | RW);
+  bench.map(other, 0x206000n, 0x555000n | RW);
   bench.flushContext(regs.GRANU_DEVICE, 5, SID);
-  assert.equal(bench.dma(0x6000n), 0x444, "walked through the new tables");
+  assert.equal(bench.dma(0x206000n), 0x555, "walked through the new tables");
   assert.equal(bench.dma(0x5000n), 0x111, "answered by the old translation");
+  assert.equal(bench.dma(0x6000n), -5, "walked from the old last table");
   bench.flushIotlb(regs.GRANU_DOMAIN, 5);
   assert.equal(bench.dma(0x5000n), 0x333);
+  assert.equal(bench.dma(0x6000n), 0x444);
+});
+
+/** Pages 5 and 6 mapped, 5 used; then an entry leads to another table, with page 6 elsewhere in it. */
+function relinked(bench = new Bench()): Bench {
+  const top = bench.attach();
+  bench.map(top, 0x5000n, 0x111000n | RW);
+  bench.map(top, 0x6000n, 0x222000n | RW);
+  bench.enable();
+  assert.equal(bench.dma(0x5000n), 0x111);
+  const table = bench.frame();
+  bench.store(table, 6, 0x333000n | RW);
+  bench.map(top, 0n, BigInt(table) << 12n | RW, 2);
+  return bench;
+}
+
+const { GRANU_DEVICE, GRANU_DOMAIN, GRANU_GLOBAL, GRANU_PAGE } = regs;
+const DROPS: [name: string, flush: (bench: Bench) => void, drops: boolean][] = [
+  ["nothing", () => {}, false],
+  ["the context cache", (bench) => bench.flushContext(GRANU_DEVICE, 5, SID), false],
+  ["everything", (bench) => bench.flushIotlb(GRANU_GLOBAL), true],
+  ["the domain", (bench) => bench.flushIotlb(GRANU_DOMAIN, 5), true],
+  ["the domain, with IH", (bench) => bench.flushIotlb(GRANU_DOMAIN, 5, 0n, regs.DMA_IVA_IH), true],
+  ["another domain", (bench) => bench.flushIotlb(GRANU_DOMAIN, 6), false],
+  ["a page below the entry", (bench) => bench.flushIotlb(GRANU_PAGE, 5, 0x1ff000n), true],
+  ["it with IH", (bench) => bench.flushIotlb(GRANU_PAGE, 5, 0x6000n, regs.DMA_IVA_IH), false],
+  ["a page of another domain", (bench) => bench.flushIotlb(GRANU_PAGE, 6, 0x6000n), false],
+  ["the page behind", (bench) => bench.flushIotlb(GRANU_PAGE, 5, 0x200000n), false],
+  ["4 MiB around the entry", (bench) => bench.flushIotlb(GRANU_PAGE, 5, 0x200000n, 10), true],
+  ["the 4 MiB behind", (bench) => bench.flushIotlb(GRANU_PAGE, 5, 0x400000n, 10), false],
+  ["2^45 pages", (bench) => bench.flushIotlb(GRANU_PAGE, 5, 0n, 45), true],
+];
+
+Deno.test("an entry that leads to another table is seen once it is flushed, or a page below it", async (t) => {
+  for (const [name, flush, drops] of DROPS) {
+    await t.step(`flushed: ${name}`, () => {
+      const bench = relinked(new Bench({ maxAddressMask: 63 }));
+      flush(bench);
+      assert.equal(bench.dma(0x6000n), drops ? 0x333 : 0x222);
+      assert.equal([...bench.unit.pagingCache.entries()].length, 1);
+    });
+  }
+});
+
+Deno.test("without PSI the whole domain is flushed, with IH or without", () => {
+  const bench = relinked(new Bench({ pageSelective: false }));
+  bench.flushIotlb(regs.GRANU_PAGE, 5, 0x7000000n, regs.DMA_IVA_IH);
+  assert.equal(bench.dma(0x6000n), 0x333);
+});
+
+Deno.test("what the entries above grant stays as it was with the table they lead to", () => {
+  const bench = new Bench(), top = bench.attach();
+  bench.map(top, 0x5000n, 0x111000n | RW);
+  bench.map(top, 0x6000n, 0x222000n | RW);
+  const table = bench.table(top, 4, 0n, 1);
+  bench.map(top, 0n, BigInt(table) << 12n | R, 2);
+  bench.enable();
+  assert.deepEqual([bench.dma(0x5000n, "read"), bench.dma(0x5000n)], [0x111, -5]);
+  bench.map(top, 0n, BigInt(table) << 12n | RW, 2);
+  assert.deepEqual([bench.dma(0x6000n, "read"), bench.dma(0x6000n)], [0x222, -5]);
+  bench.flushIotlb(regs.GRANU_PAGE, 5, 0x6000n);
+  assert.equal(bench.dma(0x6000n), 0x222);
+});
+
+Deno.test("a large page leads to no table, and the next walk begins at the top", () => {
+  const bench = new Bench(), top = bench.attach();
+  bench.map(top, 0x200000n, 0x40000000n | RW | PS, 2);
+  bench.enable();
+  assert.equal(bench.dma(0x2ff000n), 0x400ff);
+  assert.deepEqual([...bench.unit.pagingCache.entries()], []);
+});
+
+Deno.test("a last table that is no RAM any more is refused as any table is", () => {
+  const bench = new Bench();
+  const top = bench.attach();
+  bench.map(top, 0x5000n, 0x111000n | RW);
+  bench.enable();
+  bench.unit.pagingCache.fill(0, 0x5000, 5, 0x90000, 3);
+  assert.equal(bench.dma(0x5000n), -7);
 });
 
 Deno.test("a domain-selective context flush finds all devices of its DID", () => {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { MiB, ms } from "../../../src/base/units.ts";
+import { liveTables } from "../../../src/health/tables.ts";
 import { Bench } from "../../kernel/bench.ts";
 import { Front } from "./front.ts";
 
@@ -81,8 +82,17 @@ for (const profile of ["intel-legacy", "intel-scalable"]) {
     const { violated } = update;
     assert.ok(violated.includes("domain-in-hardware nic1"), violated.join());
     assert.ok(!violated.some((v) => v.endsWith("nic0")), "the one that was handed over does not");
+    const { machine, health } = update.bench.platform, [unit] = machine.units;
+    if (profile === "intel-legacy") {
+      // A walk does not begin at the top: last tables are cached, and as long as nobody has their memory
+      // they lead to frames that the guest has got again.
+      const { tables } = liveTables(machine.memory, unit);
+      const gone = [...unit.pagingCache.entries()].filter(({ table }) => !tables.includes(table));
+      assert.ok(gone.length > 0, "tables that are gone");
+      return;
+    }
     // Whether those tables still lead anywhere is a matter of who has their memory now.
-    const { faultCount, stray } = update.bench.platform.health.meters.get(1);
+    const { faultCount, stray } = health.meters.get(1);
     assert.ok(faultCount + stray > 0, "its packets do not reach its guest");
   });
 }
