@@ -13,6 +13,7 @@ import * as S from "../../src/uapi/sys.ts";
 import * as V from "../../src/uapi/vfio.ts";
 import { PERSISTED_DIR } from "../../src/userspace/vmm/config.ts";
 import { openCdev } from "../../src/userspace/vmm/hardware.ts";
+import { throwAway } from "../throw_away.ts";
 
 export const PAGE = BigInt(PAGE_SIZE);
 export const RW = U.IOMMU_IOAS_MAP_READABLE | U.IOMMU_IOAS_MAP_WRITEABLE;
@@ -87,19 +88,21 @@ export class Bench {
     const base = findProfile(o.profile ?? "intel-legacy");
     assert.ok(base);
     const profile = base.vtd ? { ...base, vtd: { ...base.vtd, ...o.vtd } } : base;
-    this.platform = new Platform({
-      machine: {
-        profile,
-        memory: 96 * MiB,
-        devices: [device("nic0", "3a:00.0"), device("nic1", "3b:00.0")],
-      },
-      vms: o.vms ?? [],
-      kernel,
-      guestmemfs: o.guestmemfs ?? 32 * MiB,
-      khoScratch: 16 * MiB,
-      ...(o.cmdline !== undefined && { cmdline: o.cmdline }),
-      seed: o.seed ?? 1,
-    });
+    this.platform = throwAway(
+      new Platform({
+        machine: {
+          profile,
+          memory: 96 * MiB,
+          devices: [device("nic0", "3a:00.0"), device("nic1", "3b:00.0")],
+        },
+        vms: o.vms ?? [],
+        kernel,
+        guestmemfs: o.guestmemfs ?? 32 * MiB,
+        khoScratch: 16 * MiB,
+        ...(o.cmdline !== undefined && { cmdline: o.cmdline }),
+        seed: o.seed ?? 1,
+      }),
+    );
     this.untilReady();
     this.sys = this.platform.shell();
   }
