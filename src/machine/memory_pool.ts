@@ -76,11 +76,17 @@ export class MemoryPool {
     return this.#spares.reduce((sum, spare) => sum + spare.bytes.byteLength, 0);
   }
 
-  /** At least `size` bytes of zeros: the smallest buffer that waits and is large enough, or a new one. */
+  /**
+   * At least `size` bytes of zeros: the smallest buffer that waits and is large enough, or a new one. Of
+   * several the one that the host keeps most of: what is asked for first is written to most.
+   */
   take(size: number): MemoryBuffer {
     const fitting = this.#spares.filter(({ bytes }) => bytes.byteLength >= size);
     if (fitting.length === 0) return new MemoryBuffer(size);
-    const best = fitting.reduce((a, b) => b.bytes.byteLength < a.bytes.byteLength ? b : a);
+    const best = fitting.reduce((a, b) => {
+      const larger = b.bytes.byteLength - a.bytes.byteLength;
+      return larger < 0 || (larger === 0 && b.resident > a.resident) ? b : a;
+    });
     this.#spares.splice(this.#spares.indexOf(best), 1);
     return best;
   }

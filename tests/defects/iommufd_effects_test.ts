@@ -18,7 +18,8 @@ import {
   PROT_WRITE,
   TaskKilled,
 } from "../../src/uapi/sys.ts";
-import { Bench, fixed, said } from "../kernel/bench.ts";
+import { Bench } from "../kernel/bench.ts";
+import { fixed, said } from "../kernel/requests.ts";
 import { playOut } from "../throw_away.ts";
 
 const SIZE = 2 * MiB;
