@@ -11,7 +11,9 @@ export class MemoryBuffer {
 
   constructor(size: number) {
     this.bytes = new ArrayBuffer(size);
-    this.written = new Uint8Array(size / PAGE_SIZE);
+    const frames = size / PAGE_SIZE;
+    // So that eight can be looked at at once.
+    this.written = new Uint8Array(new ArrayBuffer(Math.ceil(frames / 8) * 8), 0, frames);
   }
 
   /** Bytes the host keeps pages for, as of the last {@link clear}. */
@@ -25,31 +27,25 @@ export class MemoryBuffer {
    */
   clear(limit: number): boolean {
     const { written } = this, words = new Uint32Array(this.bytes);
-    const touched = this.#touched ??= new Uint8Array(written.length);
-    for (let first = this.#next(0); first < written.length;) {
-      const found = written.indexOf(0, first), end = found < 0 ? written.length : found;
-      words.fill(0, first * PAGE_WORDS, end * PAGE_WORDS);
-      written.fill(0, first, end);
-      for (let i = first; i < end; i++) {
-        if (touched[i] !== 0) continue;
-        touched[i] = 1;
-        this.#resident++;
-      }
+    const eights = new Float64Array(written.buffer), frames = written.length;
+    this.#touched ??= new Uint8Array(frames);
+    for (let at = 0; at < frames; at++) {
+      // Most frames nobody has written to.
+      while ((at & 7) === 0 && eights[at >>> 3] === 0) at += 8;
+      if (written[at] !== 1) continue;
+      const first = at;
+      while (at < frames && written[at] === 1) this.#touch(at++);
+      words.fill(0, first * PAGE_WORDS, at * PAGE_WORDS);
       if (this.resident > limit) return false;
-      first = this.#next(end);
     }
+    eights.fill(0);
     return true;
   }
 
-  /** The first frame from one on that was written, looked for eight by eight. */
-  #next(from: number): number {
-    const { written } = this, eights = new Float64Array(written.buffer, 0, written.length >>> 3);
-    let at = Math.ceil(from / 8);
-    const before = written.subarray(from, at * 8).indexOf(1);
-    if (before >= 0) return from + before;
-    while (at < eights.length && eights[at] === 0) at++;
-    const found = written.indexOf(1, at * 8);
-    return found < 0 ? written.length : found;
+  #touch(frame: number): void {
+    const touched = this.#touched as Uint8Array;
+    if (touched[frame] === 0) this.#resident++;
+    touched[frame] = 1;
   }
 }
 
