@@ -1,20 +1,15 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { formatSize, GiB } from "./base/units.ts";
+import { type DashboardFlags, dashboardOptions, wantsDashboard } from "./cli/dashboard_options.ts";
+import { openScenario } from "./cli/files.ts";
 import {
-  casesOf,
-  compare,
+  ALL_PROFILES,
   COMPARE_FORMS,
   type CompareForm,
-  sizes,
-  withProgress,
-} from "./cli/compare.ts";
-import { type DashboardFlags, dashboardOptions, wantsDashboard } from "./cli/dashboard_options.ts";
-import { prepareDump } from "./cli/dump.ts";
-import { defectsJson, explainDefect, listDefects, runDefects } from "./cli/defects.ts";
-import { openScenario } from "./cli/files.ts";
-import { printKho } from "./cli/kho.ts";
+  PROGRAMS,
+  VERSION_PROFILES,
+} from "./cli/programs.ts";
 import { runFor, sessionOf, worldOf } from "./cli/world.ts";
-import { ALL_PROFILES, VERSION_PROFILES, versions } from "./cli/versions.ts";
 import { imageWith } from "./kernel/image.ts";
 import { findCauses } from "./scenario/causes.ts";
 import { BUILTIN } from "./scenario/builtin.ts";
@@ -109,7 +104,8 @@ export function commandLine(exit: (code: number) => void): Command {
     exit(0);
   });
   program.command("kho <file>").description("print a flattened device tree, KHO nodes explained")
-    .action((file: string) => {
+    .action(async (file: string) => {
+      const { printKho } = await PROGRAMS.kho();
       print(printKho(file));
       exit(0);
     });
@@ -120,7 +116,8 @@ export function commandLine(exit: (code: number) => void): Command {
     )
     .option("--run", "run each one's scenario with it and without it, and say what catches it")
     .option("--seed <n>", "seed of everything that is open", seed, 1)
-    .action((ids: string[], options: { report: string; run?: boolean; seed: number }) => {
+    .action(async (ids: string[], options: { report: string; run?: boolean; seed: number }) => {
+      const { defectsJson, explainDefect, listDefects, runDefects } = await PROGRAMS.defects();
       if (options.run) {
         const { text, ok } = runDefects(ids, options.seed);
         print(text);
@@ -159,7 +156,8 @@ function addReviewCommands(program: Command, exit: (code: number) => void): void
         "text",
       ),
     )
-    .action((options: { guest: string; page: string; report: CompareForm }) => {
+    .action(async (options: { guest: string; page: string; report: CompareForm }) => {
+      const { casesOf, compare, sizes, withProgress } = await PROGRAMS.compare();
       const { cases, left } = casesOf(
         sizes("guest", options.guest, GiB),
         sizes("page", options.page, 4096),
@@ -183,7 +181,11 @@ function addReviewCommands(program: Command, exit: (code: number) => void): void
         ALL_PROFILES,
       ]).default("intel-legacy"),
     )
-    .action((options: { profile: string }) => {
+    .action(async (options: { profile: string }) => {
+      const [{ withProgress }, { versions }] = [
+        await PROGRAMS.compare(),
+        await PROGRAMS.versions(),
+      ];
       const { text, safe } = withProgress((note) => versions(options.profile, note));
       print(text);
       exit(safe ? 0 : 1);
@@ -202,7 +204,8 @@ function listScenarios(): string {
 /** Dashboard or scripted run; the exit status. */
 async function start(options: Options): Promise<number> {
   const named = openScenario(options.scenario ?? "tour");
-  const dump = options.dump === undefined ? undefined : prepareDump(options.dump);
+  const { dump: folder } = options;
+  const dump = folder === undefined ? undefined : (await PROGRAMS.dump()).prepareDump(folder);
   const terminal = Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
   const interactive = wantsDashboard(options) || (options.scenario === undefined && terminal);
   const { loaded, image: chosen } = chosenKernels(options, named);
@@ -212,8 +215,7 @@ async function start(options: Options): Promise<number> {
   current = run;
   if (dump !== undefined) run.platform.onJump = dump;
   if (interactive) {
-    // Scripted runs do without the terminal code: it is loaded when there is a dashboard.
-    const { startDashboard } = await import("./cli/dashboard.ts");
+    const { startDashboard } = await PROGRAMS.dashboard();
     const opened = (next: Run) => {
       current = next;
     };

@@ -4,9 +4,7 @@ import { type CompareCase, COMPARED, measureAll } from "../scenario/compare.ts";
 import { compareJson, compareMarkdown, compareText } from "../scenario/compare_text.ts";
 import { UsageError } from "../scenario/errors.ts";
 import { survivals } from "../scenario/survival.ts";
-
-export const COMPARE_FORMS = ["text", "json", "markdown"] as const;
-export type CompareForm = typeof COMPARE_FORMS[number];
+import type { CompareForm } from "./programs.ts";
 
 /** Page sizes there are, and the most memory of each that fits into a machine of 24 GiB. */
 const PAGES: ReadonlyMap<number, number> = new Map([

@@ -1,13 +1,6 @@
-import { PROFILES } from "../machine/profile.ts";
-import type { Note } from "./compare.ts";
 import { matrixMarkdown, type VersionCell, versionMatrix } from "../scenario/version_matrix.ts";
-
-/** Machines on which a guest can drive a card itself. */
-export const VERSION_PROFILES: readonly string[] = PROFILES
-  .filter((p) => (p.vtd ?? p.smmu ?? p.amdvi) !== undefined).map(({ name }) => name);
-
-/** In the place of a profile's name: one after the other. */
-export const ALL_PROFILES = "all";
+import type { Note } from "./compare.ts";
+import { ALL_PROFILES, VERSION_PROFILES } from "./programs.ts";
 
 /**
  * Every kernel image into every other, in Markdown, on one machine profile or on all of them. `note`:

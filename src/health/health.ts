@@ -26,6 +26,8 @@ export interface Watched {
   readonly guest: string | undefined;
   /** Its DMA was promised to go on through a kexec. */
   readonly promised: boolean;
+  /** It receives packets, a DMA that fails costs one; or is a disk, and loses what it has in flight. */
+  readonly model?: "nic" | "nvme" | "bmc";
   /** Until its program runs the kernel may drive it, which has a driver for it. */
   readonly driven?: boolean;
 }
@@ -102,6 +104,12 @@ export class Health implements IncidentSink {
     }
   }
 
+  /** Its VMM takes the guest's memory from its devices because it was told to, until {@link promise}. */
+  suspend(guest: string): void {
+    this.promise(guest, false);
+    for (const w of this.#watched) if (w.guest === guest) this.#promises.suspend(w.fn);
+  }
+
   #strangerOf(sid: number, pfn: number, count: number): Strange | undefined {
     const guest = this.#requester(sid)?.guest;
     const at = this.ledger.firstOfOthers(
@@ -126,7 +134,7 @@ export class Health implements IncidentSink {
   }
 
   fault(incident: DmaIncident): void {
-    if (!this.#promises.stands(incident.fn)) return;
+    if (!this.#promises.failed(incident.fn)) return;
     const how = incident.code === DMA_BUS_MASTER_OFF
       ? "bus mastering is off"
       : incident.code === DMA_MASTER_ABORT
@@ -306,7 +314,11 @@ export class Health implements IncidentSink {
   /** How a guest says it fared so far. `resumedAfterKexec`: it has run on after one. */
   judgeGuest(name: string, report: GuestReport, resumedAfterKexec: boolean): void {
     if (resumedAfterKexec && this.#crossed.has(name)) this.premises.add("guest-resumed");
-    for (const { detail, address } of complaintsOf(report)) {
+    const excused = (model: Watched["model"]) =>
+      this.#watched.filter((w) => w.guest === name && w.model === model)
+        .reduce((sum, w) => sum + this.#promises.excused(w.fn), 0);
+    const excuse = { packets: excused("nic"), disks: excused("nvme") > 0 };
+    for (const { detail, address } of complaintsOf(report, excuse)) {
       this.report("guest-intact", name, address, detail);
     }
   }

@@ -15,17 +15,29 @@ export function leavesOwned(kernel: Kernel, unit: UnitReader, look: Look): void 
   for (const context of unit.live.contexts) {
     const own = kernels.has(context.sid);
     let seen = 0, bad: Strange & { readonly page: number } | undefined;
-    unit.eachLeaf(context, (page, _, span) => {
+    // Frames that were led to and not looked at yet, one after the other as the IOVAs go on.
+    let page = 0, pfn = 0, count = 0;
+    const judge = () => {
+      const strange = memory.firstStrange(pfn, count, own);
+      const before = strange === undefined ? count : strange.pfn - pfn;
+      const first = look.strangerOf(context.sid, pfn, before) ?? strange;
+      if (first !== undefined) bad ??= { page: page + first.pfn - pfn, ...first };
+    };
+    unit.eachLeaf(context, (at, _, span) => {
       seen++;
       if (bad !== undefined) return;
       // What is visited at once says the same, frame after frame.
-      const found = unit.lookUp(context, page);
+      const found = unit.lookUp(context, at);
       if (found === undefined) return;
-      const strange = memory.firstStrange(found.pfn, span, own);
-      const before = strange === undefined ? span : strange.pfn - found.pfn;
-      const first = look.strangerOf(context.sid, found.pfn, before) ?? strange;
-      if (first !== undefined) bad = { page: page + first.pfn - found.pfn, ...first };
+      if (at !== page + count || found.pfn !== pfn + count) {
+        judge();
+        page = at;
+        pfn = found.pfn;
+        count = 0;
+      }
+      count += span;
     });
+    judge();
     if (seen > 0) look.premises.add("memory-mapped");
     if (bad !== undefined) report(look, context, bad);
   }

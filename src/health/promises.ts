@@ -4,6 +4,9 @@
  */
 export class Promises {
   readonly #stands: boolean[] = [];
+  /** Functions whose DMA was given up for a time: what it costs them is nobody's fault. */
+  readonly #suspended = new Set<number>();
+  readonly #excused: number[] = [];
   readonly #crossing = new Set<number>();
   /** Functions that were stopped under a paused guest, before the jump. */
   readonly #stopped = new Set<number>();
@@ -11,8 +14,26 @@ export class Promises {
   /** The guest runs with the device (`stands`), or is given up. */
   set(fn: number, stands: boolean): void {
     this.#stands[fn] = stands;
+    this.#suspended.delete(fn);
     this.#crossing.delete(fn);
     this.#stopped.delete(fn);
+  }
+
+  /** The guest goes on, and what it is given up for is to come back: {@link set} says when. */
+  suspend(fn: number): void {
+    this.set(fn, false);
+    this.#suspended.add(fn);
+  }
+
+  /** A DMA failed: true where that breaks the promise. */
+  failed(fn: number): boolean {
+    if (this.#suspended.has(fn)) this.#excused[fn] = this.excused(fn) + 1;
+    return this.stands(fn);
+  }
+
+  /** DMAs that failed while the function's DMA was given up for a time. */
+  excused(fn: number): number {
+    return this.#excused[fn] ?? 0;
   }
 
   stands(fn: number): boolean {

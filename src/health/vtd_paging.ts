@@ -1,6 +1,6 @@
 import { PAGE_SIZE } from "../base/units.ts";
 import type { Memory } from "../machine/memory.ts";
-import { valuesInARow } from "../machine/rows.ts";
+import { differingBits, valuesInARow } from "../machine/rows.ts";
 import type { VtdUnit } from "../machine/vtd/unit.ts";
 import { holeEnd, type TreeShape } from "./same_tables.ts";
 import type { Found, FoundTable, LeafVisitor, TableSet } from "./translation.ts";
@@ -52,21 +52,34 @@ export function nextEntry(
 /** Every table below and including the top one, as far as hardware would walk. */
 export function collect(memory: Memory, unit: VtdUnit, paging: Paging, into: TableSet): void {
   if (paging.under !== undefined) return collectNested(memory, unit, paging, into);
-  const reserved = reservedHigh(unit, 19), present = paging.first ? PRESENT : READ_WRITE;
-  const walk = (table: number, level: number): void => {
-    if (table < 0 || !memory.isRam(table)) return;
-    into.add(table);
-    if (level === 1 || !into.first(table, level)) return;
-    const words = memory.readable(table);
-    if (words === undefined) return;
-    const base = memory.base(table), end = base + 1024;
-    for (let at = base; (at = nextEntry(words, at, end, present)) < end; at += 2) {
-      const lo = words[at], hi = words[at + 1];
-      if ((lo & LARGE) !== 0 || (hi & reserved) !== 0) continue;
-      walk(((hi & 0xfffff) << 20) | (lo >>> 12), level - 1);
-    }
-  };
-  walk(paging.root, paging.levels);
+  const present = paging.first ? PRESENT : READ_WRITE;
+  collectBelow(
+    { memory, present, reserved: reservedHigh(unit, 19), into },
+    paging.root,
+    paging.levels,
+  );
+}
+
+interface Collecting {
+  readonly memory: Memory;
+  readonly present: number;
+  readonly reserved: number;
+  readonly into: TableSet;
+}
+
+function collectBelow(how: Collecting, table: number, level: number): void {
+  const { memory, present, reserved, into } = how;
+  if (table < 0 || !memory.isRam(table)) return;
+  into.add(table);
+  const words = memory.readable(table), base = memory.base(table);
+  if (level === 1 || !into.first(table, level) || words === undefined) return;
+  // Full of large pages: no table is below it.
+  if ((words[base] & LARGE) !== 0 && (differingBits(words, base) & LARGE) === 0) return;
+  for (let at = base; (at = nextEntry(words, at, base + 1024, present)) < base + 1024; at += 2) {
+    const lo = words[at] | 0, hi = words[at | 1] | 0;
+    if ((lo & LARGE) !== 0 || (hi & reserved) !== 0) continue;
+    collectBelow(how, ((hi & 0xfffff) << 20) | (lo >>> 12), level - 1);
+  }
 }
 
 /**
@@ -227,16 +240,14 @@ function secondLevel(
   page: number,
 ): Found | undefined {
   if (page >= 2 ** (Math.min(12 + 9 * levels, unit.capability.mgaw) - 12)) return undefined;
-  const { superpages, snoopControl } = unit.capability;
+  const { superpages, snoopControl } = unit.capability, reserved = reservedHigh(unit, 19);
   let table = root, permission = READ_WRITE;
-  for (let level = levels; memory.isRam(table); level--) {
-    const span = 512 ** (level - 1);
+  for (let level = levels, span = 512 ** (levels - 1); memory.isRam(table); level--, span /= 512) {
     const word = (Math.floor(page / span) & 511) * 2;
-    const lo = memory.load(table, word);
+    const lo = memory.load(table, word), hi = memory.load(table, word + 1);
     permission &= lo;
-    if (permission === 0) return undefined;
-    if ((memory.load(table, word + 1) & reservedHigh(unit, 19)) !== 0) return undefined;
-    const pfn = pointer(memory, table, word);
+    if (permission === 0 || (hi & reserved) !== 0) return undefined;
+    const pfn = ((hi & 0xfffff) << 20) | (lo >>> 12);
     const large = level > 1 && (lo & LARGE) !== 0;
     if (level > 1 && !large) {
       table = pfn;

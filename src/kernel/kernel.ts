@@ -206,11 +206,16 @@ export class Kernel {
   shell(): Syscalls {
     const task = this.scheduler.newTask("sh");
     this.shells.push(task);
+    const calls = new Map<string | symbol, unknown>();
     return new Proxy(new Syscalls(this, task), {
       get: (sys, name) => {
+        const known = calls.get(name);
+        if (known !== undefined) return known;
         const value = Reflect.get(sys, name);
         if (typeof value !== "function") return value;
-        return (...args: unknown[]) => this.#callOf(task, () => value.apply(sys, args));
+        const call = (...args: unknown[]) => this.#callOf(task, () => value.apply(sys, args));
+        calls.set(name, call);
+        return call;
       },
     });
   }

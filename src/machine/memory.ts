@@ -1,6 +1,6 @@
 import { assert } from "../base/assert.ts";
 import { PAGE_SIZE, PAGE_WORDS } from "../base/units.ts";
-import { MACHINE_MEMORY, MemoryBuffer, type MemoryPool } from "./memory_pool.ts";
+import { MACHINE_MEMORY, type MemoryBuffer, type MemoryPool } from "./memory_pool.ts";
 import { RamMap } from "./ram_map.ts";
 
 /** Frames in one chunk: 1 GiB. */
@@ -169,18 +169,20 @@ export class Memory {
   /**
    * The buffer a chunk is in, and the frame it begins at there. Each new one of this size makes the
    * garbage collector run: much memory comes in few of them, which cost nothing where they are not
-   * touched, and is nothing to keep for another machine.
+   * touched.
    */
   #bufferOf(index: number, frames: number): [MemoryBuffer, first: number] {
-    if (this.#chunks.length <= GROUPED) {
-      const buffer = this.#pool.take(frames * PAGE_SIZE);
-      this.#buffers.push(buffer);
-      return [buffer, 0];
-    }
+    if (this.#chunks.length <= GROUPED) return [this.#take(frames), 0];
     const group = Math.floor(index / GROUP), first = group * GROUP;
     const chunks = Math.min(GROUP, this.#chunks.length - first);
-    const buffer = this.#groups[group] ??= new MemoryBuffer(chunks * CHUNK_FRAMES * PAGE_SIZE);
+    const buffer = this.#groups[group] ??= this.#take(chunks * CHUNK_FRAMES);
     return [buffer, (index - first) * CHUNK_FRAMES];
+  }
+
+  #take(frames: number): MemoryBuffer {
+    const buffer = this.#pool.take(frames * PAGE_SIZE);
+    this.#buffers.push(buffer);
+    return buffer;
   }
 
   /**

@@ -77,3 +77,14 @@ export function fillEmptyRow(
   for (; at < end && wide[at] === 0; at++, value += step) wide[at] = value;
   return at;
 }
+
+/** Bits in which the low words of a frame's 512 values differ; `base`: index of its first word in `words`. */
+export function differingBits(words: Uint32Array, base: number): number {
+  const first = words[base];
+  let bits = 0;
+  for (let at = base; at < base + 1024; at += 8) {
+    bits |= (words[at] ^ first) | (words[at + 2] ^ first) | (words[at + 4] ^ first) |
+      (words[at + 6] ^ first);
+  }
+  return bits;
+}

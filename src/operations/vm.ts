@@ -104,7 +104,7 @@ export const VM_OPERATIONS = [
     destroys: "every DMA of its devices from then on",
     unavailable: someVmRuns,
     *run(session, { vm: id }) {
-      session.platform.health.promise(id, false);
+      session.platform.health.suspend(id);
       return yield* withTask(session, id, "unmap", ["unmapped"]);
     },
   }),

@@ -88,7 +88,7 @@ export class Platform {
         const driven = vm?.program === "paravisor" || hasNativeDriver(spec, d);
         // Nobody asked firmware: what it has put to work goes on whoever boots.
         const promised = vm?.persistent ?? d.model === "bmc";
-        return { fn, name: d.id, sid, guest: vm?.id, promised, driven };
+        return { fn, name: d.id, sid, guest: vm?.id, promised, model: d.model, driven };
       }),
     );
     this.director = new Director(this.machine.queue);

@@ -247,7 +247,7 @@ function checkMachine(scenario: Scenario, document: YamlDocument, file: string):
     if (vms.findIndex((v) => v.id === vm.id) !== i) {
       fail(`there are two ${vm.id}`, ["machine", "vms", i, "id"]);
     }
-    if (vm.persistent) guests += vm.memory + 2 * 1048576;
+    if (vm.persistent) guests += (vm.backing === "memfd" ? 0 : vm.memory) + 2 * 1048576;
     if (vm.persistent && vm.program === "paravisor" && vm.memory > MAX_FILE) {
       const path = ["machine", "vms", i, "memory"];
       fail("a guestmemfs file ends at 1GiB: so does the guest of a paravisor", path);

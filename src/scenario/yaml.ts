@@ -25,21 +25,24 @@ export interface YamlDocument {
 /** Parses one YAML 1.2 document. A {@link UsageError} with the place when it is none. */
 export function parseYaml(text: string, file: string): YamlDocument {
   if (text.length > MAX_LENGTH) throw new UsageError("too long for a scenario", file);
-  const starts = lineStarts(text);
   let value: unknown;
-  const offsets = new Map<string, number>();
   try {
     value = load(text, { schema: CORE_SCHEMA, filename: file });
-    indexOffsets(text, offsets);
   } catch (error) {
     if (!(error instanceof YAMLException)) throw error;
     const { mark, reason } = error;
     const place = mark ? { line: mark.line + 1, column: mark.column + 1 } : { line: 1, column: 1 };
     throw new UsageError(`not YAML: ${reason}`, file, place);
   }
+  // Only what is wrong has to be found again.
+  let places: { starts: number[]; offsets: Map<string, number> } | undefined;
   return {
     value,
     placeOf(path, key = false) {
+      const { starts, offsets } = places ??= {
+        starts: lineStarts(text),
+        offsets: offsetsOf(text),
+      };
       for (let n = path.length; n >= 0; n--) {
         const id = pathId(path.slice(0, n), key && n === path.length);
         const offset = offsets.get(id);
@@ -68,7 +71,8 @@ interface Open {
 }
 
 /** Notes for every key and value where it begins. */
-function indexOffsets(text: string, into: Map<string, number>): void {
+function offsetsOf(text: string): Map<string, number> {
+  const into = new Map<string, number>();
   const open: Open[] = [];
   const valuePath = (): PropertyKey[] => {
     const top = open[open.length - 1];
@@ -93,6 +97,7 @@ function indexOffsets(text: string, into: Map<string, number>): void {
       open.push({ path, isMap: event.type === EVENT_MAPPING, index: 0, key: undefined });
     }
   }
+  return into;
 }
 
 function lineStarts(text: string): number[] {

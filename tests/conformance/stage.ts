@@ -6,6 +6,7 @@ import { loadScenario } from "../../src/scenario/load.ts";
 import { platformSpec } from "../../src/scenario/platform_of.ts";
 import * as S from "../../src/uapi/sys.ts";
 import type { Sys } from "../../src/uapi/sys.ts";
+import { throwAway } from "../throw_away.ts";
 
 /** The machine the vectors are played on, unless they ask for another. */
 const MACHINE = {
@@ -46,7 +47,7 @@ export class Stage {
     // Every JSON text is a YAML text.
     const { scenario } = loadScenario(JSON.stringify(file), "conformance");
     const spec = platformSpec(scenario, 1, options.image ?? "rfc-v1");
-    this.platform = new Platform({ ...spec, cmdline: options.cmdline ?? "" });
+    this.platform = throwAway(new Platform({ ...spec, cmdline: options.cmdline ?? "" }));
     this.#untilReady();
   }
 

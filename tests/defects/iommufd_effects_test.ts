@@ -5,7 +5,7 @@ import { openFdt } from "../../src/fdt/mod.ts";
 import type { PagingDomain } from "../../src/kernel/iommu/domain.ts";
 import { baseScenario, defectScenario } from "../../src/scenario/defects.ts";
 import { findDefect } from "../../src/kernel/defects/catalogue.ts";
-import { prepare, runScenario } from "../../src/scenario/run.ts";
+import { prepare } from "../../src/scenario/run.ts";
 import * as U from "../../src/uapi/iommufd.ts";
 import {
   MAP_ANONYMOUS,
@@ -18,7 +18,9 @@ import {
   PROT_WRITE,
   TaskKilled,
 } from "../../src/uapi/sys.ts";
-import { Bench, fixed, said } from "../kernel/bench.ts";
+import { Bench } from "../kernel/bench.ts";
+import { fixed, said } from "../kernel/requests.ts";
+import { playOut } from "../throw_away.ts";
 
 const SIZE = 2 * MiB;
 const encode = (text: string) => new TextEncoder().encode(text);
@@ -134,11 +136,11 @@ Deno.test("D79 and D80 leave pins that rfc-v1 does not", () => {
 
 Deno.test("D87: it is the new file that cannot be removed", () => {
   const seen = (id: string) => {
-    const { health } = runScenario(prepare(defectScenario(`defect-${id}`), 1)).platform;
+    const { health } = playOut(prepare(defectScenario(`defect-${id}`), 1)).platform;
     return health.violations.filter((v) => v.invariant === "pins-balanced").map((v) => v.subject);
   };
   assert.ok(seen("D87").includes("second"));
-  const plain = runScenario(prepare(baseScenario(findDefect("D87")!), 1, "rfc-v1+D81")).platform;
+  const plain = playOut(prepare(baseScenario(findDefect("D87")!), 1, "rfc-v1+D81")).platform;
   assert.ok(!plain.health.violations.some((v) => v.subject === "second"));
 });
 

@@ -4,7 +4,7 @@ import { DEFECTS, findDefect, SWITCHES } from "../../src/kernel/defects/catalogu
 import { BUILTIN } from "../../src/scenario/builtin.ts";
 import { baseScenario, defectScenario } from "../../src/scenario/defects.ts";
 import { textReport } from "../../src/scenario/report.ts";
-import { prepare, runScenario } from "../../src/scenario/run.ts";
+import { prepare } from "../../src/scenario/run.ts";
 import {
   type Call,
   play,
@@ -12,12 +12,13 @@ import {
   type VectorFile,
   vectorFiles,
 } from "../conformance/runner.ts";
+import { playOut } from "../throw_away.ts";
 
 const VECTORS = vectorFiles(new URL("../conformance/", import.meta.url));
 
 for (const defect of SWITCHES) {
   Deno.test(`${defect.id} is caught: ${defect.title}`, () => {
-    const run = runScenario(prepare(defectScenario(`defect-${defect.id}`), 1));
+    const run = playOut(prepare(defectScenario(`defect-${defect.id}`), 1));
     assert.equal(run.judgement.verdict, "holds", textReport(run));
   });
 }
@@ -25,7 +26,7 @@ for (const defect of SWITCHES) {
 for (const scenario of new Set(SWITCHES.map((d) => d.scenario))) {
   Deno.test(`${scenario} holds without the defects it shows`, () => {
     const defect = SWITCHES.find((d) => d.scenario === scenario)!;
-    const run = runScenario(prepare(baseScenario(defect), 1));
+    const run = playOut(prepare(baseScenario(defect), 1));
     assert.equal(run.judgement.verdict, "holds", textReport(run));
   });
 }

@@ -3,7 +3,8 @@ import { findDefect } from "../../src/kernel/defects/catalogue.ts";
 import { BUILTIN } from "../../src/scenario/builtin.ts";
 import { loadScenario } from "../../src/scenario/load.ts";
 import { textReport } from "../../src/scenario/report.ts";
-import { prepare, runScenario } from "../../src/scenario/run.ts";
+import { prepare } from "../../src/scenario/run.ts";
+import { playOut } from "../throw_away.ts";
 
 const DOC = Deno.readTextFileSync(new URL("../../docs/posted-series.md", import.meta.url));
 
@@ -17,7 +18,7 @@ Deno.test("the page on the posted series names defects that can show, scenarios 
 
 Deno.test("what the page quotes is what the run says, when it says so", () => {
   const text = BUILTIN.get("rfc-v1-posted") ?? "";
-  const run = runScenario(prepare(loadScenario(text, "scenarios/rfc-v1-posted.yaml"), 1));
+  const run = playOut(prepare(loadScenario(text, "scenarios/rfc-v1-posted.yaml"), 1));
   const { events } = run.platform;
   const said = textReport(run) + events.map((e) => e.text).join("\n");
   const rows = DOC.split("\n").filter((line) => /^\| *\d/.test(line));

@@ -138,6 +138,23 @@ const CLEAN: GuestReport = {
   nvmes: [],
 };
 
+Deno.test("what fails while a device's memory is given up breaks no promise, and is counted", () => {
+  const promises = new Promises();
+  promises.set(1, true);
+  assert.equal(promises.failed(1), true);
+  promises.suspend(1);
+  assert.deepEqual([promises.failed(1), promises.failed(1), promises.failed(2)], [
+    false,
+    false,
+    false,
+  ]);
+  promises.set(1, true);
+  assert.equal(promises.failed(1), true);
+  promises.set(1, false);
+  assert.equal(promises.failed(1), false);
+  assert.deepEqual([promises.excused(1), promises.excused(2)], [2, 0]);
+});
+
 Deno.test("whatever a guest has lost is a complaint of its own", () => {
   assert.deepEqual(complaintsOf(CLEAN), [], "packets a full ring explains are not lost");
   const spoilt: [Partial<GuestReport>, RegExp][] = [
@@ -155,6 +172,11 @@ Deno.test("whatever a guest has lost is a complaint of its own", () => {
     assert.match(complaint.detail, text);
     assert.deepEqual(rest, []);
   }
+  const spoiltIo = { ...CLEAN, missing: 6, ioErrors: 1, ioLost: 2, ioCorrupt: 3 };
+  assert.deepEqual(
+    complaintsOf(spoiltIo, { packets: 1, disks: true }).map(({ detail }) => detail),
+    ["1 packets lost that no full ring explains", "3 disk blocks read back wrong"],
+  );
   const canary = complaintsOf({ ...CLEAN, canaryDamaged: 2, firstDamage: 0x5000 });
   assert.deepEqual(canary, [{ detail: "2 memory canaries damaged", address: 0x5000 }]);
 });

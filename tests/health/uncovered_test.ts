@@ -5,37 +5,40 @@ import { findProfile } from "../../src/machine/profile.ts";
 import { Platform } from "../../src/platform/platform.ts";
 import { snapshot } from "../../src/platform/snapshot.ts";
 import * as V from "../../src/uapi/vtd_regs.ts";
+import { throwAway } from "../throw_away.ts";
 
 const NIC = 0, DISK = 1;
 
 /** A card behind an IOMMU in a VM's hands, and a disk that none covers, driven by a paravisor. */
 function mixed(): Platform {
-  const platform = new Platform({
-    machine: {
-      profile: findProfile("intel-legacy")!,
-      memory: 96 * MiB,
-      devices: [
-        { id: "nic0", model: "nic", bdf: "3a:00.0", interval: 400_000, packetBytes: 128 },
-        { id: "nvme0", model: "nvme", bdf: "3b:00.0", latency: 4 * ms, iommu: "none" },
-      ],
-    },
-    vms: [
-      { id: "vm0", memory: 4 * MiB, persistent: true, devices: ["nic0"], ring: 256 },
-      {
-        id: "pv0",
-        memory: 4 * MiB,
-        persistent: true,
-        devices: ["nvme0"],
-        ring: 64,
-        program: "paravisor",
-        dma: "iommufd",
+  const platform = throwAway(
+    new Platform({
+      machine: {
+        profile: findProfile("intel-legacy")!,
+        memory: 96 * MiB,
+        devices: [
+          { id: "nic0", model: "nic", bdf: "3a:00.0", interval: 400_000, packetBytes: 128 },
+          { id: "nvme0", model: "nvme", bdf: "3b:00.0", latency: 4 * ms, iommu: "none" },
+        ],
       },
-    ],
-    kernel: "rfc-v1",
-    guestmemfs: 32 * MiB,
-    khoScratch: 16 * MiB,
-    seed: 1,
-  });
+      vms: [
+        { id: "vm0", memory: 4 * MiB, persistent: true, devices: ["nic0"], ring: 256 },
+        {
+          id: "pv0",
+          memory: 4 * MiB,
+          persistent: true,
+          devices: ["nvme0"],
+          ring: 64,
+          program: "paravisor",
+          dma: "iommufd",
+        },
+      ],
+      kernel: "rfc-v1",
+      guestmemfs: 32 * MiB,
+      khoScratch: 16 * MiB,
+      seed: 1,
+    }),
+  );
   for (let i = 0; !platform.kernel.ready; i++) platform.runFor(4 * ms);
   for (const vm of platform.spec.vms) platform.startVm(vm);
   platform.runFor(150 * ms);

@@ -10,6 +10,7 @@ import { Platform } from "../../src/platform/platform.ts";
 import type { VmSpec } from "../../src/platform/spec.ts";
 import { PCI_COMMAND, PCI_COMMAND_MASTER } from "../../src/uapi/pci_regs.ts";
 import * as V from "../../src/uapi/vtd_regs.ts";
+import { throwAway } from "../throw_away.ts";
 
 /** Virtual time nothing here outlasts. */
 const LIMIT = 2000 * ms;
@@ -62,14 +63,16 @@ export class World {
         ...(resident !== undefined && { pageRequests: true }),
       }
     );
-    this.platform = new Platform({
-      machine: { profile, memory: 96 * MiB, devices },
-      vms: vms.map((vm) => ({ ...vm, ...(resident !== undefined && { resident }) })),
-      kernel: options.kernel ?? "rfc-v1",
-      guestmemfs: 32 * MiB,
-      khoScratch: 16 * MiB,
-      seed: options.seed ?? 1,
-    });
+    this.platform = throwAway(
+      new Platform({
+        machine: { profile, memory: 96 * MiB, devices },
+        vms: vms.map((vm) => ({ ...vm, ...(resident !== undefined && { resident }) })),
+        kernel: options.kernel ?? "rfc-v1",
+        guestmemfs: 32 * MiB,
+        khoScratch: 16 * MiB,
+        seed: options.seed ?? 1,
+      }),
+    );
     if (options.cold) return;
     this.boot();
     for (const vm of vms) this.startVm(vm.id);

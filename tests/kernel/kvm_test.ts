@@ -3,7 +3,8 @@ import { PAGE_SIZE } from "../../src/base/units.ts";
 import { GuestFault } from "../../src/machine/guest_memory.ts";
 import * as K from "../../src/uapi/kvm.ts";
 import { O_RDWR } from "../../src/uapi/sys.ts";
-import { Bench, said } from "./bench.ts";
+import { Bench } from "./bench.ts";
+import { said } from "./requests.ts";
 
 function makeVm() {
   const bench = new Bench();

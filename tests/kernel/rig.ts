@@ -14,6 +14,7 @@ import type { SmmuCapability } from "../../src/machine/smmuv3/capability.ts";
 import type { VtdCapability } from "../../src/machine/vtd/capability.ts";
 import type { VtdUnit } from "../../src/machine/vtd/unit.ts";
 import { LINUX_REBOOT_CMD_KEXEC, O_RDONLY, O_WRONLY } from "../../src/uapi/sys.ts";
+import { throwAway } from "../throw_away.ts";
 
 export const NIC = "0000:3a:00.0", NVME = "0000:3b:00.0";
 export const NIC_SID = 0x3a00, NVME_SID = 0x3b00;
@@ -86,7 +87,7 @@ export class KernelRig {
     this.chooser = new FaultChooser(seed);
     const spec = { profile, memory: options.memory ?? 64 * MiB, devices };
     const guests = { mapped: () => {} };
-    this.machine = new Machine(spec, this.chooser, new DmaLog(), guests, seed);
+    this.machine = throwAway(new Machine(spec, this.chooser, new DmaLog(), guests, seed));
     this.cmdline = options.cmdline ?? DEFAULT_CMDLINE;
     options.beforeBoot?.(this);
     this.kernel = this.#boot(findImage(options.image ?? "rfc-v1") as KernelImage);

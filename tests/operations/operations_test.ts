@@ -10,6 +10,7 @@ import type { Outcome } from "../../src/operations/types.ts";
 import { snapshot } from "../../src/platform/snapshot.ts";
 import { BUILTIN } from "../../src/scenario/builtin.ts";
 import { loadScenario } from "../../src/scenario/load.ts";
+import { parseBdf, PCI_COMMAND, PCI_COMMAND_MASTER } from "../../src/uapi/pci_regs.ts";
 import { firstUpdate, prepare } from "../../src/scenario/run.ts";
 
 /** A running platform, and a hand on it. */
@@ -167,6 +168,26 @@ Deno.test("vm.unmap and vm.map: DMA is refused in between, and goes on after it"
   hand.timeline.runFor(150 * ms);
   assert.equal(nic().faults, after);
   assert.equal(nic().health, "healthy");
+  // What the operator took away and gave back is not held against the host.
+  const { platform } = hand.run;
+  const details = () => {
+    platform.judge();
+    return platform.health.violations.map(({ detail }) => detail);
+  };
+  const { missing = 0, ioLost = 0 } = platform.guests.get("vm0")?.report() ?? {};
+  assert.ok(missing > 0 && ioLost > 0);
+  assert.deepEqual(details(), []);
+  // What it loses otherwise is.
+  const { pci } = platform.machine, sid = parseBdf("3a:00.0")!;
+  const command = pci.configRead(sid, PCI_COMMAND, 2);
+  pci.configWrite(sid, PCI_COMMAND, 2, command & ~PCI_COMMAND_MASTER);
+  hand.timeline.runFor(10 * ms);
+  pci.configWrite(sid, PCI_COMMAND, 2, command);
+  hand.timeline.runFor(10 * ms);
+  assert.match(
+    details().join(),
+    /bus mastering is off.*,50 packets lost that no full ring explains/,
+  );
 });
 
 Deno.test("an unplugged device answers no more; after a kexec nobody knows it; plugged, the next finds it", () => {

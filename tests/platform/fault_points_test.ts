@@ -4,6 +4,7 @@ import { Platform } from "../../src/platform/platform.ts";
 import { loadScenario } from "../../src/scenario/load.ts";
 import { platformSpec } from "../../src/scenario/platform_of.ts";
 import { ms } from "../../src/base/units.ts";
+import { throwAway } from "../throw_away.ts";
 
 /** One VM with a NIC: everything a live update touches, and little else. */
 const SMALL = `version: 1
@@ -21,7 +22,7 @@ steps: [{ do: check }]
 `;
 
 function running(): Platform {
-  const platform = new Platform(platformSpec(loadScenario(SMALL, "small").scenario, 1));
+  const platform = throwAway(new Platform(platformSpec(loadScenario(SMALL, "small").scenario, 1)));
   platform.runFor(300 * ms);
   platform.startVms();
   for (const vm of platform.spec.vms) platform.startVm(vm);
@@ -89,7 +90,9 @@ Deno.test("a VMM that dies at any slice of an update takes no other memory with 
 
 for (const point of [FAULT_POINTS.copyFromUser, FAULT_POINTS.copyToUser]) {
   Deno.test(`${point}: the ioctl answers EFAULT and the VMM says so and ends`, () => {
-    const platform = new Platform(platformSpec(loadScenario(SMALL, "small").scenario, 1));
+    const platform = throwAway(
+      new Platform(platformSpec(loadScenario(SMALL, "small").scenario, 1)),
+    );
     platform.runFor(300 * ms);
     platform.chooser.arm(point, 2);
     for (const vm of platform.spec.vms) platform.startVm(vm);

@@ -3,11 +3,12 @@ import { BUILTIN } from "../../src/scenario/builtin.ts";
 import { findCauses } from "../../src/scenario/causes.ts";
 import { loadScenario } from "../../src/scenario/load.ts";
 import { textReport } from "../../src/scenario/report.ts";
-import { prepare, runScenario } from "../../src/scenario/run.ts";
+import { prepare } from "../../src/scenario/run.ts";
+import { playOut } from "../throw_away.ts";
 
 function causes(image: string) {
   const loaded = loadScenario(BUILTIN.get("persisted-iommufd") ?? "", "test.yaml");
-  const run = runScenario(prepare(loaded, 1, image));
+  const run = playOut(prepare(loaded, 1, image));
   return { ...run, causes: findCauses(run, run.judgement.invariants) };
 }
 

@@ -3,12 +3,13 @@ import { SPOILS } from "../../src/platform/corrupt.ts";
 import { BUILTIN } from "../../src/scenario/builtin.ts";
 import { loadScenario } from "../../src/scenario/load.ts";
 import { textReport } from "../../src/scenario/report.ts";
-import { type FinishedRun, prepare, runScenario } from "../../src/scenario/run.ts";
+import { type FinishedRun, prepare } from "../../src/scenario/run.ts";
+import { playOut } from "../throw_away.ts";
 
 /** The review's designs on every machine that can carry them; what spoilt tables do to each. */
 
 function play(text: string, image?: string): FinishedRun {
-  return runScenario(prepare(loadScenario(text, "test.yaml"), 1, image));
+  return playOut(prepare(loadScenario(text, "test.yaml"), 1, image));
 }
 
 const builtin = (name: string) => BUILTIN.get(name) ?? "";

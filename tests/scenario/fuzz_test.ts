@@ -3,7 +3,8 @@ import fc from "fast-check";
 import { UsageError } from "../../src/scenario/errors.ts";
 import { loadScenario } from "../../src/scenario/load.ts";
 import { textReport } from "../../src/scenario/report.ts";
-import { prepare, runScenario } from "../../src/scenario/run.ts";
+import { prepare } from "../../src/scenario/run.ts";
+import { playOut } from "../throw_away.ts";
 
 /**
  * Whatever a person writes into a scenario ends in a verdict or in a usage error: never in an
@@ -88,7 +89,7 @@ Deno.test("any sequence of steps ends in a verdict", () => {
   const property = fc.property(fc.array(step, { minLength: 1, maxLength: 14 }), (lines) => {
     const text = MACHINE +
       lines.map((l) => `  - ${l.slice(0, -2)}, expect: { errno: any } }\n`).join("");
-    const run = runScenario(prepare(loadScenario(text, "fuzz.yaml"), 1));
+    const run = playOut(prepare(loadScenario(text, "fuzz.yaml"), 1));
     const silent = run.steps.find((s) => s.outcome === undefined);
     assert.equal(silent, undefined, `${silent?.name} never answers in\n${text}`);
     assert.match(textReport(run), /\nverdict (holds|violated|vacuous)\n$/);

@@ -45,6 +45,11 @@ Deno.test("sizes, durations and defaults arrive in bytes, nanoseconds and words"
   assert.deepEqual(args[1], { for: 1_500_000 });
 });
 
+Deno.test("a guest whose RAM is a memfd has none of it in guestmemfs", () => {
+  const text = GOOD.replace("64MiB", "2MiB").replace("32MiB,", "32MiB, backing: memfd,");
+  assert.equal(complaint(text), "no complaint");
+});
+
 const COUNTED = '{ id: nic, model: nic, bdf: "3a:1f.0", count: 300 }';
 const VMS = "{ id: vm, memory: 32MiB, devices: [nic], count: 5, ring: 8 }";
 

@@ -2,13 +2,14 @@ import assert from "node:assert/strict";
 import { BUILTIN } from "../../src/scenario/builtin.ts";
 import { jsonReport, textReport } from "../../src/scenario/report.ts";
 import { loadScenario } from "../../src/scenario/load.ts";
-import { prepare, runScenario } from "../../src/scenario/run.ts";
+import { prepare } from "../../src/scenario/run.ts";
+import { playOut } from "../throw_away.ts";
 
 /** The wait for pages in the reports of a run. */
 
 const run = (kernel: string) => {
   const text = BUILTIN.get("page-requests")!.replace("image: redrive-replace", `image: ${kernel}`);
-  return runScenario(prepare(loadScenario(text, "page-requests"), 1));
+  return playOut(prepare(loadScenario(text, "page-requests"), 1));
 };
 
 Deno.test("the report says how often a device asked, and how long it waited", () => {

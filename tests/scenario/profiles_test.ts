@@ -3,9 +3,10 @@ import { PROFILES } from "../../src/machine/profile.ts";
 import { BUILTIN } from "../../src/scenario/builtin.ts";
 import { loadScenario } from "../../src/scenario/load.ts";
 import { jsonReport, textReport } from "../../src/scenario/report.ts";
-import { type FinishedRun, prepare, runScenario } from "../../src/scenario/run.ts";
+import { type FinishedRun, prepare } from "../../src/scenario/run.ts";
 import { iommufdTree } from "../../src/platform/look/iommufd_tree.ts";
 import { snapshot } from "../../src/platform/snapshot.ts";
+import { playOut } from "../throw_away.ts";
 
 /** The other ones have persistence: tests/scenario/run_test.ts. */
 const NAMES = PROFILES.filter((p) => p.smmu !== undefined || p.amdvi !== undefined).map((p) =>
@@ -13,7 +14,7 @@ const NAMES = PROFILES.filter((p) => p.smmu !== undefined || p.amdvi !== undefin
 );
 
 function play(text: string, seed = 1, image?: string): FinishedRun {
-  return runScenario(prepare(loadScenario(text, "test.yaml"), seed, image));
+  return playOut(prepare(loadScenario(text, "test.yaml"), seed, image));
 }
 
 const tour = (profile: string) => (BUILTIN.get("tour") ?? "").replace("intel-legacy", profile);

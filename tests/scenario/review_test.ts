@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { BUILTIN } from "../../src/scenario/builtin.ts";
-import { VERSION_PROFILES } from "../../src/cli/versions.ts";
+import { VERSION_PROFILES } from "../../src/cli/programs.ts";
 import {
   matrixMarkdown,
   type VersionCell,

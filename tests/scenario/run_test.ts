@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import { BUILTIN } from "../../src/scenario/builtin.ts";
 import { loadScenario } from "../../src/scenario/load.ts";
 import { jsonReport, textReport } from "../../src/scenario/report.ts";
-import { type FinishedRun, prepare, runScenario } from "../../src/scenario/run.ts";
+import { type FinishedRun, prepare } from "../../src/scenario/run.ts";
+import { playOut } from "../throw_away.ts";
 
 function play(text: string, seed = 1, image?: string): FinishedRun {
-  return runScenario(prepare(loadScenario(text, "test.yaml"), seed, image));
+  return playOut(prepare(loadScenario(text, "test.yaml"), seed, image));
 }
 
 const builtin = (name: string) => BUILTIN.get(name) ?? "";

@@ -7,9 +7,10 @@ import type { Moment } from "../../src/operations/timeline.ts";
 import { durationText, parseDuration } from "../../src/operations/values.ts";
 import { BUILTIN } from "../../src/scenario/builtin.ts";
 import { loadScenario } from "../../src/scenario/load.ts";
-import { firstUpdate, prepare, type Run, runScenario } from "../../src/scenario/run.ts";
+import { firstUpdate, prepare, type Run } from "../../src/scenario/run.ts";
 import { saveText } from "../../src/scenario/save.ts";
 import { textReport } from "../../src/scenario/report.ts";
+import { playOut } from "../throw_away.ts";
 
 /** A built-in scenario up to where a person takes over. */
 function begin(name: string, seed = 1): Run {
@@ -27,7 +28,7 @@ const hashOf = (run: Run) => run.platform.machine.hash.digest();
 /** Loads and runs what was saved; fails unless it holds and has the same hash. */
 function playAgain(run: Run): Run {
   const text = saveText(run, "saved");
-  const again = runScenario(prepare(loadScenario(text, "saved.yaml")));
+  const again = playOut(prepare(loadScenario(text, "saved.yaml")));
   assert.equal(again.judgement.verdict, "holds", text + textReport(again));
   assert.equal(hashOf(again), hashOf(run), text);
   assert.equal(again.platform.now, run.platform.now);
@@ -64,7 +65,7 @@ Deno.test("a saved session with another seed says so", () => {
   const run = begin("persisted-iommufd");
   run.timeline.runFor(400 * ms);
   const loaded = loadScenario(saveText(run, "saved"), "saved.yaml");
-  const other = runScenario(prepare(loaded, 2));
+  const other = playOut(prepare(loaded, 2));
   assert.equal(other.judgement.verdict, "violated");
   assert.match(textReport(other), /event hash \w+, expected \w+: another seed/);
 });
@@ -120,7 +121,7 @@ Deno.test("a step with a time of its own begins then, whatever the others do", (
     "steps:\n",
     "steps:\n  - { at: 250ms, do: guestmemfs.create, with: { file: a, size: 2MiB } }\n",
   );
-  const run = runScenario(prepare(loadScenario(text, "x.yaml")));
+  const run = playOut(prepare(loadScenario(text, "x.yaml")));
   const [at, kill] = [250 * ms, run.steps.find((s) => s.name === "guestmemfs.create")];
   assert.equal(kill?.startedAt, at);
   assert.equal(kill?.index, 0);

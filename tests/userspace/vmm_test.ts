@@ -3,7 +3,8 @@ import { MiB, ms } from "../../src/base/units.ts";
 import type { Task } from "../../src/kernel/process/task.ts";
 import type { VmSpec } from "../../src/platform/spec.ts";
 import { O_RDWR } from "../../src/uapi/sys.ts";
-import { Bench, said } from "../kernel/bench.ts";
+import { Bench } from "../kernel/bench.ts";
+import { said } from "../kernel/requests.ts";
 
 const VM: VmSpec = {
   id: "vm0",

@@ -1,6 +1,8 @@
 import { PAGE_SIZE } from "../../base/units.ts";
+import type { FrameRun, Frames } from "../../machine/frame_runs.ts";
 import { EINVAL, EPERM } from "../../uapi/errno.ts";
 import { F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK } from "../../uapi/sys.ts";
+import { PageNumbers } from "../mm/page_numbers.ts";
 import type { PageOwner, UserPages } from "../mm/user_pages.ts";
 import type { Backing } from "../process/address_space.ts";
 import { OpenFile } from "./vfs.ts";
@@ -15,7 +17,7 @@ export class MemfdFile extends OpenFile implements PageOwner {
   #bytes = 0;
   /** F_SEAL_*. */
   seals = 0;
-  #pages = new Map<number, number>();
+  readonly #pages = new PageNumbers();
 
   constructor(readonly name: string, readonly userPages: UserPages) {
     super();
@@ -44,10 +46,10 @@ export class MemfdFile extends OpenFile implements PageOwner {
 
   #resize(size: number): number {
     const pages = Math.ceil(size / PAGE_SIZE);
-    for (const [index, pfn] of this.#pages) {
-      if (index >= pages) {
-        this.#pages.delete(index);
-        this.userPages.put(pfn);
+    for (const { page, pfn, count } of this.runs(pages)) {
+      for (let i = 0; i < count; i++) {
+        this.#pages.set(page + i, -1);
+        this.userPages.put(pfn + i);
       }
     }
     this.#bytes = size;
@@ -61,27 +63,45 @@ export class MemfdFile extends OpenFile implements PageOwner {
   /** Frame of a page, allocated when first asked for; -1 beyond the end or without memory. */
   pageAt(index: number): number {
     if (index * PAGE_SIZE >= this.#bytes) return -1;
-    let pfn = this.#pages.get(index);
-    if (pfn === undefined) {
-      pfn = this.userPages.alloc(this, index);
-      if (pfn >= 0) this.#pages.set(index, pfn);
-    }
-    return pfn;
+    const pfn = this.#pages.get(index);
+    if (pfn >= 0) return pfn;
+    const fresh = this.userPages.alloc(this, index);
+    if (fresh >= 0) this.#pages.set(index, fresh);
+    return fresh;
   }
 
-  /** Pages there are, with their frames, by index. */
-  get pages(): [index: number, pfn: number][] {
-    return [...this.#pages].sort(([a], [b]) => a - b);
+  /** The same for as many of `count` pages as lie side by side. */
+  runAt(index: number, count: number): Frames {
+    const most = Math.min(count, Math.ceil(this.#bytes / PAGE_SIZE) - index);
+    if (most <= 0) return { pfn: -1, count: 0 };
+    const there = this.#pages.run(index, most);
+    if (there.pfn >= 0) return there;
+    const fresh = this.userPages.allocRun(this, index, there.count);
+    for (let i = 0; i < fresh.count; i++) this.#pages.set(index + i, fresh.pfn + i);
+    return fresh;
+  }
+
+  /** Pages there are from `first` on, with their frames, in runs, by page. */
+  runs(first = 0): FrameRun[] {
+    const found: FrameRun[] = [], end = Math.ceil(this.#bytes / PAGE_SIZE);
+    for (let page = first; page < end;) {
+      const run = this.#pages.run(page, end - page);
+      if (run.pfn >= 0) found.push({ page, ...run });
+      page += run.count;
+    }
+    return found;
   }
 
   moved(index: number, pfn: number): void {
     this.#pages.set(index, pfn);
   }
 
-  /** A page that the previous kernel handed over. */
-  adopt(index: number, pfn: number): void {
-    this.#pages.set(index, pfn);
-    this.userPages.adopt(pfn, this, index);
+  /** Pages side by side that the previous kernel handed over. */
+  adopt(index: number, pfn: number, count: number): void {
+    for (let i = 0; i < count; i++) {
+      this.#pages.set(index + i, pfn + i);
+      this.userPages.adopt(pfn + i, this, index + i);
+    }
   }
 
   override mmap(): Backing {
@@ -89,7 +109,8 @@ export class MemfdFile extends OpenFile implements PageOwner {
       kind: "shmem",
       file: this,
       pageAt: (index) => this.pageAt(index),
-      presentAt: (index) => this.#pages.get(index) ?? -1,
+      runAt: (index, count) => this.runAt(index, count),
+      presentAt: (index) => this.#pages.get(index),
     };
   }
 

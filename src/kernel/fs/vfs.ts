@@ -111,6 +111,8 @@ const NO_BLOCKS: Statfs = {
   namelen: NAME_MAX,
 };
 
+const partsOf = (path: string) => path.split("/").filter((part) => part !== "");
+
 /** True where a text takes more than so many bytes in UTF-8. */
 export function isLonger(text: string, bytes: number): boolean {
   if (text.length > bytes) return true;
@@ -125,13 +127,13 @@ export class Vfs {
   /** Directory at an absolute path inside the kernel's own tree, made where missing. */
   mkdirs(path: string): PlainDir {
     let dir = this.root;
-    for (const part of path.split("/").filter((p) => p !== "")) dir = dir.dir(part);
+    for (const part of partsOf(path)) dir = dir.dir(part);
     return dir;
   }
 
   /** Mounts a file system on an absolute path. */
   mount(path: string, dir: FsDir): void {
-    const parts = path.split("/").filter((p) => p !== "");
+    const parts = partsOf(path);
     const name = parts.pop() ?? "";
     this.mkdirs(parts.join("/")).add(name, dir);
   }
@@ -148,9 +150,12 @@ export class Vfs {
 
   /** The node at an absolute path, or ENOENT, ENOTDIR, ENAMETOOLONG. */
   lookup(path: string): FsNode | number {
-    if (isLonger(path, PATH_MAX - 1)) return -E.ENAMETOOLONG;
+    return isLonger(path, PATH_MAX - 1) ? -E.ENAMETOOLONG : this.#walk(partsOf(path));
+  }
+
+  #walk(parts: readonly string[]): FsNode | number {
     let node: FsNode = this.root;
-    for (const part of path.split("/").filter((p) => p !== "")) {
+    for (const part of parts) {
       if (node.kind !== "dir") return -E.ENOTDIR;
       if (isLonger(part, NAME_MAX)) return -E.ENAMETOOLONG;
       const next: FsNode | undefined = node.lookup(part);
@@ -162,11 +167,10 @@ export class Vfs {
 
   /** The directory that holds the last component, and that component. */
   parent(path: string): [FsDir, string] | number {
-    const parts = path.split("/").filter((p) => p !== "");
-    const name = parts.pop();
+    const parts = partsOf(path), name = parts.pop();
     if (name === undefined) return -E.EACCES;
     if (isLonger(path, PATH_MAX - 1) || isLonger(name, NAME_MAX)) return -E.ENAMETOOLONG;
-    const dir = this.lookup(parts.join("/"));
+    const dir = this.#walk(parts);
     if (typeof dir === "number") return dir;
     return dir.kind === "dir" ? [dir, name] : -E.ENOTDIR;
   }

@@ -1,4 +1,5 @@
 import { type Memory, WIDE_UNIT } from "../../machine/memory.ts";
+import { differingBits } from "../../machine/rows.ts";
 
 /** What of an entry matters, in the format of one kind of page table. */
 export interface RadixFormat {
@@ -144,27 +145,28 @@ class Comparer {
   }
 
   #upper(old: number, fresh: number, level: number, first: number): boolean {
-    const memory = this.#memory, format = this.#format, { present, high } = format;
-    const a = memory.readable(old) ?? NOTHING, b = memory.readable(fresh) ?? NOTHING;
-    const base = a === NOTHING ? 0 : memory.base(old), span = 512 ** (level - 1);
-    let j = b === NOTHING ? 0 : memory.base(fresh);
-    // What the last leaf has beside its address, and how many more there were that have the same.
-    let leaf = 0, alike = 0;
-    for (let i = base, page = first; i < base + 1024; i += 2, j += 2, page += span) {
-      const x = a[i] | 0, y = b[j] | 0;
-      if (((x | y) & present) === 0) continue;
-      if (x === y && (x & BESIDE) === leaf && ((a[i | 1] ^ b[j | 1]) & high) === 0) {
-        alike++;
-        continue;
-      }
-      if (!this.#pair(old, fresh, i - base, level, page)) {
-        this.leaves += alike;
-        return false;
-      }
-      leaf = (x & present) !== 0 && !format.leadsOn(x, level) ? x & BESIDE : 0;
+    if (this.#areLeaves(old, level) && isSameTable(this.#memory, old, fresh)) {
+      this.leaves += 512;
+      return true;
     }
-    this.leaves += alike;
+    const memory = this.#memory, { present } = this.#format, span = 512 ** (level - 1);
+    const a = memory.readable(old) ?? NOTHING, b = memory.readable(fresh) ?? NOTHING;
+    const base = a === NOTHING ? 0 : memory.base(old),
+      other = b === NOTHING ? 0 : memory.base(fresh);
+    for (let word = 0, page = first; word < 1024; word += 2, page += span) {
+      if (((a[base | word] | b[other | word]) & present) === 0) continue;
+      if (!this.#pair(old, fresh, word, level, page)) return false;
+    }
     return true;
+  }
+
+  /** Every entry of a table is a leaf, as what they have beside their addresses says at once. */
+  #areLeaves(table: number, level: number): boolean {
+    const words = this.#memory.readable(table);
+    if (words === undefined) return false;
+    const base = this.#memory.base(table), low = words[base];
+    if ((low & this.#format.present) === 0 || this.#format.leadsOn(low, level)) return false;
+    return (differingBits(words, base) & BESIDE) === 0;
   }
 
   /** Compares the entries at a word of two tables of level 2 and up. */

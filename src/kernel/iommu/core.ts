@@ -93,14 +93,16 @@ export class IommuGroup {
 
   /** The domains a held group runs on, without and with PASIDs. */
   get heldDomains(): PagingDomain[] {
+    if (!this.held) return [];
     const first = this.#domain instanceof PagingDomain ? [this.#domain] : [];
-    return this.held ? [...first, ...this.#pasids.values()] : [];
+    return [...first, ...this.#pasids.values()];
   }
 
   /** The domains of the previous kernel the device still runs on, whoever has it. */
   get inheritedDomains(): PagingDomain[] {
-    const first = this.#domain instanceof PagingDomain ? [this.#domain] : [];
-    return [...first, ...this.#pasids.values()].filter((domain) => domain.inherited);
+    const first = this.#domain instanceof PagingDomain && this.#domain.inherited;
+    const others = [...this.#pasids.values()].filter((domain) => domain.inherited);
+    return first ? [this.#domain as PagingDomain, ...others] : others;
   }
 
   get owned(): boolean {

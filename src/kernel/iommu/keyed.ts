@@ -63,9 +63,12 @@ export function memOfPages(pfns: readonly number[]): KhoMem[] {
 
 /** The frames of "mem" entries. */
 export function framesOf(mem: readonly KhoMem[]): number[] {
-  return mem.flatMap(({ address, length }) =>
-    Array.from({ length: length / PAGE_SIZE }, (_, i) => address / PAGE_SIZE + i)
-  );
+  const frames: number[] = [];
+  for (const { address, length } of mem) {
+    const first = address / PAGE_SIZE, count = Math.floor(length / PAGE_SIZE);
+    for (let i = 0; i < count; i++) frames.push(first + i);
+  }
+  return frames;
 }
 
 /** Who walks some tables, and the iommufd they belong to. */

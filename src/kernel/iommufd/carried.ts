@@ -1,6 +1,7 @@
 import { PAGE_SIZE } from "../../base/units.ts";
 import type { Fdt, FdtWriter } from "../../fdt/mod.ts";
-import { EINVAL, ENODEV } from "../../uapi/errno.ts";
+import type { Frames } from "../../machine/frame_runs.ts";
+import { EINVAL, ENODEV, ENOMEM } from "../../uapi/errno.ts";
 import { MemfdFile } from "../fs/memfd.ts";
 import type { Kernel } from "../kernel.ts";
 import { type KhoMem, memProperty, readMem, readNumber } from "../kho/abi.ts";
@@ -32,19 +33,21 @@ function areasOf(ctx: IommufdCtx): Area[] {
  * where a page that was never touched cannot be had.
  */
 export function holdCarried(ctx: IommufdCtx): (() => void) | number {
-  const { userPages } = ctx.kernel, held: number[] = [];
+  const { userPages } = ctx.kernel, held: Frames[] = [];
   const letGo = () => {
-    for (const pfn of held.splice(0)) userPages.unpin(pfn);
+    for (const { pfn, count } of held.splice(0)) userPages.unpin(pfn, count);
   };
   for (const file of carriedFiles(ctx)) {
-    for (let index = 0; index * PAGE_SIZE < file.size(); index++) {
-      const pfn = file.pageAt(index);
-      if (pfn < 0) {
+    const pages = Math.ceil(file.size() / PAGE_SIZE);
+    for (let index = 0; index < pages;) {
+      const run = file.runAt(index, pages - index);
+      if (run.pfn < 0) {
         letGo();
-        return pfn;
+        return -ENOMEM;
       }
-      userPages.pin(pfn);
-      held.push(pfn);
+      userPages.pin(run.pfn, run.count);
+      held.push(run);
+      index += run.count;
     }
   }
   return letGo;
@@ -57,15 +60,13 @@ interface Extent {
 }
 
 function extentsOf(file: MemfdFile): Extent[] {
-  const extents: { index: number; mem: { address: number; length: number } }[] = [];
-  for (const [index, pfn] of file.pages) {
-    if (file.userPages.pinsOf(pfn) === 0) continue;
-    const last = extents[extents.length - 1];
-    const follows = last !== undefined &&
-      index === last.index + last.mem.length / PAGE_SIZE &&
-      pfn * PAGE_SIZE === last.mem.address + last.mem.length;
-    if (follows) last.mem.length += PAGE_SIZE;
-    else extents.push({ index, mem: { address: pfn * PAGE_SIZE, length: PAGE_SIZE } });
+  const { userPages } = file, extents: Extent[] = [];
+  for (const { page, pfn, count } of file.runs()) {
+    for (let i = 0, n = 0; i < count; i += n + 1, n = 0) {
+      while (i + n < count && userPages.pinsOf(pfn + i + n) > 0) n++;
+      const mem = { address: (pfn + i) * PAGE_SIZE, length: n * PAGE_SIZE };
+      if (n > 0) extents.push({ index: page + i, mem });
+    }
   }
   return extents;
 }
@@ -98,7 +99,7 @@ export function serialiseCarried(
 export class CarriedMemory {
   /** Number of the file in the tree, and the file. */
   readonly files = new Map<number, MemfdFile>();
-  #pinned: number[] = [];
+  #pinned: Frames[] = [];
 
   private constructor(readonly kernel: Kernel) {}
 
@@ -132,12 +133,10 @@ export class CarriedMemory {
     file.addSeals(readNumber(fdt, node, "seals") ?? 0);
     const view = new DataView(indexes.buffer, indexes.byteOffset);
     mem.forEach(({ address, length }, i) => {
-      for (let page = 0; page < length / PAGE_SIZE; page++) {
-        const pfn = address / PAGE_SIZE + page;
-        file.adopt(view.getUint32(i * 8, true) + page, pfn);
-        userPages.pin(pfn);
-        this.#pinned.push(pfn);
-      }
+      const pfn = address / PAGE_SIZE, count = length / PAGE_SIZE;
+      file.adopt(view.getUint32(i * 8, true), pfn, count);
+      userPages.pin(pfn, count);
+      this.#pinned.push({ pfn, count });
     });
     this.files.set(Number(fdt.name(node)), file);
     return 0;
@@ -145,7 +144,8 @@ export class CarriedMemory {
 
   /** The devices have their heir, which pins what it maps. */
   settle(): void {
-    for (const pfn of this.#pinned.splice(0)) this.kernel.userPages.unpin(pfn);
+    const { userPages } = this.kernel;
+    for (const { pfn, count } of this.#pinned.splice(0)) userPages.unpin(pfn, count);
   }
 
   /** Nobody will ask for it any more. */

@@ -88,9 +88,8 @@ export class IommufdCtx extends OpenFile {
    */
   get switching(): boolean {
     if (!this.kernel.design.inherits || this.persistentId === 0 || this.replaying) return false;
-    const devices = this.objects.all.filter((o) => o instanceof IommufdDevice);
-    return devices.some((idev) => idev.attached) &&
-      this.kernel.iommufd.heirs.groupsOf(this.persistentId).length > 0;
+    return this.kernel.iommufd.heirs.groupsOf(this.persistentId).length > 0 &&
+      this.objects.all.some((o) => o instanceof IommufdDevice && o.attached);
   }
 
   /** Some device still waits, on one of this context's domains or on none, for its heir. */

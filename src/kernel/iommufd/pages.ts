@@ -10,9 +10,6 @@ export interface Run {
   readonly count: number;
 }
 
-/** Pages that a source with runs answers for at once. */
-const RUN_LOOKUP = 512;
-
 /** A page that kernel code, not a domain, wants to stay. */
 interface Held {
   readonly pfn: number;
@@ -95,7 +92,7 @@ export class IoptPages {
       } else runs.push(run);
       at += run.count;
     }
-    return this.#charge(count, runs, Math.ceil(count / RUN_LOOKUP)) ?? runs;
+    return this.#charge(count, runs, Math.ceil(count / (this.source.together ?? 1))) ?? runs;
   }
 
   /** Counts freshly pinned pages; an errno where that is too many, and then they are let go. */

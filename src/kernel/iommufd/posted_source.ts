@@ -1,4 +1,5 @@
 import { PAGE_SIZE } from "../../base/units.ts";
+import type { Frames } from "../../machine/frame_runs.ts";
 import { EFAULT } from "../../uapi/errno.ts";
 import type { UserPages } from "../mm/user_pages.ts";
 import type { AddressSpace } from "../process/address_space.ts";
@@ -30,6 +31,12 @@ export class CheckedUserSource extends UserSource {
     if (write && !vma.writable) return -EFAULT;
     const pfn = this.mm.translate(address);
     return pfn < 0 ? -EFAULT : pfn;
+  }
+
+  /** Each page is looked up anew. */
+  override pinRun(index: number, _count: number, write: boolean): Frames | number {
+    const pfn = this.pin(index, write);
+    return pfn < 0 ? pfn : { pfn, count: 1 };
   }
 
   /** Frames of guestmemfs have no struct page that would count. */

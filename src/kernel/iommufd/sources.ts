@@ -1,7 +1,9 @@
 import { PAGE_SIZE } from "../../base/units.ts";
+import type { Frames } from "../../machine/frame_runs.ts";
 import { EFAULT, EINVAL, ENOMEM } from "../../uapi/errno.ts";
 import { GuestmemfsFile } from "../fs/guestmemfs/file.ts";
 import type { Guestmemfs } from "../fs/guestmemfs/guestmemfs.ts";
+import { BLOCK_FRAMES } from "../fs/guestmemfs/layout.ts";
 import { MemfdFile } from "../fs/memfd.ts";
 import type { OpenFile } from "../fs/vfs.ts";
 import type { UserPages } from "../mm/user_pages.ts";
@@ -25,7 +27,9 @@ export interface PageSource {
   /** Frame of page `index`, pinned, or a negative errno. */
   pin(index: number, write: boolean): number;
   /** The same for as many of `count` pages from `index` on as lie side by side; where that is quick. */
-  pinRun?(index: number, count: number, write: boolean): { pfn: number; count: number } | number;
+  pinRun?(index: number, count: number, write: boolean): Frames | number;
+  /** Pages that one look-up answers for then. */
+  readonly together?: number;
   /** The frames [pfn, pfn + count), each of which it has pinned. */
   unpin(pfn: number, count: number): void;
   /** The last area is gone, in this way. */
@@ -51,18 +55,27 @@ export class UserSource implements PageSource {
 
   /** EFAULT: nothing mapped, mapped read-only and to be written, or VM_PFNMAP / VM_IO memory. */
   pin(index: number, write: boolean): number {
+    const run = this.#pinned(index, 1, write);
+    return typeof run === "number" ? run : run.pfn;
+  }
+
+  pinRun(index: number, count: number, write: boolean): Frames | number {
+    return this.#pinned(index, count, write);
+  }
+
+  #pinned(index: number, count: number, write: boolean): Frames | number {
     const address = this.va + index * PAGE_SIZE;
     const vma = this.mm.find(address);
     if (vma === undefined || (write && !vma.writable)) return -EFAULT;
     if (vma.backing.kind === "pfnmap" || vma.backing.kind === "io") return -EFAULT;
-    const pfn = this.mm.translate(address);
-    if (pfn < 0) return -ENOMEM;
-    this.pins.pin(pfn);
-    return pfn;
+    const run = this.mm.translateRun(address, count);
+    if (run.pfn < 0) return -ENOMEM;
+    this.pins.pin(run.pfn, run.count);
+    return run;
   }
 
   unpin(pfn: number, count: number): void {
-    for (let i = 0; i < count; i++) this.pins.unpin(pfn + i);
+    this.pins.unpin(pfn, count);
   }
 
   release(_how: Parting): void {}
@@ -88,8 +101,15 @@ export class MemfdSource implements PageSource {
     return pfn;
   }
 
+  pinRun(index: number, count: number): Frames | number {
+    const run = this.file.runAt(Math.floor(this.start / PAGE_SIZE) + index, count);
+    if (run.count === 0) return -EFAULT;
+    this.pins.pin(run.pfn, run.count);
+    return run;
+  }
+
   unpin(pfn: number, count: number): void {
-    for (let i = 0; i < count; i++) this.pins.unpin(pfn + i);
+    this.pins.unpin(pfn, count);
   }
 
   release(): void {
@@ -101,6 +121,7 @@ export class MemfdSource implements PageSource {
 export class GuestmemfsSource implements PageSource {
   readonly kind = "file";
   readonly accounted = false;
+  readonly together = BLOCK_FRAMES;
   readonly persistent: Persistent;
 
   /** `writable`: false for memory the process itself may only read. */
@@ -121,7 +142,7 @@ export class GuestmemfsSource implements PageSource {
     return pfn < 0 ? -EFAULT : pfn;
   }
 
-  pinRun(index: number, count: number, write: boolean): { pfn: number; count: number } | number {
+  pinRun(index: number, count: number, write: boolean): Frames | number {
     if (write && !this.writable) return -EFAULT;
     const page = Math.floor(this.start / PAGE_SIZE) + index;
     const run = this.fs.runOfPages(this.fs.sb.inode(this.ino), page, count);

@@ -1,6 +1,7 @@
 import { assert } from "../../base/assert.ts";
 import type { Chooser } from "../../base/choice.ts";
 import { PAGE_SIZE } from "../../base/units.ts";
+import type { Frames } from "../../machine/frame_runs.ts";
 import type { Memory } from "../../machine/memory.ts";
 import type { Costs } from "../costs.ts";
 import { fails } from "../fault_points.ts";
@@ -59,6 +60,19 @@ export class PageAllocator {
     this.#free--;
     this.#takeOne(pfn, use);
     return pfn;
+  }
+
+  /** The same for as many of `count` pages as come side by side; `pfn` -1: memory is out. */
+  allocRun(count: number, use: FrameUse): Frames {
+    const pfn = this.allocPage(use), next = pfn + 1;
+    if (pfn < 0) return { pfn, count: 0 };
+    const extents = this.#extents;
+    const comesNext = this.#stack.length === 0 && extents.length > 0 && extents.start(0) === next;
+    const more = comesNext ? Math.min(count, extents.end(0) - pfn) - 1 : 0;
+    if (more === 0 || !this.#mayTake(use, more)) return { pfn, count: 1 };
+    this.#carve(0, next, more);
+    this.#take(next, more, use);
+    return { pfn, count: 1 + more };
   }
 
   /**

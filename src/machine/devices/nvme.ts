@@ -53,6 +53,7 @@ export class Nvme extends PciFunction {
   readonly #queues = new NvmeQueues();
   readonly #transfer: NvmeTransfer;
   readonly #admin: NvmeAdmin;
+  /** By slot, from the first; made when first needed. */
   readonly #commands: NvmeCommand[] = [];
   readonly #free = new Int32Array(MAX_COMMANDS);
   #freeCount = MAX_COMMANDS;
@@ -90,10 +91,7 @@ export class Nvme extends PciFunction {
     this.#transfer = new NvmeTransfer(port);
     const drop = (command: NvmeCommand) => this.#drop(command);
     this.#admin = new NvmeAdmin(name, this.#queues, this.#transfer, this.medium, drop);
-    for (let i = 0; i < MAX_COMMANDS; i++) {
-      this.#commands.push(new NvmeCommand(i));
-      this.#free[i] = MAX_COMMANDS - 1 - i;
-    }
+    for (let i = 0; i < MAX_COMMANDS; i++) this.#free[i] = MAX_COMMANDS - 1 - i;
     this.#kickEvent = port.queue.register((generation) => this.#kick(generation));
     this.#serveEvent = port.queue.register((argument) => this.#serve(argument));
   }
@@ -268,7 +266,8 @@ export class Nvme extends PciFunction {
   }
 
   #fetch(sq: SubmissionQueue): boolean {
-    const command = this.#commands[this.#free[this.#freeCount - 1]];
+    const slot = this.#free[this.#freeCount - 1];
+    const command = this.#commands[slot] ??= new NvmeCommand(slot);
     if (!sq.fetch(this.port, command.entry)) {
       this.dmaErrors++;
       this.#csts |= N.NVME_CSTS_CFS;

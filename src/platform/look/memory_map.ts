@@ -74,6 +74,28 @@ OF_USE[FrameUse.preserved] = KIND.preserved;
 OF_USE[TAKEN] = KIND.taken;
 
 const uses = new Uint8Array(BLOCK), owners = new Uint16Array(BLOCK);
+/** Four frames at once, and two. */
+const uses4 = new Uint32Array(uses.buffer), owners2 = new Uint32Array(owners.buffer);
+
+/** True when 16 frames from `i` on, a multiple of 16, are of this use and this owner. */
+function alike(i: number, use: number, owner: number): boolean {
+  const u = i / 4, o = i / 2;
+  return uses4[u] === use && uses4[u + 1] === use && uses4[u + 2] === use &&
+    uses4[u + 3] === use && owners2[o] === owner && owners2[o + 1] === owner &&
+    owners2[o + 2] === owner && owners2[o + 3] === owner && owners2[o + 4] === owner &&
+    owners2[o + 5] === owner && owners2[o + 6] === owner && owners2[o + 7] === owner;
+}
+
+/** Where in [i, n) the frames end that are what frame `i` is. Runs are long. */
+function endOfRun(i: number, n: number): number {
+  const use = uses[i]!, owner = owners[i]!;
+  const use4 = Math.imul(use, 0x01010101) >>> 0, owner2 = (owner << 16 | owner) >>> 0;
+  for (;;) {
+    if (i % 16 === 0 && i + 16 <= n && alike(i, use4, owner2)) i += 16;
+    else if (i < n && uses[i] === use && owners[i] === owner) i++;
+    else return i;
+  }
+}
 
 /**
  * Who has which frame: guests by the ledger, the rest as this kernel believes. What hardware walks,
@@ -98,7 +120,7 @@ export function memoryMap(platform: Platform, pieces: number): MemoryMap {
       lookAt(platform, pfn, stride, n, tables);
       for (let i = 0; i < n;) {
         const from = i, use = uses[i], owner = owners[i]!;
-        do i++; while (i < n && uses[i] === use && owners[i] === owner);
+        i = endOfRun(i, n);
         const kind = kindOf(use!, owner);
         frames[kind]! += (i - from) * stride;
         const number = kind === KIND.guest ? numbers.indexOf(owner) + 1 : 0;

@@ -1,9 +1,8 @@
-import { mix32 } from "../../base/choice.ts";
 import { PAGE_SIZE, PAGE_WORDS } from "../../base/units.ts";
 import type { GuestCpu } from "./cpu.ts";
 
 /**
- * A page's pattern follows from one word, its own: where in {@link NOISE} the page begins, and the
+ * A page's pattern follows from one word, its own: where in the noise the page begins, and the
  * word itself again every {@link OWN} words. So pages are filled and compared 64 bits at a time, and
  * no piece of a page passes for another's, nor for itself moved on.
  */
@@ -12,26 +11,29 @@ const OWN = 64;
 /** 64-bit values in a page. */
 const WIDE = PAGE_WORDS / 2;
 
-/** Noise, two pages of it: a page of it begins at any 64-bit value of the first. */
-const NOISE = noise();
-
 /** The page that is written, or expected; and the one that is found. */
 const page = new Float64Array(WIDE), found = new Float64Array(WIDE);
 const pageWords = new Uint32Array(page.buffer), foundWords = new Uint32Array(found.buffer);
 
-/** The exponent is in the middle: these doubles are equal where their bits are. */
-function noise(): Float64Array {
+/**
+ * Noise, two pages of it: a page begins at any 64-bit value of the first. With exponents from the
+ * middle, doubles are equal where their bits are.
+ */
+function makeNoise(): Float64Array {
   const doubles = new Float64Array(2 * WIDE), words = new Uint32Array(doubles.buffer);
-  for (let i = 0; i < words.length; i++) {
-    const word = mix32(i, 0, 0);
-    words[i] = i % 2 === 0 ? word : (word & 0xbfffffff) | 0x20000000;
+  for (let i = 0, word = 1; i < 4 * WIDE; i += 2) {
+    words[i] = word = Math.imul(word, 1664525) + 1013904223;
+    words[i + 1] = ((word = Math.imul(word, 1664525) + 1013904223) & 0xbfffffff) | 0x20000000;
   }
   return doubles;
 }
 
+/** Made for the first guest. */
+let noise: Float64Array | undefined;
+
 function make(word: number): void {
   const begin = word & (WIDE - 1);
-  page.set(NOISE.subarray(begin, begin + WIDE));
+  page.set((noise ??= makeNoise()).subarray(begin, begin + WIDE));
   for (let i = 0; i < PAGE_WORDS; i += OWN) pageWords[i] = word;
 }
 

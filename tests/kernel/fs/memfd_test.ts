@@ -10,6 +10,7 @@ import {
   SegmentationFault,
 } from "../../../src/uapi/sys.ts";
 import { EBADF, EINVAL, EPERM } from "../../../src/uapi/errno.ts";
+import { MemfdFile } from "../../../src/kernel/fs/memfd.ts";
 import { KernelRig } from "../rig.ts";
 
 const RW = PROT_READ | PROT_WRITE;
@@ -47,6 +48,26 @@ Deno.test("cutting a memfd frees what lies behind its end, but not what is pinne
   kernel.userPages.unpin(pinned);
   assert.equal(kernel.pages.freePages, free - 1);
   assert.equal(sys.ftruncate(fd, -1), -EINVAL);
+});
+
+Deno.test("what a memfd has not yet comes in runs, around what it has", () => {
+  const rig = new KernelRig(), { kernel } = rig;
+  const file = new MemfdFile("ram", kernel.userPages);
+  file.truncate(8 * PAGE_SIZE - 1);
+  const third = file.pageAt(3);
+  const first = file.runAt(0, 99);
+  assert.equal(first.count, 3);
+  assert.deepEqual(file.runAt(3, 99), { pfn: third, count: 1 });
+  assert.deepEqual(file.runAt(4, 2).count, 2);
+  assert.deepEqual(file.runAt(1, 2), { pfn: first.pfn + 1, count: 2 });
+  assert.deepEqual(file.runs().map(({ page, count }) => [page, count]), [[0, 3], [3, 1], [4, 2]]);
+  const free = kernel.pages.freePages;
+  rig.chooser.arm("fault:alloc_page");
+  assert.deepEqual(file.runAt(6, 9), { pfn: -1, count: 0 });
+  assert.deepEqual(file.runAt(6, 9).count, 2, "up to its end");
+  assert.deepEqual(file.runAt(8, 9), { pfn: -1, count: 0 });
+  file.put();
+  assert.equal(kernel.pages.freePages, free + 6);
 });
 
 Deno.test("a sealed memfd keeps its size, and its seals (FACTS 7.6)", () => {

@@ -16,7 +16,8 @@ import {
   vfioAttach,
   vfioBind,
 } from "../../../src/userspace/calls.ts";
-import { Bench, said } from "../bench.ts";
+import { Bench } from "../bench.ts";
+import { said } from "../requests.ts";
 
 const BLOCK = 2 * MiB;
 const DIR = "/sys/kernel/iommufd_persisted/1";

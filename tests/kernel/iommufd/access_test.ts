@@ -3,7 +3,8 @@ import { PAGE_SIZE } from "../../../src/base/units.ts";
 import { type AccessOps, IommufdAccess } from "../../../src/kernel/iommufd/access.ts";
 import type { Syscalls } from "../../../src/kernel/syscalls.ts";
 import * as U from "../../../src/uapi/iommufd.ts";
-import { Bench, FIXED, fixed, said } from "../bench.ts";
+import { Bench } from "../bench.ts";
+import { FIXED, fixed, said } from "../requests.ts";
 
 // No driver of this kernel uses an IOAS by itself, as those of mediated devices do. The test stands
 // for one.

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import * as U from "../../../src/uapi/iommufd.ts";
 import * as V from "../../../src/uapi/vfio.ts";
 import type { FieldType, Struct } from "../../../src/uapi/struct.ts";
-import { Bench, said } from "../bench.ts";
+import { Bench } from "../bench.ts";
+import { said } from "../requests.ts";
 
 const words = (...values: number[]) => new Uint8Array(Uint32Array.from(values).buffer);
 

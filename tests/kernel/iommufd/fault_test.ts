@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import type { FaultQueue } from "../../../src/kernel/iommufd/fault.ts";
 import type { HwptPaging } from "../../../src/kernel/iommufd/hwpt.ts";
 import * as U from "../../../src/uapi/iommufd.ts";
-import { Bench, said } from "../bench.ts";
+import { Bench } from "../bench.ts";
+import { said } from "../requests.ts";
 
 const { size: RECORD } = U.iommu_hwpt_pgfault;
 const { IOMMUFD_PAGE_RESP_SUCCESS: SUCCESS, IOMMUFD_PAGE_RESP_INVALID: INVALID } = U;

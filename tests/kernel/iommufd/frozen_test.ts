@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { MiB } from "../../../src/base/units.ts";
 import * as U from "../../../src/uapi/iommufd.ts";
-import { Bench, FIXED, RW } from "../bench.ts";
+import { Bench } from "../bench.ts";
+import { FIXED, RW } from "../requests.ts";
 
 /** A persistent iommufd with a device on a mapped file, and a second HWPT. */
 function frozenBench() {

@@ -4,7 +4,8 @@ import { MiB } from "../../../src/base/units.ts";
 import type { FieldType, Struct } from "../../../src/uapi/struct.ts";
 import * as U from "../../../src/uapi/iommufd.ts";
 import * as V from "../../../src/uapi/vfio.ts";
-import { Bench, said } from "../bench.ts";
+import { Bench } from "../bench.ts";
+import { said } from "../requests.ts";
 
 type AnyStruct = Struct<Record<string, FieldType>>;
 

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { MiB, PAGE_SIZE } from "../../../src/base/units.ts";
 import * as U from "../../../src/uapi/iommufd.ts";
-import { Bench, fixed, PAGE, RW } from "../bench.ts";
+import { Bench } from "../bench.ts";
+import { fixed, PAGE, RW } from "../requests.ts";
 
 /** A shared IOAS-to-be: ctx, IOAS 1, and whether a device is on it. */
 function ioasBench(domain: boolean) {

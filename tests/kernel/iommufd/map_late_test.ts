@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { MiB } from "../../../src/base/units.ts";
 import { PROT_READ } from "../../../src/uapi/sys.ts";
 import * as U from "../../../src/uapi/iommufd.ts";
-import { Bench, FIXED, fixed, RW } from "../bench.ts";
+import { Bench } from "../bench.ts";
+import { FIXED, fixed, RW } from "../requests.ts";
 
 /** Before a domain exists nothing is pinned: the EFAULT or EINVAL comes when one arrives. */
 const LATE: { what: string; want: string; map: (b: Bench, ctx: number, ioas: number) => string }[] =

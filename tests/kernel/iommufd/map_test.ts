@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { MiB, PAGE_SIZE } from "../../../src/base/units.ts";
 import { PROT_READ } from "../../../src/uapi/sys.ts";
 import * as U from "../../../src/uapi/iommufd.ts";
-import { Bench, checkOrder, FIXED, fixed, MEM, type Rule, RW } from "../bench.ts";
+import { Bench } from "../bench.ts";
+import { FIXED, fixed, MEM, RW } from "../requests.ts";
+import { checkOrder, type Rule } from "../rules.ts";
 
 /** What MAP and MAP_FILE have in common; the harness fills in where the memory is. */
 interface Request {

@@ -3,7 +3,8 @@ import { MiB, PAGE_SIZE } from "../../../src/base/units.ts";
 import * as S from "../../../src/uapi/sys.ts";
 import { ioasMapFile } from "../../../src/userspace/calls.ts";
 import { readHandle } from "../../../src/userspace/vmm/hardware.ts";
-import { Bench, said } from "../bench.ts";
+import { Bench } from "../bench.ts";
+import { said } from "../requests.ts";
 
 /** Memfds behind an IOMMU go over with the iommufd that maps them (seed lines 2295-2302, FACTS 7.6). */
 

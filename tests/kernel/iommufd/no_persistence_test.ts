@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { MiB } from "../../../src/base/units.ts";
 import { PROFILES } from "../../../src/machine/profile.ts";
-import { Bench, FIXED, fixed, RW } from "../bench.ts";
+import { Bench } from "../bench.ts";
+import { FIXED, fixed, RW } from "../requests.ts";
 
 /** IOMMUs whose drivers answer EOPNOTSUPP to a persistent id (seed lines 589-621). */
 const NAMES = PROFILES.filter((p) => p.smmu !== undefined || p.amdvi !== undefined).map((p) =>

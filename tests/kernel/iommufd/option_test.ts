@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { MiB } from "../../../src/base/units.ts";
 import * as U from "../../../src/uapi/iommufd.ts";
-import { Bench, FIXED, RW, said } from "../bench.ts";
+import { Bench } from "../bench.ts";
+import { FIXED, RW, said } from "../requests.ts";
 
 const { IOMMU_OPTION_OP_SET: SET, IOMMU_OPTION_OP_GET: GET } = U;
 

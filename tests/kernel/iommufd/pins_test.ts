@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { MiB, PAGE_SIZE } from "../../../src/base/units.ts";
 import * as U from "../../../src/uapi/iommufd.ts";
-import { Bench, checkOrder, FIXED, fixed, type Rule, RW } from "../bench.ts";
+import { Bench } from "../bench.ts";
+import { FIXED, fixed, RW } from "../requests.ts";
+import { checkOrder, type Rule } from "../rules.ts";
 
 Deno.test("each page is pinned once, however many domains map it (FACTS 1.4)", () => {
   const bench = new Bench();

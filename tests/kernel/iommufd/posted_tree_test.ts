@@ -8,7 +8,8 @@ import * as U from "../../../src/uapi/iommufd.ts";
 import { O_RDONLY } from "../../../src/uapi/sys.ts";
 import { hasLibfdt } from "../../fdt/libfdt_tools.ts";
 import { withPosted } from "../kho/posted_reference.ts";
-import { Bench, FIXED, fixed } from "../bench.ts";
+import { Bench } from "../bench.ts";
+import { FIXED, fixed } from "../requests.ts";
 
 const { IOMMU_OPTION_OP_SET: SET } = U;
 /** IOMMU_READ, _WRITE and _CACHE as an area has them. */

@@ -4,7 +4,8 @@ import * as U from "../../../src/uapi/iommufd.ts";
 import * as S from "../../../src/uapi/sys.ts";
 import * as V from "../../../src/uapi/vfio.ts";
 import { ioasMapFile } from "../../../src/userspace/calls.ts";
-import { Bench, said } from "../bench.ts";
+import { Bench } from "../bench.ts";
+import { said } from "../requests.ts";
 
 /** One test for each way a handed-over device can go (FACTS 10.6), by hand. */
 

@@ -6,7 +6,8 @@ import { IommufdDevice } from "../../../src/kernel/iommufd/device.ts";
 import { HwptPaging } from "../../../src/kernel/iommufd/hwpt.ts";
 import { Ioas } from "../../../src/kernel/iommufd/ioas.ts";
 import { ioasMapFile } from "../../../src/userspace/calls.ts";
-import { Bench, FIXED, RW } from "../bench.ts";
+import { Bench } from "../bench.ts";
+import { FIXED, RW } from "../requests.ts";
 
 /** The third option of the thread: calls recorded, and made again (seed lines 2373-2379). */
 

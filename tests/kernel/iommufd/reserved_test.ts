@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { MiB } from "../../../src/base/units.ts";
 import type { ReservedRegion } from "../../../src/kernel/iommu/core.ts";
 import { U64_MAX } from "../../../src/uapi/iommufd.ts";
-import { Bench, fixed } from "../bench.ts";
+import { Bench } from "../bench.ts";
+import { fixed } from "../requests.ts";
 
 const MSI = [[0n, 0xfedfffffn], [0xfef00000n, (1n << 48n) - 1n]];
 

@@ -6,7 +6,8 @@ import { FrameUse } from "../../../src/kernel/mm/frames.ts";
 import type { Syscalls } from "../../../src/kernel/syscalls.ts";
 import * as U from "../../../src/uapi/iommufd.ts";
 import { MAP_SHARED, PROT_READ, PROT_WRITE } from "../../../src/uapi/sys.ts";
-import { Bench, FIXED, RW } from "../bench.ts";
+import { Bench } from "../bench.ts";
+import { FIXED, RW } from "../requests.ts";
 import { type Area, type Hwpt, type Ioas, type Memory, Model, WINDOW } from "./sequences_model.ts";
 
 const BUFFER = 8;

@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { MiB } from "../../../src/base/units.ts";
 import type { DmarDomain } from "../../../src/kernel/iommu/intel/domain.ts";
 import * as U from "../../../src/uapi/iommufd.ts";
-import { Bench, checkOrder, FIXED, fixed, type Rule, RW } from "../bench.ts";
+import { Bench } from "../bench.ts";
+import { FIXED, fixed, RW } from "../requests.ts";
+import { checkOrder, type Rule } from "../rules.ts";
 
 interface Request {
   ioas_id: number;

@@ -10,7 +10,8 @@ import type { Memory } from "../../../src/machine/memory.ts";
 import type { VtdCapability } from "../../../src/machine/vtd/capability.ts";
 import { O_WRONLY } from "../../../src/uapi/sys.ts";
 import { hasLibfdt } from "../../fdt/libfdt_tools.ts";
-import { Bench, fixed } from "../bench.ts";
+import { Bench } from "../bench.ts";
+import { fixed } from "../requests.ts";
 import { KernelRig, NIC, NVME } from "../rig.ts";
 import { withPosted } from "./posted_reference.ts";
 

@@ -9,7 +9,8 @@ import { Memory } from "../../../src/machine/memory.ts";
 import { CAP_IPC_LOCK, CAP_SYS_ADMIN } from "../../../src/uapi/capability.ts";
 import * as K from "../../../src/uapi/kvm.ts";
 import * as S from "../../../src/uapi/sys.ts";
-import { Bench, fixed, said } from "../bench.ts";
+import { Bench } from "../bench.ts";
+import { fixed, said } from "../requests.ts";
 
 const PAGEMAP = "/proc/self/pagemap";
 

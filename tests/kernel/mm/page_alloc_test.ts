@@ -24,7 +24,7 @@ const isZero = (memory: Memory, pfn: number) => memory.frameBytes(pfn).every((b)
 
 const steps = fc.array(
   fc.record({
-    op: fc.constantFrom("page", "page", "anywhere", "range", "free", "free", "freeRange"),
+    op: fc.constantFrom("page", "page", "run", "anywhere", "range", "free", "free", "freeRange"),
     n: fc.integer({ min: 1, max: 40 }),
     align: fc.constantFrom(1, 2, 8),
   }),
@@ -57,6 +57,10 @@ Deno.test("no page is handed out twice, none is lost, and every one comes zeroed
             : pages.allocPageAnywhere(FrameUse.kernel, ANYWHERE);
           if (pfn < 0) assert.equal(free.size, 0, "there was a page left");
           else take(pfn, 1);
+        } else if (op === "run") {
+          const { pfn, count } = pages.allocRun(n, FrameUse.kernel);
+          assert.ok(count <= n && (count > 0 || free.size === 0));
+          if (pfn >= 0) take(pfn, count);
         } else if (op === "range") {
           const pfn = pages.allocRange(n, align, FrameUse.kernel);
           if (pfn >= 0) {
@@ -78,6 +82,31 @@ Deno.test("no page is handed out twice, none is lost, and every one comes zeroed
     }),
     { numRuns: 60 },
   );
+});
+
+Deno.test("a run of pages is those that would have come one by one", () => {
+  const both = [0, 0].map(() => {
+    const { pages, chooser } = makeAllocator([[2, 12], [20, 24]]);
+    for (let i = 0; i < 4; i++) pages.allocPage(FrameUse.user);
+    pages.freePage(3);
+    return { pages, chooser };
+  });
+  const [{ pages: single }, { pages, chooser }] = both;
+  const runs = [9, 3, 9, 9, 9].map((count) => pages.allocRun(count, FrameUse.user));
+  assert.deepEqual(runs, [
+    { pfn: 3, count: 1 },
+    { pfn: 6, count: 3 },
+    { pfn: 9, count: 3 },
+    { pfn: 20, count: 4 },
+    { pfn: -1, count: 0 },
+  ]);
+  for (const { pfn, count } of runs) {
+    for (let i = 0; i < count; i++) assert.equal(single.allocPage(FrameUse.user), pfn + i);
+  }
+  pages.freeRange(20, 4);
+  chooser.arm("fault:alloc_page");
+  assert.deepEqual(pages.allocRun(4, FrameUse.user), { pfn: -1, count: 0 });
+  assert.equal(pages.freePages, 4);
 });
 
 Deno.test("pieces freed side by side grow together again", () => {

@@ -5,7 +5,9 @@ import { E1000_RCTL, E1000_RDBAL, NIC_BAR_SIZE } from "../../../src/uapi/nic_reg
 import * as U from "../../../src/uapi/iommufd.ts";
 import * as S from "../../../src/uapi/sys.ts";
 import * as V from "../../../src/uapi/vfio.ts";
-import { Bench, checkOrder, fixed, type Rule, said } from "../bench.ts";
+import { Bench } from "../bench.ts";
+import { fixed, said } from "../requests.ts";
+import { checkOrder, type Rule } from "../rules.ts";
 
 const CONFIG = V.regionOffset(V.VFIO_PCI_CONFIG_REGION_INDEX);
 

@@ -4,7 +4,9 @@ import * as U from "../../../src/uapi/iommufd.ts";
 import type { StructValue } from "../../../src/uapi/struct.ts";
 import * as S from "../../../src/uapi/sys.ts";
 import * as V from "../../../src/uapi/vfio.ts";
-import { Bench, checkOrder, fixed, type Rule, said } from "../bench.ts";
+import { Bench } from "../bench.ts";
+import { fixed, said } from "../requests.ts";
+import { checkOrder, type Rule } from "../rules.ts";
 
 const RW = V.VFIO_DMA_MAP_FLAG_READ | V.VFIO_DMA_MAP_FLAG_WRITE;
 

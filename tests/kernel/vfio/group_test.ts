@@ -4,7 +4,8 @@ import * as U from "../../../src/uapi/iommufd.ts";
 import { PCI_COMMAND_MEMORY } from "../../../src/uapi/pci_regs.ts";
 import * as S from "../../../src/uapi/sys.ts";
 import * as V from "../../../src/uapi/vfio.ts";
-import { Bench, fixed, said } from "../bench.ts";
+import { Bench } from "../bench.ts";
+import { fixed, said } from "../requests.ts";
 
 const NIC0 = "0000:3a:00.0";
 const { VFIO_GROUP_FLAGS_VIABLE: VIABLE, VFIO_GROUP_FLAGS_CONTAINER_SET: SET } = V;

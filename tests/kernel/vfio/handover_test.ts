@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { MiB } from "../../../src/base/units.ts";
 import * as U from "../../../src/uapi/iommufd.ts";
 import * as S from "../../../src/uapi/sys.ts";
-import { Bench, FIXED, RW, said } from "../bench.ts";
+import { Bench } from "../bench.ts";
+import { FIXED, RW, said } from "../requests.ts";
 
 /** A persistent iommufd (id 1) with devices on one mapped file, doing DMA as far as it matters. */
 function running(devices: number[] = [0]) {

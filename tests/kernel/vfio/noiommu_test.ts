@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { PAGE_SIZE } from "../../../src/base/units.ts";
 import * as U from "../../../src/uapi/iommufd.ts";
 import * as S from "../../../src/uapi/sys.ts";
-import { Bench, FIXED, RW } from "../bench.ts";
+import { Bench } from "../bench.ts";
+import { FIXED, RW } from "../requests.ts";
 
 const MODE = "vfio.enable_unsafe_noiommu_mode=1";
 const BYTES = 4 * PAGE_SIZE, IOVA = 0x100000;

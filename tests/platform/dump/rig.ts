@@ -4,6 +4,7 @@ import { findProfile } from "../../../src/machine/profile.ts";
 import { type DumpFile, dumpOf } from "../../../src/platform/dump/dump.ts";
 import type { State } from "../../../src/platform/dump/state.ts";
 import { Platform } from "../../../src/platform/platform.ts";
+import { throwAway } from "../../throw_away.ts";
 
 /** What the caller of {@link dumpOf} would have on its disk. */
 export interface Kept {
@@ -39,24 +40,26 @@ export function stateIn(kept: Kept, n: number): State {
 
 /** A small machine: a persistent VM with a NIC, and one with a disk that is not persistent. */
 export function platform(seed = 1, kernel = "rfc-v1"): Platform {
-  const made = new Platform({
-    machine: {
-      profile: findProfile("intel-legacy")!,
-      memory: 128 * MiB,
-      devices: [
-        { id: "nic0", bdf: "3a:00.0", model: "nic", interval: 200_000, packetBytes: 256 },
-        { id: "nvme0", bdf: "3b:02.0", model: "nvme", latency: 2 * ms },
+  const made = throwAway(
+    new Platform({
+      machine: {
+        profile: findProfile("intel-legacy")!,
+        memory: 128 * MiB,
+        devices: [
+          { id: "nic0", bdf: "3a:00.0", model: "nic", interval: 200_000, packetBytes: 256 },
+          { id: "nvme0", bdf: "3b:02.0", model: "nvme", latency: 2 * ms },
+        ],
+      },
+      vms: [
+        { id: "vm0", memory: 16 * MiB, persistent: true, devices: ["nic0"], ring: 256 },
+        { id: "vm1", memory: 8 * MiB, persistent: false, devices: ["nvme0"], ring: 256 },
       ],
-    },
-    vms: [
-      { id: "vm0", memory: 16 * MiB, persistent: true, devices: ["nic0"], ring: 256 },
-      { id: "vm1", memory: 8 * MiB, persistent: false, devices: ["nvme0"], ring: 256 },
-    ],
-    kernel,
-    guestmemfs: 32 * MiB,
-    khoScratch: 16 * MiB,
-    seed,
-  });
+      kernel,
+      guestmemfs: 32 * MiB,
+      khoScratch: 16 * MiB,
+      seed,
+    }),
+  );
   made.runFor(300 * ms);
   for (const vm of made.spec.vms) made.startVm(vm);
   made.runFor(50 * ms);

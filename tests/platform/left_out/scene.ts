@@ -10,7 +10,8 @@ import * as N from "../../../src/uapi/nic_regs.ts";
 import { PCI_COMMAND_MASTER } from "../../../src/uapi/pci_regs.ts";
 import { LINUX_REBOOT_CMD_KEXEC, O_RDWR } from "../../../src/uapi/sys.ts";
 import * as V from "../../../src/uapi/vfio.ts";
-import { Bench, fixed, said } from "../../kernel/bench.ts";
+import { Bench } from "../../kernel/bench.ts";
+import { fixed, said } from "../../kernel/requests.ts";
 import { Front } from "./front.ts";
 
 /** A machine, and what of the unit differs. */

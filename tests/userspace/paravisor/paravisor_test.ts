@@ -7,6 +7,7 @@ import { iommufdTree } from "../../../src/platform/look/iommufd_tree.ts";
 import { Platform } from "../../../src/platform/platform.ts";
 import type { VmSpec } from "../../../src/platform/spec.ts";
 import { LINUX_REBOOT_CMD_KEXEC, O_WRONLY } from "../../../src/uapi/sys.ts";
+import { throwAway } from "../../throw_away.ts";
 
 const NVME: DeviceSpec = { id: "nvme0", model: "nvme", bdf: "3b:00.0", latency: 40 * ms };
 const PV: VmSpec = {
@@ -24,15 +25,17 @@ class Stage {
   readonly platform: Platform;
 
   constructor(o: Partial<VmSpec> = {}, kernel = "rfc-v1", cmdline?: string) {
-    this.platform = new Platform({
-      machine: { profile: findProfile("pc-no-iommu")!, memory: 96 * MiB, devices: [NVME] },
-      vms: [{ ...PV, ...o }],
-      kernel,
-      guestmemfs: 32 * MiB,
-      khoScratch: 16 * MiB,
-      ...(cmdline !== undefined && { cmdline }),
-      seed: 1,
-    });
+    this.platform = throwAway(
+      new Platform({
+        machine: { profile: findProfile("pc-no-iommu")!, memory: 96 * MiB, devices: [NVME] },
+        vms: [{ ...PV, ...o }],
+        kernel,
+        guestmemfs: 32 * MiB,
+        khoScratch: 16 * MiB,
+        ...(cmdline !== undefined && { cmdline }),
+        seed: 1,
+      }),
+    );
     this.until(() => this.platform.kernel.ready);
     this.start();
   }

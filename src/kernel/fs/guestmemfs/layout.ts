@@ -200,7 +200,9 @@ export class PersistedInode {
   }
   set name(text: string) {
     const words = nameWords(text);
-    for (let i = 0; i < NAME_WORDS; i++) this.#setU32(I_NAME + 4 * i, words[i] ?? 0);
+    const all = new Int32Array(NAME_WORDS);
+    all.set(words.subarray(0, NAME_WORDS));
+    this.memory.write(this.address + I_NAME, new Uint8Array(all.buffer));
   }
   get nameHash(): number {
     return hashName((i) => this.#u32(I_NAME + 4 * i));
