@@ -159,6 +159,7 @@ export class Machine {
     if (spec.profile.smmu === undefined) powerOn(this.memory);
     this.#faultEvent = this.queue.register((unit) => this.#faultHandlers[unit]?.());
     this.#pageRequestEvent = this.queue.register((unit) => this.#pageRequestHandlers[unit]?.());
+    this.memory.onDispose.push(() => this.#last.forget());
     const remapper = this.#addIommu();
     const buses = new Set<number>(), uncovered = new Set<number>();
     // One after the other, to lie side by side in memory: what a DMA needs of them is on few pages.
