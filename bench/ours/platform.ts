@@ -16,8 +16,8 @@ machine:
 steps: [{ do: vm.start }, { do: update }, { do: vm.stop, with: { vm: vm0 } }]
 expect: { update: done }
 `;
-/** As many as make a process warm, before the one that counts: the compiler has done its work. */
-const WARM = 300;
+/** As many as make a process warm, before the one that counts: then the compiler has done its work. */
+const WARM = 1000;
 
 /** Boot, live update, teardown, and the platform is gone. */
 export function smallPlatforms(): Record<string, Benchmark> {

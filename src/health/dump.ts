@@ -19,27 +19,27 @@ export function dumpTrue(kernel: Kernel, seen: WeakSet<IommufdCtx>, look: Look):
   // Other designs say nothing of objects that programs make anew.
   if (kernel.design.iommufd !== "objects") return;
   const open = kernel.iommufd.contexts.filter((ctx) => ctx.persistentId !== 0);
-  const said = incoming === undefined ? new Map() : treesOf(incoming);
   for (const ctx of open) {
-    const tree = said.get(ctx.persistentId);
-    if (tree === undefined || seen.has(ctx)) continue;
+    const tree = incoming && !seen.has(ctx)
+      ? said(incoming, () => incoming).trees.get(ctx.persistentId)
+      : undefined;
+    if (tree === undefined) continue;
     seen.add(ctx);
     // Devices come back one by one, when they are bound.
     const without = (lines: readonly string[]) => lines.filter((l) => !l.startsWith("device"));
     compare(ctx.persistentId, without(tree), without(linesOf(ctx)), look);
   }
   if (dump === undefined) return;
-  const fdt = openFdt(dump.dt, { lenient: true });
-  if (!isOurs(fdt)) return;
+  const { ours, trees, lost } = said(dump.dt, () => openFdt(dump.dt, { lenient: true }));
+  if (!ours) return;
   if (open.length > 0) look.premises.add("iommufd-dumped");
-  const dumped = treesOf(fdt);
   for (const ctx of open) {
-    compare(ctx.persistentId, dumped.get(ctx.persistentId), linesOf(ctx), look);
+    compare(ctx.persistentId, trees.get(ctx.persistentId), linesOf(ctx), look);
   }
-  for (const { id, domain } of domainsLost(fdt)) {
+  for (const { id, domain } of lost) {
     report(look, id, `the tree names domain ${domain}, and does not have it`);
   }
-  for (const id of dumped.keys()) {
+  for (const id of trees.keys()) {
     const someones = open.some((ctx) => ctx.persistentId === id);
     if (!someones && !kernel.iommufd.pending.includes(id)) {
       report(look, id, "is in the tree, and nobody has it");
@@ -64,6 +64,29 @@ function report(look: Look, id: number, detail: string): void {
   look.findings.push({ invariant: "dump-true", subject: `iommufd ${id}`, detail });
 }
 
+interface Said {
+  /** The tree is of the kind that describes objects one by one. */
+  readonly ours: boolean;
+  /** What it says of each iommufd, by id; of two with one id only the first can be found. */
+  readonly trees: ReadonlyMap<number, readonly string[]>;
+  readonly lost: readonly { readonly id: number; readonly domain: number }[];
+}
+
+/** By the bytes of a tree, or by a reader of them: once they stand they are never written to. */
+const SAID = new WeakMap<Uint8Array | Fdt, Said>();
+
+function said(tree: Uint8Array | Fdt, open: () => Fdt): Said {
+  let found = SAID.get(tree);
+  if (found === undefined) {
+    const fdt = open(), ours = isOurs(fdt);
+    found = ours
+      ? { ours, trees: treesOf(fdt), lost: [...domainsLost(fdt)] }
+      : { ours, trees: new Map(), lost: [] };
+    SAID.set(tree, found);
+  }
+  return found;
+}
+
 /** Domains that HWPTs have by what the tree says, and that it says nothing else of. */
 function* domainsLost(fdt: Fdt): Generator<{ id: number; domain: number }> {
   const domains = children(fdt, fdt.path("/intel-iommu/domains")).map((n) => Number(fdt.name(n)));
@@ -77,17 +100,14 @@ function* domainsLost(fdt: Fdt): Generator<{ id: number; domain: number }> {
   }
 }
 
-/** The tree is of the kind that describes objects one by one. */
 function isOurs(fdt: Fdt): boolean {
   const node = fdt.path("/iommufd");
   const version = node < 0 ? undefined : fdt.getprop(node, "compatible");
   return new TextDecoder().decode(version) === IOMMUFD_COMPATIBLE + "\0";
 }
 
-/** What a tree says of each iommufd, by id; of two with one id only the first can be found. */
 function treesOf(fdt: Fdt): Map<number, string[]> {
   const trees = new Map<number, string[]>();
-  if (!isOurs(fdt)) return trees;
   for (const node of children(fdt, fdt.path("/iommufd/iommufds"))) {
     const id = Number(fdt.name(node));
     if (!trees.has(id)) trees.set(id, linesOfTree(fdt, node));

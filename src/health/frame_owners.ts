@@ -114,6 +114,11 @@ export class FrameOwners {
 
 /** Index from `from` on of the first frame that is somebody's, but for one owner's; `to`: none is. */
 function firstOther(chunk: Int16Array, from: number, to: number, number: number): number {
+  // Four by four, as long as there are four of the owner's.
+  while (
+    from + 3 < to && chunk[from] === number && chunk[from + 1] === number &&
+    chunk[from + 2] === number && chunk[from + 3] === number
+  ) from += 4;
   while (from < to && (chunk[from] <= 0 || chunk[from] === number)) from++;
   return from;
 }

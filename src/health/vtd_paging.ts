@@ -45,6 +45,12 @@ export function nextEntry(
   bits: number,
   size = 2,
 ): number {
+  // Four by four, as long as there are four that have none.
+  const two = size + size, three = two + size;
+  while (
+    at + three < end &&
+    ((words[at] | words[at + size] | words[at + two] | words[at + three]) & bits) === 0
+  ) at += two + two;
   while (at < end && (words[at] & bits) === 0) at += size;
   return at;
 }

@@ -1,10 +1,13 @@
+/** Ranges there is room for at first: boot makes some two hundred. */
+const ROOM = 256;
+
 /**
  * Ranges of frames, ascending, none touching another: side by side in two typed arrays, so that
  * taking one apart and joining it again allocates nothing.
  */
 export class Extents {
-  #starts = new Int32Array(64);
-  #ends = new Int32Array(64);
+  #starts = new Int32Array(ROOM);
+  #ends = new Int32Array(ROOM);
   #length = 0;
 
   get length(): number {
