@@ -106,8 +106,11 @@ export const VM_OPERATIONS = [
     destroys: "every DMA of its devices from then on",
     unavailable: someVmRuns,
     *run(session, { vm: id }) {
-      session.platform.health.suspend(id);
-      return yield* withTask(session, id, "unmap", ["unmapped"]);
+      const { health } = session.platform;
+      health.suspend(id, true);
+      const outcome = yield* withTask(session, id, "unmap", ["unmapped"]);
+      if (outcome.errno !== 0) health.suspend(id, false);
+      return outcome;
     },
   }),
   operation({
