@@ -43,7 +43,7 @@ const WALLS: [from: string, to: string, why: string][] = [
 const PACKAGES: Record<string, string[]> = {
   "commander": ["src/cli.ts", "src/cli/"],
   "js-yaml": ["src/scenario/yaml.ts"],
-  "zod": ["src/operations/", "src/scenario/"],
+  "zod/mini": ["src/operations/", "src/scenario/"],
   "get-east-asian-width": ["src/tui/"],
   "node:zlib": ["src/health/"],
 };

@@ -104,10 +104,12 @@ export class Health implements IncidentSink {
     }
   }
 
-  /** Its VMM takes the guest's memory from its devices because it was told to, until {@link promise}. */
-  suspend(guest: string): void {
-    this.promise(guest, false);
-    for (const w of this.#watched) if (w.guest === guest) this.#promises.suspend(w.fn);
+  /**
+   * Its VMM is told to take the guest's memory from its devices, until {@link promise}; `taken` false: it
+   * has refused.
+   */
+  suspend(guest: string, taken: boolean): void {
+    for (const w of this.#watched) if (w.guest === guest) this.#promises.suspend(w.fn, taken);
   }
 
   #strangerOf(sid: number, pfn: number, count: number): Strange | undefined {

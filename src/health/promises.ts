@@ -19,10 +19,10 @@ export class Promises {
     this.#stopped.delete(fn);
   }
 
-  /** The guest goes on, and what it is given up for is to come back: {@link set} says when. */
-  suspend(fn: number): void {
-    this.set(fn, false);
-    this.#suspended.add(fn);
+  /** The guest goes on and its DMA does not, until {@link set}; `taken` false: nothing came of that. */
+  suspend(fn: number, taken: boolean): void {
+    if (taken) this.#suspended.add(fn);
+    else this.#suspended.delete(fn);
   }
 
   /** A DMA failed: true where that breaks the promise. */
@@ -37,7 +37,7 @@ export class Promises {
   }
 
   stands(fn: number): boolean {
-    return this.#stands[fn] ?? false;
+    return (this.#stands[fn] ?? false) && !this.#suspended.has(fn);
   }
 
   jumped(fn: number): void {

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod/mini";
 import { didYouMean } from "../base/nearest.ts";
 import type { Operation, Suggestion } from "./types.ts";
 

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod/mini";
 import { EBADF, EBUSY, ENODEV } from "../uapi/errno.ts";
 import { formatSbdf, parseBdf, PCI_COMMAND, PCI_COMMAND_MASTER } from "../uapi/pci_regs.ts";
 import { VFIO_DEVICE_RESET, VFIO_PCI_CONFIG_REGION_INDEX } from "../uapi/vfio.ts";
@@ -19,7 +19,7 @@ import {
 import { whole } from "./values.ts";
 import { whenUp } from "./when.ts";
 
-const device = z.string().describe("id of a device");
+const device = z.string().with(z.describe("id of a device"));
 const refers = { device: "devices" } as const;
 const one = () => z.strictObject({ device });
 
@@ -75,7 +75,7 @@ export const DEVICE_OPERATIONS = [
   operation({
     name: "device.driver",
     summary: "take a device from its driver and give it to another (driver_override)",
-    args: () => z.strictObject({ device, driver: z.string().describe("vfio-pci, nvme") }),
+    args: () => z.strictObject({ device, driver: z.string().with(z.describe("vfio-pci, nvme")) }),
     refers,
     unavailable: whenUp,
     // deno-lint-ignore require-yield
@@ -87,7 +87,8 @@ export const DEVICE_OPERATIONS = [
   operation({
     name: "device.bind",
     summary: "open a device and bind it to an iommufd (VFIO_DEVICE_BIND_IOMMUFD)",
-    args: () => z.strictObject({ device, fd: z.string().describe("name of an open iommufd") }),
+    args: () =>
+      z.strictObject({ device, fd: z.string().with(z.describe("name of an open iommufd")) }),
     refers,
     suggests: { fd: "descriptors" },
     unavailable: (s) => whenUp(s) ?? thereAre(s),
@@ -103,7 +104,9 @@ export const DEVICE_OPERATIONS = [
     args: () =>
       z.strictObject({
         device,
-        to: whole.describe("id of the IOAS or HWPT; the first IOAS when left out").optional(),
+        to: z.optional(
+          whole.with(z.describe("id of the IOAS or HWPT; the first IOAS when left out")),
+        ),
       }),
     refers,
     unavailable: whenUp,
@@ -130,7 +133,7 @@ export const DEVICE_OPERATIONS = [
   operation({
     name: "device.master",
     summary: "turn bus mastering of a bound device on or off",
-    args: () => z.strictObject({ device, on: z.boolean().describe("on, or off") }),
+    args: () => z.strictObject({ device, on: z.boolean().with(z.describe("on, or off")) }),
     refers,
     unavailable: whenUp,
     // deno-lint-ignore require-yield

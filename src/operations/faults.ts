@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod/mini";
 import { FAULT_POINTS } from "../kernel/fault_points.ts";
 import { OK, operation } from "./types.ts";
 import { whole } from "./values.ts";
@@ -12,11 +12,14 @@ export const POINTS: readonly string[] = Object.values(FAULT_POINTS)
 const known = (name: string) =>
   POINTS.some((p) => p.endsWith(":") ? name.startsWith(p) && name.length > p.length : name === p);
 
-const point = z.string().refine(known, {
-  message: `expected a fault point: ${
-    POINTS.map((p) => p.endsWith(":") ? `${p}NAME` : p).join(", ")
-  }`,
-}).describe("fault point, such as alloc_page or program:vm0");
+const point = z.string().with(
+  z.refine(known, {
+    message: `expected a fault point: ${
+      POINTS.map((p) => p.endsWith(":") ? `${p}NAME` : p).join(", ")
+    }`,
+  }),
+  z.describe("fault point, such as alloc_page or program:vm0"),
+);
 
 export const FAULT_OPERATIONS = [
   operation({
@@ -25,8 +28,8 @@ export const FAULT_OPERATIONS = [
     args: () =>
       z.strictObject({
         point,
-        nth: whole.refine((n) => n >= 1, { message: "expected 1 or more" }).default(1)
-          .describe("at which visit from now"),
+        nth: z._default(whole.with(z.refine((n) => n >= 1, { message: "expected 1 or more" })), 1)
+          .with(z.describe("at which visit from now")),
       }),
     suggests: { point: "points" },
     // deno-lint-ignore require-yield

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod/mini";
 import { O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_WRONLY } from "../uapi/sys.ts";
 import type { Platform } from "../platform/platform.ts";
 import { answered, OK, operation, type Outcome } from "./types.ts";
@@ -6,10 +6,12 @@ import { pages } from "./values.ts";
 import { whenUp } from "./when.ts";
 
 const DIR = "/mnt/guestmemfs/";
-const file = z.string().min(1).describe("name of a file in guestmemfs");
-const size = pages.describe("its size, rounded up to blocks of 2MiB");
-const path = z.string().startsWith("/", "expected a path that begins with /")
-  .describe("path of a file");
+const file = z.string().with(z.minLength(1), z.describe("name of a file in guestmemfs"));
+const size = pages.with(z.describe("its size, rounded up to blocks of 2MiB"));
+const path = z.string().with(
+  z.startsWith("/", "expected a path that begins with /"),
+  z.describe("path of a file"),
+);
 const onFile = { suggests: { file: "files" }, unavailable: whenUp } as const;
 const onPath = { suggests: { path: "paths" }, unavailable: whenUp } as const;
 
@@ -115,7 +117,7 @@ export const FILE_OPERATIONS = [
   operation({
     name: "file.write",
     summary: "write text to a file, as echo does",
-    args: () => z.strictObject({ path, text: z.string().describe("what to write") }),
+    args: () => z.strictObject({ path, text: z.string().with(z.describe("what to write")) }),
     ...onPath,
     // deno-lint-ignore require-yield
     *run({ platform }, args) {

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod/mini";
 import { ENOENT } from "../uapi/errno.ts";
 import { formatSbdf, parseBdf } from "../uapi/pci_regs.ts";
 import { O_RDWR, O_WRONLY, type Sys } from "../uapi/sys.ts";
@@ -13,8 +13,10 @@ import { address } from "./values.ts";
 
 const DIR = "/sys/kernel/iommufd_persisted";
 const MOUNT = "/sys/fs/iommufd_persisted";
-const device = z.string().describe("id of a device");
-const id = z.number().int().min(1).default(1).describe("persistent id of the iommufd");
+const device = z.string().with(z.describe("id of a device"));
+const id = z._default(z.int().with(z.minimum(1)), 1).with(
+  z.describe("persistent id of the iommufd"),
+);
 
 /** `0000:3a:00.0` of a device's id. */
 function pciName(platform: Platform, device: string): string {
@@ -43,8 +45,8 @@ export const HANDOVER_OPERATIONS = [
     args: () =>
       z.strictObject({
         device,
-        iova: address.describe("an IOVA that the entry leads to"),
-        what: z.enum(SPOILS).describe("what of it is wrong then"),
+        iova: address.with(z.describe("an IOVA that the entry leads to")),
+        what: z.enum(SPOILS).with(z.describe("what of it is wrong then")),
       }),
     refers: { device: "devices" },
     // deno-lint-ignore require-yield
@@ -63,8 +65,9 @@ export const HANDOVER_OPERATIONS = [
     args: () =>
       z.strictObject({
         device,
-        by: z.enum(["cdev", "group", "handle"]).default("cdev")
-          .describe("handle: the one in sysfs, then BIND with an iommufd of one's own"),
+        by: z._default(z.enum(["cdev", "group", "handle"]), "cdev").with(
+          z.describe("handle: the one in sysfs, then BIND with an iommufd of one's own"),
+        ),
         id,
       }),
     refers: { device: "devices" },
@@ -102,7 +105,9 @@ export const HANDOVER_OPERATIONS = [
     args: () =>
       z.strictObject({
         id,
-        vm: z.string().optional().describe("the VM it was for: nothing is promised to it any more"),
+        vm: z.optional(z.string()).with(
+          z.describe("the VM it was for: nothing is promised to it any more"),
+        ),
       }),
     refers: { vm: "vms" },
     // deno-lint-ignore require-yield

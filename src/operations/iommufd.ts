@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod/mini";
 import {
   F_SEAL_GROW,
   F_SEAL_SEAL,
@@ -37,9 +37,12 @@ import {
 import { address, pages, whole } from "./values.ts";
 import { whenUp } from "./when.ts";
 
-const fd = z.string().min(1).describe("name that a step gave to an iommufd with `as`");
-const as = z.string().min(1).describe("name for later steps");
-const ioas = whole.describe("id of an IOAS; the first one when left out").optional();
+const fd = z.string().with(
+  z.minLength(1),
+  z.describe("name that a step gave to an iommufd with `as`"),
+);
+const as = z.string().with(z.minLength(1), z.describe("name for later steps"));
+const ioas = z.optional(whole.with(z.describe("id of an IOAS; the first one when left out")));
 const onDescriptor = { suggests: { fd: "descriptors" }, unavailable: whenUp } as const;
 /** `sealed`: a memfd whose size is what it is, for good. */
 const MEMORY = ["anonymous", "memfd", "sealed", "guestmemfs", "mixed"] as const;
@@ -119,8 +122,10 @@ export const IOMMUFD_OPERATIONS = [
     args: () =>
       z.strictObject({
         as,
-        persistent: z.boolean().default(false).describe("mark it with IOMMU_OPTION_PERSISTENT"),
-        empty: z.boolean().default(false).describe("make no IOAS"),
+        persistent: z._default(z.boolean(), false).with(
+          z.describe("mark it with IOMMU_OPTION_PERSISTENT"),
+        ),
+        empty: z._default(z.boolean(), false).with(z.describe("make no IOAS")),
       }),
     unavailable: whenUp,
     // deno-lint-ignore require-yield
@@ -146,9 +151,12 @@ export const IOMMUFD_OPERATIONS = [
     summary: "take a persisted iommufd from sysfs: reading its file makes the descriptor",
     args: () =>
       z.strictObject({
-        id: whole.describe("its persistent id"),
+        id: whole.with(z.describe("its persistent id")),
         as,
-        ioas: whole.describe("the IOAS in it that later steps mean when they name none").default(1),
+        ioas: z._default(
+          whole.with(z.describe("the IOAS in it that later steps mean when they name none")),
+          1,
+        ),
       }),
     suggests: { id: "iommufds" },
     unavailable: whenUp,
@@ -177,9 +185,9 @@ export const IOMMUFD_OPERATIONS = [
     args: () =>
       z.strictObject({
         fd,
-        option: z.enum(["rlimit-mode", "huge-pages", "persistent"]).describe("which one"),
-        value: whole.describe("what to set it to"),
-        object: whole.describe("id of the object it is for").default(0),
+        option: z.enum(["rlimit-mode", "huge-pages", "persistent"]).with(z.describe("which one")),
+        value: whole.with(z.describe("what to set it to")),
+        object: z._default(whole.with(z.describe("id of the object it is for")), 0),
       }),
     ...onDescriptor,
     // deno-lint-ignore require-yield
@@ -198,9 +206,9 @@ export const IOMMUFD_OPERATIONS = [
     args: () =>
       z.strictObject({
         fd,
-        from: address.describe("IOVA of what there is"),
-        iova: address.describe("IOVA it is to have besides"),
-        size: pages.describe("bytes to map"),
+        from: address.with(z.describe("IOVA of what there is")),
+        iova: address.with(z.describe("IOVA it is to have besides")),
+        size: pages.with(z.describe("bytes to map")),
         ioas,
       }),
     ...onDescriptor,
@@ -233,14 +241,16 @@ export const IOMMUFD_OPERATIONS = [
     args: () =>
       z.strictObject({
         fd,
-        memory: z.enum(MEMORY).describe("kind of memory"),
-        by: z.enum(["address", "file", "container"]).default("address")
-          .describe("IOAS_MAP, IOAS_MAP_FILE, or VFIO_IOMMU_MAP_DMA"),
-        file: z.string().optional().describe("guestmemfs file"),
-        size: pages.describe("bytes of memory"),
-        length: pages.describe("bytes to map, where that is not all of the memory, or more")
-          .optional(),
-        iova: address.describe("where its devices will find it"),
+        memory: z.enum(MEMORY).with(z.describe("kind of memory")),
+        by: z._default(z.enum(["address", "file", "container"]), "address").with(
+          z.describe("IOAS_MAP, IOAS_MAP_FILE, or VFIO_IOMMU_MAP_DMA"),
+        ),
+        file: z.optional(z.string()).with(z.describe("guestmemfs file")),
+        size: pages.with(z.describe("bytes of memory")),
+        length: z.optional(
+          pages.with(z.describe("bytes to map, where that is not all of the memory, or more")),
+        ),
+        iova: address.with(z.describe("where its devices will find it")),
         ioas,
       }),
     suggests: { fd: "descriptors", file: "files" },
@@ -272,8 +282,8 @@ export const IOMMUFD_OPERATIONS = [
     args: () =>
       z.strictObject({
         fd,
-        iova: address.describe("start of the range").optional(),
-        size: pages.describe("its length; everything when left out").optional(),
+        iova: z.optional(address.with(z.describe("start of the range"))),
+        size: z.optional(pages.with(z.describe("its length; everything when left out"))),
         ioas,
       }),
     ...onDescriptor,
@@ -291,7 +301,7 @@ export const IOMMUFD_OPERATIONS = [
   operation({
     name: "iommufd.destroy",
     summary: "destroy an object of an iommufd (IOMMU_DESTROY)",
-    args: () => z.strictObject({ fd, id: whole.describe("id of the object") }),
+    args: () => z.strictObject({ fd, id: whole.with(z.describe("id of the object")) }),
     ...onDescriptor,
     // deno-lint-ignore require-yield
     *run(session, args) {

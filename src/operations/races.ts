@@ -1,10 +1,12 @@
-import { z } from "zod";
+import * as z from "zod/mini";
 import { EINVAL, ENODEV } from "../uapi/errno.ts";
 import type { Program } from "../uapi/sys.ts";
 import { dumpRace, mapRace, markRace, pickUpRace } from "../userspace/races.ts";
 import { OK, operation, type Session } from "./types.ts";
 
-const tries = z.number().int().min(1).max(10000).default(100).describe("how often it is tried");
+const tries = z._default(z.int().with(z.minimum(1), z.maximum(10000)), 100).with(
+  z.describe("how often it is tried"),
+);
 
 /** Path of a device's VFIO file. */
 function cdevOf({ platform }: Session, id: string): string | undefined {
@@ -19,12 +21,14 @@ export const RACE_OPERATIONS = [
     summary: "run a program whose threads get in each other's way in the middle of a call",
     args: () =>
       z.strictObject({
-        what: z.enum(["map", "mark", "dump", "pickup"]).describe(
-          "map: memory is swapped under IOAS_MAP; mark: an iommufd is used while it is marked; " +
-            "dump: one is closed while KHO is activated; pickup: descriptors are called that are being made",
+        what: z.enum(["map", "mark", "dump", "pickup"]).with(
+          z.describe(
+            "map: memory is swapped under IOAS_MAP; mark: an iommufd is used while it is marked; " +
+              "dump: one is closed while KHO is activated; pickup: descriptors are called that are being made",
+          ),
         ),
-        device: z.string().optional().describe("device to map for (map, mark)"),
-        file: z.string().optional().describe("guestmemfs file to map (map)"),
+        device: z.optional(z.string()).with(z.describe("device to map for (map, mark)")),
+        file: z.optional(z.string()).with(z.describe("guestmemfs file to map (map)")),
         tries,
       }),
     refers: { device: "devices" },

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod/mini";
 import { DEVICE_OPERATIONS } from "./devices.ts";
 import { FAULT_OPERATIONS } from "./faults.ts";
 import { FILE_OPERATIONS } from "./files.ts";
@@ -14,7 +14,7 @@ const TIME_OPERATIONS = [
   operation({
     name: "run",
     summary: "let virtual time pass",
-    args: () => z.strictObject({ for: duration.describe("how long") }),
+    args: () => z.strictObject({ for: duration.with(z.describe("how long")) }),
     *run(_session, args) {
       yield args.for;
       return OK;

@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import type * as z from "zod/mini";
 import type { Script } from "../platform/director.ts";
 import type { Platform } from "../platform/platform.ts";
 import type { Snapshot } from "../platform/snapshot.ts";
@@ -82,7 +82,7 @@ export function descriptorOf(
 export interface Operation {
   readonly name: string;
   readonly summary: string;
-  readonly args: z.ZodObject;
+  readonly args: z.ZodMiniObject;
   /** Arguments that name a VM, device or image, and which of them. */
   readonly refers?: Readonly<Record<string, keyof Names>>;
   /** Arguments for which there are things to offer. */
@@ -95,7 +95,7 @@ export interface Operation {
 }
 
 /** Writes a row with its arguments typed; `args` is asked once the operation is used. */
-export function operation<S extends z.ZodObject>(row: {
+export function operation<S extends z.ZodMiniObject>(row: {
   name: string;
   summary: string;
   args: () => S;

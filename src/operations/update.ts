@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod/mini";
 import { formatTime } from "../base/units.ts";
 import { EAGAIN, EBUSY, EINVAL, EIO, ENOENT } from "../uapi/errno.ts";
 import { KEXEC_FILE_UNLOAD, LINUX_REBOOT_CMD_KEXEC, O_RDONLY, O_WRONLY } from "../uapi/sys.ts";
@@ -43,9 +43,10 @@ export const UPDATE_OPERATIONS = [
     summary: "live-update the host: prepare, pause, kexec, boot, restore, resume, finish",
     args: () =>
       z.strictObject({
-        image: z.string().optional().describe("kernel image to boot"),
-        hold: z.enum(["prepare", "pause"]).optional()
-          .describe("stop after this phase, until update.continue or update.abort"),
+        image: z.optional(z.string()).with(z.describe("kernel image to boot")),
+        hold: z.optional(z.enum(["prepare", "pause"])).with(
+          z.describe("stop after this phase, until update.continue or update.abort"),
+        ),
       }),
     refers,
     destroys: "the running kernel, and every device and guest that is not handed over",
@@ -112,7 +113,7 @@ export const UPDATE_OPERATIONS = [
     name: "kho.dt_max",
     summary: "write how large the tree may get to /sys/kernel/kho/dt_max",
     args: () =>
-      z.strictObject({ bytes: size.describe("most bytes that the device tree may have") }),
+      z.strictObject({ bytes: size.with(z.describe("most bytes that the device tree may have")) }),
     unavailable: whyNoKho,
     // deno-lint-ignore require-yield
     *run({ platform }, { bytes }) {
@@ -126,7 +127,7 @@ export const UPDATE_OPERATIONS = [
     summary: "leave the KHO tree less room than it needs, as activating once tells (dt_max)",
     args: () =>
       z.strictObject({
-        below: z.number().int().min(1).describe("how many bytes less"),
+        below: z.int().with(z.minimum(1), z.describe("how many bytes less")),
       }),
     unavailable: whyNoKho,
     // deno-lint-ignore require-yield
@@ -144,7 +145,7 @@ export const UPDATE_OPERATIONS = [
   operation({
     name: "kexec.load",
     summary: "load the next kernel (kexec_file_load)",
-    args: () => z.strictObject({ image: z.string().optional().describe("kernel image") }),
+    args: () => z.strictObject({ image: z.optional(z.string()).with(z.describe("kernel image")) }),
     refers,
     unavailable: whenUp,
     // deno-lint-ignore require-yield

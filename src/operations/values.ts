@@ -1,5 +1,8 @@
-import { z } from "zod";
+import * as z from "zod/mini";
 import { GiB, KiB, MiB, ms, PAGE_SIZE, second, TiB, us } from "../base/units.ts";
+
+// What is wrong with a value is said in words.
+z.config(z.locales.en());
 
 const SIZES: Record<string, number> = { B: 1, KiB, MiB, GiB, TiB };
 const TIMES: Record<string, number> = { ns: 1, us, ms, s: second };
@@ -30,22 +33,24 @@ export function durationText(ns: number): string {
 
 const SIZE = "expected a size such as 64MiB (B, KiB, MiB, GiB, TiB)";
 
-/** A size in bytes, written with a unit. */
-export const size = z.string(SIZE).transform((text, ctx) => {
-  const bytes = parseSize(text);
-  if (bytes !== undefined) return bytes;
-  ctx.addIssue({
-    code: "custom",
-    message: "expected a size such as 64MiB (B, KiB, MiB, GiB, TiB)",
+/** What was written as a number, or an issue that says what was expected. */
+function readBy<T>(read: (value: T) => number | undefined, message: string) {
+  return z.transform((value: T, context): number => {
+    const found = read(value);
+    if (found !== undefined) return found;
+    context.issues.push({ code: "custom", message, input: value });
+    return z.NEVER;
   });
-  return z.NEVER;
-});
+}
+
+/** A size in bytes, written with a unit. */
+export const size = z.pipe(z.string(SIZE), readBy(parseSize, SIZE));
 
 /** A size that is a multiple of `unit` bytes and not 0. */
 export function sizeOf(unit: number, name: string) {
-  return size.refine((bytes) => bytes > 0 && bytes % unit === 0, {
+  return size.with(z.refine((bytes) => bytes > 0 && bytes % unit === 0, {
     message: `expected a size that is a multiple of ${name}`,
-  });
+  }));
 }
 
 export const pages = sizeOf(PAGE_SIZE, "the page, 4KiB");
@@ -53,23 +58,21 @@ export const pages = sizeOf(PAGE_SIZE, "the page, 4KiB");
 const DURATION = "expected a duration such as 200us (ns, us, ms, s)";
 
 /** A duration in nanoseconds, written with a unit. */
-export const duration = z.string(DURATION).transform((text, ctx) => {
-  const ns = parseDuration(text);
-  if (ns !== undefined) return ns;
-  ctx.addIssue({ code: "custom", message: DURATION });
-  return z.NEVER;
-});
+export const duration = z.pipe(z.string(DURATION), readBy(parseDuration, DURATION));
 
 /** An address: 0x… as a number or in quotes, below 2^53. */
-export const address = z.union([z.number().int().min(0), z.string()]).transform((value, ctx) => {
-  const n = typeof value === "number" ? value : Number(value);
-  if (Number.isSafeInteger(n) && n >= 0) return n;
-  ctx.addIssue({ code: "custom", message: "expected an address such as 0x100000" });
-  return z.NEVER;
-});
+export const address = z.pipe(
+  z.union([z.int().with(z.minimum(0)), z.string()]),
+  readBy((value: number | string) => {
+    const n = Number(value);
+    return Number.isSafeInteger(n) && n >= 0 ? n : undefined;
+  }, "expected an address such as 0x100000"),
+);
 
 /** A whole number from 0 on, in digits or as a number. */
-export const whole = z.union([z.number(), z.string().regex(/^\d+$/)], "expected a whole number")
-  .transform(Number).refine((n) => Number.isSafeInteger(n) && n >= 0, {
-    message: "expected a whole number",
-  });
+export const whole = z.pipe(
+  z.union([z.number(), z.string().with(z.regex(/^\d+$/))], "expected a whole number"),
+  z.transform(Number),
+).with(z.refine((n) => Number.isSafeInteger(n) && n >= 0, {
+  message: "expected a whole number",
+}));

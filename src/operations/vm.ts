@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod/mini";
 import { EBUSY, EIO, ENODEV } from "../uapi/errno.ts";
 import type { Script } from "../platform/director.ts";
 import type { Snapshot } from "../platform/snapshot.ts";
@@ -7,7 +7,7 @@ import { parseSize } from "./values.ts";
 import { whenUp } from "./when.ts";
 import { OK, operation, type Outcome, type Session } from "./types.ts";
 
-const vm = () => z.strictObject({ vm: z.string().describe("id of a VM") });
+const vm = () => z.strictObject({ vm: z.string().with(z.describe("id of a VM")) });
 const refers = { vm: "vms" } as const;
 
 const lives = (status: string) => !["off", "exited"].includes(status);
@@ -43,7 +43,9 @@ export const VM_OPERATIONS = [
     name: "vm.start",
     summary: "start a VM, or all of them",
     args: () =>
-      z.strictObject({ vm: z.string().optional().describe("id of a VM; all when left out") }),
+      z.strictObject({
+        vm: z.optional(z.string()).with(z.describe("id of a VM; all when left out")),
+      }),
     refers,
     unavailable: someVmIsOff,
     *run(session, { vm: id }) {
@@ -104,8 +106,11 @@ export const VM_OPERATIONS = [
     destroys: "every DMA of its devices from then on",
     unavailable: someVmRuns,
     *run(session, { vm: id }) {
-      session.platform.health.suspend(id);
-      return yield* withTask(session, id, "unmap", ["unmapped"]);
+      const { health } = session.platform;
+      health.suspend(id, true);
+      const outcome = yield* withTask(session, id, "unmap", ["unmapped"]);
+      if (outcome.errno !== 0) health.suspend(id, false);
+      return outcome;
     },
   }),
   operation({
@@ -135,8 +140,8 @@ export const VM_OPERATIONS = [
     name: "vm.pages",
     summary: "let a VMM limit the pages in its devices' tables: what is mapped is joined or split",
     args: () =>
-      vm().extend({
-        largest: z.enum(["4KiB", "2MiB", "1GiB"]).describe("the largest page from then on"),
+      z.extend(vm(), {
+        largest: z.enum(["4KiB", "2MiB", "1GiB"]).with(z.describe("the largest page from then on")),
       }),
     refers,
     unavailable: someVmRuns,

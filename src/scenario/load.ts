@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import type * as z from "zod/mini";
 import { IMAGES, imageWith } from "../kernel/image.ts";
 import { findProfile, PROFILES } from "../machine/profile.ts";
 import { unknownName } from "../operations/names.ts";
@@ -172,10 +172,7 @@ function knownKeys(path: readonly PropertyKey[]): string[] {
 
 interface AnySchema {
   shape?: Record<string, unknown>;
-  element?: unknown;
-  options?: unknown[];
-  unwrap?: () => unknown;
-  def?: { innerType?: unknown; valueType?: unknown };
+  def?: { innerType?: unknown; valueType?: unknown; element?: unknown; options?: unknown[] };
 }
 
 function unwrap(schema: unknown): AnySchema | undefined {
@@ -183,13 +180,13 @@ function unwrap(schema: unknown): AnySchema | undefined {
   while (s?.shape === undefined && s?.def?.innerType !== undefined) {
     s = s.def.innerType as AnySchema;
   }
-  if (s?.options !== undefined) return unwrap(s.options[0]);
+  if (s?.def?.options !== undefined) return unwrap(s.def.options[0]);
   return s;
 }
 
 function inner(schema: unknown, part: PropertyKey): unknown {
   const s = unwrap(schema);
-  if (typeof part === "number") return s?.element;
+  if (typeof part === "number") return s?.def?.element;
   return s?.shape?.[String(part)] ?? s?.def?.valueType;
 }
 

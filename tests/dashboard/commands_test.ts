@@ -53,7 +53,9 @@ Deno.test("every operation is reachable from the colon: its line is taken, or as
   const valueOf = (operation: Operation, { name, choices, suggests }: Argument) => {
     if (suggests !== undefined && suggests in named) return named[suggests];
     const takes = (value: string) => {
-      const schema = operation.args.shape[name] as { safeParse(v: unknown): { success: boolean } };
+      const schema = operation.args.shape[name] as unknown as {
+        safeParse(v: unknown): { success: boolean };
+      };
       return [value, Number(value), value === "true"].some((v) => schema.safeParse(v).success);
     };
     return choices?.[0] ?? CANDIDATES.find(takes) ?? "x";

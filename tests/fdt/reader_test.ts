@@ -113,6 +113,41 @@ Deno.test("nodes and properties can be gone through one by one", () => {
   }));
 });
 
+Deno.test("what was taken out of a tree and left as NOPs is passed by", () => {
+  const NAMES = ["a", "b", "c"];
+  const children = [
+    begin("x"),
+    ...NAMES.map((name) => prop(name, `x${name}`)),
+    end,
+    begin("y"),
+    end,
+  ];
+  const whole = blobOf([begin(""), ...NAMES.map((name) => prop(name, name)), ...children, end]);
+  for (let mask = 0; mask < 8; mask++) {
+    const blob = whole.slice(), view = new DataView(blob.buffer), written = openFdt(whole);
+    const isLeft = (_: string, i: number) => (mask >> i & 1) === 0;
+    const x = written.path("/x"), structAt = view.getUint32(8);
+    for (const node of [written.root, x]) {
+      NAMES.forEach((name, i) => {
+        // A token, a length, a name and a word of value.
+        const at = structAt + written.findProp(node, name);
+        for (let word = 0; !isLeft(name, i) && word < 4; word++) view.setUint32(at + word * 4, 4);
+      });
+    }
+    const fdt = openFdt(blob), left = NAMES.filter(isLeft);
+    assert.deepEqual(fdt.subnodes(fdt.root), written.subnodes(written.root));
+    for (const [node, prefix] of [[fdt.root, ""], [x, "x"]] as const) {
+      assert.deepEqual([...fdt.props(node)].map(({ name }) => name), left);
+      for (const [i, name] of NAMES.entries()) {
+        const value = isLeft(name, i)
+          ? Uint8Array.from(prefix + name, (c) => c.charCodeAt(0))
+          : undefined;
+        assert.deepEqual(fdt.getprop(node, name), value);
+      }
+    }
+  }
+});
+
 Deno.test("properties are found by handles, which a node's or any other number is not", () => {
   const fdt = open([begin(""), prop("x", "1234"), prop("y", "5"), begin("a"), end, end]);
   const y = fdt.findProp(fdt.root, "y");

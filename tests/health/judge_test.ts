@@ -142,7 +142,7 @@ Deno.test("what fails while a device's memory is given up breaks no promise, and
   const promises = new Promises();
   promises.set(1, true);
   assert.equal(promises.failed(1), true);
-  promises.suspend(1);
+  promises.suspend(1, true);
   assert.deepEqual([promises.failed(1), promises.failed(1), promises.failed(2)], [
     false,
     false,
@@ -150,6 +150,9 @@ Deno.test("what fails while a device's memory is given up breaks no promise, and
   ]);
   promises.set(1, true);
   assert.equal(promises.failed(1), true);
+  promises.suspend(1, true);
+  promises.suspend(1, false);
+  assert.equal(promises.failed(1), true, "it was refused");
   promises.set(1, false);
   assert.equal(promises.failed(1), false);
   assert.deepEqual([promises.excused(1), promises.excused(2)], [2, 0]);
