@@ -365,8 +365,11 @@ static struct {
 	int64_t stands;
 	int32_t fn, pfn;
 	struct access_words words;
-	/* Where it was counted, and whether nothing was wrong with it while no frame changed hands. */
+	/* Where it is to be counted, and what is not yet. */
+	struct meter *meter;
 	uint64_t *counter;
+	uint32_t times, bytes;
+	/* Nothing was wrong with it while no frame changed hands. */
 	int64_t fine;
 } last;
 
@@ -391,12 +394,20 @@ static void end_gap(struct meter *meter)
 	}
 }
 
-static void metered_again(struct meter *meter, uint32_t bytes)
+static void metered_again(uint32_t bytes)
 {
-	meter->in_bucket++;
-	++*last.counter;
-	meter->bytes += bytes;
-	meter->starved = 0;
+	last.times++;
+	last.bytes += bytes;
+}
+
+static void settle(void)
+{
+	if (!last.times)
+		return;
+	last.meter->in_bucket += last.times;
+	*last.counter += last.times;
+	last.meter->bytes += last.bytes;
+	last.times = last.bytes = 0;
 }
 
 /* The bucket that filled so far goes to the ring. */
@@ -415,6 +426,7 @@ static void metered(struct device *device, uint32_t pfn, uint32_t bytes, int wri
 {
 	struct meter *meter = &device->meter;
 
+	settle();
 	if (meter->last_done != (int64_t)now) {
 		end_gap(meter);
 		meter->last_done = (int64_t)now;
@@ -425,8 +437,10 @@ static void metered(struct device *device, uint32_t pfn, uint32_t bytes, int wri
 		if (meter->bucket != bucket)
 			turn_bucket(meter);
 	}
+	meter->starved = 0;
+	last.meter = meter;
 	last.counter = write ? &meter->writes : &meter->reads;
-	metered_again(meter, bytes);
+	metered_again(bytes);
 	last.fine = owner_changes;
 	if (owners[pfn] != meter->guest) {
 		last.fine = -1;
@@ -442,7 +456,7 @@ static int32_t dma(struct device *device, uint64_t iova, uint32_t bytes, int wri
 	int32_t pfn = last.pfn;
 
 	if (again && last.now == now && last.fine == owner_changes) {
-		metered_again(&device->meter, bytes);
+		metered_again(bytes);
 		hash_mix(last.words.x, (uint32_t)iova ^ last.words.y, last.words.z);
 		return pfn;
 	}
@@ -653,6 +667,7 @@ static void power_on(void (*event)(int32_t), int cards)
 	set_paces();
 	strays = bucket = bucket_end = 0;
 	last.stands = last.fine = -1;
+	last.times = last.bytes = 0;
 	handler = on_event(event);
 	for (uint32_t i = 0; i < DEVICES; i++) {
 		struct device *device = &devices[i];

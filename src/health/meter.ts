@@ -65,9 +65,11 @@ export class MeterTable {
   #length = 0;
   #hot = new Float64Array(8 << HOT_SHIFT);
   #rows = new Float64Array(8 * ROW);
-  /** Row of the last access that reached memory, and which place counts it. */
+  /** Row of the last access that reached memory, which place counts it, and what is not yet counted. */
   #row = 0;
   #counter = 0;
+  #times = 0;
+  #bytes = 0;
   /** Accesses per bucket of virtual time, a ring for each device; the bucket that fills is in its row. */
   readonly #rings = new Rings();
   /** The bucket of the last access of any device, and the time it ends. */
@@ -93,6 +95,7 @@ export class MeterTable {
   }
 
   hot(fn: number, at: number): number {
+    this.settle();
     return this.#hot[(fn << HOT_SHIFT) | at];
   }
 
@@ -110,20 +113,30 @@ export class MeterTable {
 
   /** An access reached memory. */
   done(fn: number, now: number, write: boolean, bytes: number): void {
-    const row = this.#row = fn << HOT_SHIFT;
+    const row = fn << HOT_SHIFT;
+    this.settle();
     // Several accesses at one time are the rule: only the first ends a gap.
     if (this.#hot[row | Hot.lastDone] !== now) this.#doneFirst(fn, now);
+    this.#hot[row | Hot.isStarved] = 0;
+    this.#row = row;
     this.#counter = row | (write ? Hot.writes : Hot.reads);
     this.again(bytes);
   }
 
   /** So did another one, of the device that {@link done} was told of last, in its direction and at its time. */
   again(bytes: number): void {
-    const hot = this.#hot, row = this.#row;
-    hot[row | Hot.inBucket]++;
-    hot[this.#counter]++;
-    hot[row | Hot.bytes] += bytes;
-    hot[row | Hot.isStarved] = 0;
+    this.#times++;
+    this.#bytes += bytes;
+  }
+
+  /** Counts what {@link again} was told of. */
+  settle(): void {
+    const hot = this.#hot, row = this.#row, times = this.#times;
+    if (times === 0) return;
+    hot[row | Hot.inBucket] += times;
+    hot[this.#counter] += times;
+    hot[row | Hot.bytes] += this.#bytes;
+    this.#times = this.#bytes = 0;
   }
 
   #doneFirst(fn: number, now: number): void {
@@ -150,6 +163,7 @@ export class MeterTable {
 
   /** Moves the ring on to a bucket, clearing what it passes. */
   advance(fn: number, bucket: number): void {
+    this.settle();
     const hot = this.#hot, row = fn << HOT_SHIFT;
     const from = hot[row | Hot.bucket], filled = hot[row | Hot.inBucket];
     if (bucket <= from) return;

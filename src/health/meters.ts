@@ -145,6 +145,7 @@ export class Meters implements DmaObserver {
   }
 
   starved(fn: number): void {
+    this.#fine = -1;
     this.#reach(fn).starved(fn, this.now);
   }
 

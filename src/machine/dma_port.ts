@@ -82,13 +82,12 @@ export interface DmaObserver {
  * Devices split their transfers at page boundaries and ask for one page at a time.
  */
 export class DmaPort {
-  /** Bit 2 of the command register, kept in step by the config space. */
-  busMaster = false;
   remapper: Remapper | undefined;
-  /** PASID of the requests to come; -1: they have none. */
-  pasid = -1;
   /** Source id its requests carry: its own, but for functions with a fault of their own. */
   requester: number;
+  #busMaster = false;
+  #pasid = -1;
+
   /** `last`: one for all ports of a machine. */
   constructor(
     readonly fn: number,
@@ -102,6 +101,27 @@ export class DmaPort {
     this.requester = sid;
   }
 
+  /** Bit 2 of the command register, kept in step by the config space. */
+  get busMaster(): boolean {
+    return this.#busMaster;
+  }
+
+  set busMaster(on: boolean) {
+    this.#busMaster = on;
+    this.last.forget();
+  }
+
+  /** PASID of the requests to come; -1: they have none. */
+  get pasid(): number {
+    return this.#pasid;
+  }
+
+  set pasid(pasid: number) {
+    if (pasid === this.#pasid) return;
+    this.#pasid = pasid;
+    this.last.forget();
+  }
+
   /**
    * One access of `bytes` inside one page. Returns the frame, or a negative code; the observer
    * has heard of it either way. The caller then moves the data with loads and stores of words.
@@ -110,9 +130,10 @@ export class DmaPort {
     const page = pageOf(lo, write ? 1 : 0), { last, queue: { now } } = this;
     const again = this.#isLast(hi, page);
     const pfn = again ? last.pfn : this.#translate(hi, lo, write);
+    last.words = undefined;
+    last.now = now;
     last.set(now, this.fn, hi, pfn);
     this.hash.mix(last.x, lo ^ last.y, last.z);
-    last.now = now;
     if (pfn < 0) this.observer.failed(this.fn, write, hi, lo, pfn);
     else {
       this.observer.done(this.fn, write, hi, lo, pfn, bytes, last.route);
@@ -125,27 +146,25 @@ export class DmaPort {
   #isLast(hi: number, page: number): boolean {
     const { last } = this;
     return last.page === page && last.fn === this.fn && last.hi === hi &&
-      last.stands === this.remapper?.stands && this.busMaster === true && this.pasid < 0;
+      last.stands === this.remapper?.stands;
   }
 
-  /** {@link access}, done in short where it is much the same as the last one. */
-  #access(hi: number, lo: number, bytes: number, write: 0 | 1): number {
+  /** {@link access} in short, where it is much the same as the last one; false where it is not. */
+  #again(hi: number, lo: number, bytes: number, write: 0 | 1): boolean {
     const { last } = this;
     if (
-      last.now === this.queue.now && this.#isLast(hi, pageOf(lo, write)) &&
-      this.observer.again?.(bytes) === true
-    ) {
-      this.hash.mix(last.x, lo ^ last.y, last.z);
-      return last.pfn;
-    }
-    return this.access(hi, lo, bytes, write === 1);
+      last.words === undefined || last.now !== this.queue.now ||
+      !this.#isLast(hi, pageOf(lo, write)) || this.observer.again?.(bytes) !== true
+    ) return false;
+    this.hash.mix(last.x, lo ^ last.y, last.z);
+    return true;
   }
 
   #translate(hi: number, lo: number, write: boolean): number {
-    if (!this.busMaster) return DMA_BUS_MASTER_OFF;
-    const { remapper, requester, pasid, last } = this;
+    if (!this.#busMaster) return DMA_BUS_MASTER_OFF;
+    const { remapper, requester, last } = this, pasid = this.#pasid;
     // The route below is the last access's no more.
-    last.stands = NOTHING;
+    last.forget();
     let pfn: number;
     if (remapper === undefined) {
       last.route = Route.direct;
@@ -162,7 +181,7 @@ export class DmaPort {
   #remember(hi: number, page: number, pfn: number): void {
     const stands = this.remapper?.stands ?? NOTHING, { last } = this;
     // What an access with a PASID found says nothing of one without.
-    if (stands < 0 || this.pasid >= 0) return;
+    if (stands < 0 || this.#pasid >= 0) return;
     last.stands = stands;
     last.fn = this.fn;
     last.hi = hi;
@@ -172,20 +191,28 @@ export class DmaPort {
 
   /** Reads 32-bit words. False when the access failed. `words` must not cross a page. */
   read(hi: number, lo: number, into: Uint32Array, words: number): boolean {
-    const pfn = this.#access(hi, lo, words * 4, 0);
-    if (pfn < 0) return false;
-    const chunk = this.memory.readable(pfn);
-    const at = this.memory.base(pfn) + ((lo & 0xfff) >>> 2);
+    const { last, memory } = this;
+    if (!this.#again(hi, lo, words * 4, 0)) {
+      const pfn = this.access(hi, lo, words * 4, false);
+      if (pfn < 0) return false;
+      last.words = memory.readable(pfn);
+      last.first = memory.base(pfn);
+    }
+    const chunk = last.words, at = last.first + ((lo & 0xfff) >>> 2);
     for (let i = 0; i < words; i++) into[i] = chunk === undefined ? 0 : chunk[at + i];
     return true;
   }
 
   /** Writes 32-bit words. False when the access failed. `words` must not cross a page. */
   write(hi: number, lo: number, from: Uint32Array, words: number): boolean {
-    const pfn = this.#access(hi, lo, words * 4, 1);
-    if (pfn < 0) return false;
-    const chunk = this.memory.writable(pfn);
-    const at = this.memory.base(pfn) + ((lo & 0xfff) >>> 2);
+    const { last, memory } = this;
+    if (!this.#again(hi, lo, words * 4, 1)) {
+      const pfn = this.access(hi, lo, words * 4, true);
+      if (pfn < 0) return false;
+      last.words = memory.writable(pfn);
+      last.first = memory.base(pfn);
+    }
+    const chunk = last.words as Uint32Array, at = last.first + ((lo & 0xfff) >>> 2);
     for (let i = 0; i < words; i++) chunk[at + i] = from[i];
     return true;
   }

@@ -19,4 +19,13 @@ export class LastAccess extends AccessWords {
   page = 0;
   pfn = 0;
   route: Route = 0;
+  /** The words that its data was moved in or out of, and where the frame begins there. */
+  words: Uint32Array | undefined;
+  first = 0;
+
+  /** The next one is not a repetition of it. */
+  forget(): void {
+    this.stands = NOTHING;
+    this.words = undefined;
+  }
 }

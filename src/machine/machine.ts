@@ -159,15 +159,21 @@ export class Machine {
     if (spec.profile.smmu === undefined) powerOn(this.memory);
     this.#faultEvent = this.queue.register((unit) => this.#faultHandlers[unit]?.());
     this.#pageRequestEvent = this.queue.register((unit) => this.#pageRequestHandlers[unit]?.());
+    this.memory.onDispose.push(() => this.#last.forget());
     const remapper = this.#addIommu();
     const buses = new Set<number>(), uncovered = new Set<number>();
-    spec.devices.forEach((device, fn) => {
+    // One after the other, to lie side by side in memory: what a DMA needs of them is on few pages.
+    const ports = spec.devices.map((device, fn) => {
       const sid = parseBdf(device.bdf);
       assert(sid !== undefined, `device ${device.id}: ${device.bdf} is no bus:device.function`);
       buses.add(sid >> 8);
       const port = this.#makePort(device, fn, sid);
       if (device.iommu === "none") uncovered.add(sid);
       else port.remapper = remapper;
+      return port;
+    });
+    spec.devices.forEach((device, fn) => {
+      const port = ports[fn];
       const made = this.#makeDevice(device, port, barOf(fn), seed);
       this.functions.push(made);
       this.pci.plug(made);

@@ -12,7 +12,6 @@ import {
   type TranslationAgent,
 } from "../ats.ts";
 import { DMA_MASTER_ABORT, DmaPort, Route } from "../dma_port.ts";
-import { NOTHING } from "../last_access.ts";
 import { Atc } from "./atc.ts";
 
 /**
@@ -81,14 +80,14 @@ export class AtsPort extends DmaPort implements AtsEndpoint {
   /** From now on another way is gone than the last access went. */
   set ats(on: boolean) {
     this.#ats = on;
-    this.last.stands = NOTHING;
+    this.last.forget();
   }
 
   override access(hi: number, lo: number, bytes: number, write: boolean): number {
     if (!this.#ats || !this.busMaster) return super.access(hi, lo, bytes, write);
     const { agent, pasid, sid, last } = this;
     this.missing = undefined;
-    last.stands = NOTHING;
+    last.forget();
     let pfn = this.atc.lookup(pasid, hi, lo, write);
     if (pfn < 0) {
       pfn = agent?.translationRequest(sid, pasid, hi, lo, write) ?? DMA_MASTER_ABORT;
