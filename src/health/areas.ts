@@ -1,10 +1,10 @@
 import type { IntervalTree } from "../base/interval_tree.ts";
 import { hex, PAGE_SIZE } from "../base/units.ts";
-import { BLOCK_FRAMES } from "../kernel/fs/guestmemfs/layout.ts";
 import type { Area } from "../kernel/iommufd/area.ts";
 import { HwptPaging } from "../kernel/iommufd/hwpt.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { IOMMU_READ, IOMMU_WRITE } from "../uapi/iommufd.ts";
+import type { Frames } from "../machine/frame_runs.ts";
 import type { Look } from "./checks.ts";
 import type { Context, UnitReader } from "./translation.ts";
 
@@ -67,26 +67,29 @@ function missing(
     if (found.read !== may(IOMMU_READ) || found.write !== may(IOMMU_WRITE)) {
       return { page, detail: "has other permissions in the tables than in its area" };
     }
-    const frame = frameOf(kernel, area, i);
-    if (frame !== undefined && frame !== found.pfn) {
-      const is = hex(found.pfn * PAGE_SIZE);
-      const file = frame < 0 ? "the file ends before" : `the file has ${hex(frame * PAGE_SIZE)}`;
-      return { page, detail: `leads to ${is}, where ${file}` };
-    }
-    // Within like entries, and one block of a file, one page tells of all.
+    // Within like entries, and blocks of a file that lie side by side, one page tells of all.
     const alike = unit.run?.(context, page) ?? found.span - page % found.span;
-    i += frame === undefined
-      ? alike
-      : Math.min(alike, BLOCK_FRAMES - pageOf(area, i) % BLOCK_FRAMES);
+    const file = framesOf(kernel, area, i, alike);
+    if (file !== undefined && file.pfn !== found.pfn) {
+      const is = hex(found.pfn * PAGE_SIZE);
+      const of = file.count === 0
+        ? "the file ends before"
+        : `the file has ${hex(file.pfn * PAGE_SIZE)}`;
+      return { page, detail: `leads to ${is}, where ${of}` };
+    }
+    i += file?.count ?? alike;
   }
   return undefined;
 }
 
-/** Frame of an area's page by the file it shows, -1 beyond its end; undefined for other memory. */
-function frameOf(kernel: Kernel, area: Area, index: number): number | undefined {
+/**
+ * Frames of an area's pages from `index` on by the file it shows, as many of `count` as lie side by side;
+ * none beyond its end. Undefined for other memory.
+ */
+function framesOf(kernel: Kernel, area: Area, index: number, count: number): Frames | undefined {
   const file = area.pages?.source.persistent, fs = kernel.guestmemfs;
   if (file === undefined || fs === undefined) return undefined;
-  return fs.frameOfPage(fs.sb.inode(file.handle), pageOf(area, index));
+  return fs.runOfPages(fs.sb.inode(file.handle), pageOf(area, index), count);
 }
 
 /** Page of the file that an area's page shows. */

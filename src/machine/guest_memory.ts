@@ -22,6 +22,9 @@ interface Slot {
   readonly io: number;
 }
 
+/** So many words are moved one by one: up to there a view costs more. */
+const SHORT = 64;
+
 /** Thrown when a guest touches an address that nothing stands behind: it would not survive that. */
 export class GuestFault extends Error {
   override name = "GuestFault";
@@ -122,7 +125,9 @@ export class GuestMemory {
       return;
     }
     const first = this.#loadBase | ((gpa & 0xfff) >>> 2);
-    into.set(this.#loadChunk.subarray(first, first + into.length));
+    const chunk = this.#loadChunk;
+    if (into.length > SHORT) into.set(chunk.subarray(first, first + into.length));
+    else for (let i = 0; i < into.length; i++) into[i] = chunk[first + i];
   }
 
   storeWords(gpa: number, words: Uint32Array): void {

@@ -1,6 +1,6 @@
 import { assert } from "../base/assert.ts";
 import { PAGE_SIZE, PAGE_WORDS } from "../base/units.ts";
-import { MACHINE_MEMORY, type MemoryBuffer, type MemoryPool } from "./memory_pool.ts";
+import { MACHINE_MEMORY, type MemoryBuffer, type MemoryPool, nextWritten } from "./memory_pool.ts";
 import { RamMap } from "./ram_map.ts";
 
 /** Frames in one chunk: 1 GiB. */
@@ -8,7 +8,7 @@ const CHUNK_SHIFT = 18;
 const CHUNK_FRAMES = 1 << CHUNK_SHIFT;
 const CHUNK_MASK = CHUNK_FRAMES - 1;
 const CHUNK_BYTES = CHUNK_FRAMES * PAGE_SIZE;
-/** Above so many chunks memory comes in buffers of 8 GiB, in which page after page takes a little longer. */
+/** Above so many chunks several share a buffer of 8 GiB, in which page after page takes a little longer. */
 const GROUPED = 256;
 const GROUP = 8;
 
@@ -39,7 +39,9 @@ export class Memory {
   readonly frames: number;
   readonly #ram: RamMap;
   #chunks: (Uint32Array | undefined)[] = [];
-  readonly #groups: (MemoryBuffer | undefined)[] = [];
+  /** The buffer that the next chunks share, and how many are in it. */
+  #group: MemoryBuffer | undefined;
+  #inGroup = 0;
   /** Buffers from the pool. */
   #buffers: MemoryBuffer[] = [];
   #disposed = false;
@@ -156,7 +158,7 @@ export class Memory {
     const index = pfn >>> CHUNK_SHIFT;
     const frames = Math.min(CHUNK_FRAMES, this.frames - index * CHUNK_FRAMES);
     // A buffer may go on behind the end of memory: what is there belongs to nobody.
-    const [{ bytes, written }, first] = this.#bufferOf(index, frames);
+    const [{ bytes, written }, first] = this.#bufferOf(frames);
     const offset = first * PAGE_SIZE;
     const chunk = this.#chunks[index] = new Uint32Array(bytes, offset, frames * PAGE_WORDS);
     this.#wide[index] = new Float64Array(bytes, offset, frames * PAGE_WORDS / 2);
@@ -167,16 +169,16 @@ export class Memory {
   }
 
   /**
-   * The buffer a chunk is in, and the frame it begins at there. Each new one of this size makes the
-   * garbage collector run: much memory comes in few of them, which cost nothing where they are not
-   * touched.
+   * The buffer a chunk is in, and the frame it begins at there. Of much memory those chunks share one
+   * that are written to one after the other, wherever they lie.
    */
-  #bufferOf(index: number, frames: number): [MemoryBuffer, first: number] {
+  #bufferOf(frames: number): [MemoryBuffer, first: number] {
     if (this.#chunks.length <= GROUPED) return [this.#take(frames), 0];
-    const group = Math.floor(index / GROUP), first = group * GROUP;
-    const chunks = Math.min(GROUP, this.#chunks.length - first);
-    const buffer = this.#groups[group] ??= this.#take(chunks * CHUNK_FRAMES);
-    return [buffer, (index - first) * CHUNK_FRAMES];
+    if (this.#group === undefined || this.#inGroup === GROUP) {
+      this.#group = this.#take(GROUP * CHUNK_FRAMES);
+      this.#inGroup = 0;
+    }
+    return [this.#group, this.#inGroup++ * CHUNK_FRAMES];
   }
 
   #take(frames: number): MemoryBuffer {
@@ -195,7 +197,7 @@ export class Memory {
     this.#wide.fill(undefined);
     this.#bytes.fill(undefined);
     this.#written.fill(undefined);
-    this.#groups.fill(undefined);
+    this.#group = undefined;
     for (const buffer of this.#buffers.splice(0)) this.#pool.give(buffer);
     for (const told of this.onDispose.splice(0)) told();
   }
@@ -204,16 +206,16 @@ export class Memory {
   clearFrame(pfn: number): void {
     this.onFill(pfn, 1);
     if (!this.isWritten(pfn)) return;
-    const chunk = this.writable(pfn), first = (pfn & CHUNK_MASK) << 10;
-    chunk.fill(0, first, first + PAGE_WORDS);
+    const wide = this.writableWide(pfn), first = this.wideBase(pfn);
+    wide.fill(0, first, first + PAGE_WORDS / 2);
   }
 
   /** Zeroes `count` frames like {@link clearFrame}, and looks only for those that were written. */
   clearFrames(pfn: number, count: number): void {
     this.onFill(pfn, count);
     for (const run of this.writtenRuns(pfn, pfn + count)) {
-      const first = this.base(run.pfn);
-      this.writable(run.pfn).fill(0, first, first + run.count * PAGE_WORDS);
+      const first = this.wideBase(run.pfn);
+      this.writableWide(run.pfn).fill(0, first, first + run.count * PAGE_WORDS / 2);
     }
   }
 
@@ -302,10 +304,10 @@ export class Memory {
       const written = this.#written[c] ?? this.#absent(), first = c * CHUNK_FRAMES;
       if (written === undefined) continue;
       const last = Math.min(written.length, to - first);
-      for (let i = written.indexOf(1, Math.max(0, from - first)); i >= 0 && i < last;) {
+      for (let i = nextWritten(written, Math.max(0, from - first), last); i < last;) {
         const found = written.indexOf(0, i), end = found < 0 ? last : Math.min(found, last);
         yield { pfn: first + i, count: end - i };
-        i = written.indexOf(1, end);
+        i = nextWritten(written, end, last);
       }
     }
   }

@@ -2,7 +2,11 @@ import { GiB, MiB, PAGE_SIZE, PAGE_WORDS } from "../base/units.ts";
 
 /** Bytes of a part of physical memory, whole frames, with a note of what was written. */
 export class MemoryBuffer {
-  readonly bytes: ArrayBuffer;
+  /**
+   * Shared with nobody, but of the kind that could be: the garbage collector does not count it. A new
+   * buffer of the other kind makes it run at once, however little of it is used.
+   */
+  readonly bytes: SharedArrayBuffer;
   /** One byte per frame: 1 = has been written since the machine was made that has it. */
   readonly written: Uint8Array;
   /** The same for all machines that have had it: frames that the host keeps a page for. */
@@ -10,8 +14,10 @@ export class MemoryBuffer {
   #resident = 0;
 
   constructor(size: number) {
-    this.bytes = new ArrayBuffer(size);
-    this.written = new Uint8Array(size / PAGE_SIZE);
+    this.bytes = new SharedArrayBuffer(size);
+    const frames = size / PAGE_SIZE;
+    // So that eight can be looked at at once.
+    this.written = new Uint8Array(new ArrayBuffer(Math.ceil(frames / 8) * 8), 0, frames);
   }
 
   /** Bytes the host keeps pages for, as of the last {@link clear}. */
@@ -24,39 +30,51 @@ export class MemoryBuffer {
    * the rest of the work was not worth it.
    */
   clear(limit: number): boolean {
-    const { written } = this, words = new Uint32Array(this.bytes);
-    const touched = this.#touched ??= new Uint8Array(written.length);
-    for (let first = this.#next(0); first < written.length;) {
-      const found = written.indexOf(0, first), end = found < 0 ? written.length : found;
-      words.fill(0, first * PAGE_WORDS, end * PAGE_WORDS);
-      written.fill(0, first, end);
-      for (let i = first; i < end; i++) {
-        if (touched[i] !== 0) continue;
-        touched[i] = 1;
-        this.#resident++;
-      }
+    const { written } = this, words = new Float64Array(this.bytes);
+    const eights = new Float64Array(written.buffer), frames = written.length;
+    this.#touched ??= new Uint8Array(frames);
+    for (let at = 0; at < frames; at++) {
+      // Most frames nobody has written to.
+      while ((at & 7) === 0 && eights[at >>> 3] === 0) at += 8;
+      if (written[at] !== 1) continue;
+      const first = at;
+      while (at < frames && written[at] === 1) this.#touch(at++);
+      words.fill(0, first * PAGE_WORDS / 2, at * PAGE_WORDS / 2);
       if (this.resident > limit) return false;
-      first = this.#next(end);
     }
+    eights.fill(0);
     return true;
   }
 
-  /** The first frame from one on that was written, looked for eight by eight. */
-  #next(from: number): number {
-    const { written } = this, eights = new Float64Array(written.buffer, 0, written.length >>> 3);
-    let at = Math.ceil(from / 8);
-    const before = written.subarray(from, at * 8).indexOf(1);
-    if (before >= 0) return from + before;
-    while (at < eights.length && eights[at] === 0) at++;
-    const found = written.indexOf(1, at * 8);
-    return found < 0 ? written.length : found;
+  #touch(frame: number): void {
+    const touched = this.#touched as Uint8Array;
+    if (touched[frame] === 0) this.#resident++;
+    touched[frame] = 1;
   }
 }
 
+/** Index of the first 1 in [from, end), `end` where none is. `written` begins where 8 bytes do. */
+export function nextWritten(written: Uint8Array, from: number, end = written.length): number {
+  let at = from;
+  if (end - from > FEW) {
+    while ((at & 7) !== 0 && written[at] === 0) at++;
+    if ((at & 7) === 0) {
+      const eights = new Float64Array(written.buffer, written.byteOffset, end >>> 3);
+      let i = at >>> 3;
+      while (i < eights.length && eights[i] === 0) i++;
+      at = i << 3;
+    }
+  }
+  while (at < end && written[at] === 0) at++;
+  return at;
+}
+
+/** Frames that are looked at one by one. */
+const FEW = 64;
+
 /**
  * Memory of machines that are gone, for those to come. A new buffer costs a page fault of the host's
- * for each frame, and a run of the garbage collector when it is large: many times what it takes to
- * clear what a small machine has written.
+ * for each frame: many times what it takes to clear what a machine has written.
  */
 export class MemoryPool {
   /** Those given back last are at the end. */
@@ -64,7 +82,7 @@ export class MemoryPool {
 
   /**
    * At most so many bytes wait. `resident`: that the host keeps pages for, what two kernels write
-   * for a guest of 64 GiB in pages of 4 KiB. `space`: of buffers, which is what the garbage collector goes by.
+   * for a guest of 64 GiB in pages of 4 KiB. `space`: of all buffers, used or not.
    */
   constructor(readonly limit = { resident: 384 * MiB, space: 16 * GiB }) {}
 

@@ -10,6 +10,9 @@ export const BLOCK_WORDS = PAGE_WORDS;
  */
 export class NvmeMedium {
   #blocks = new Map<number, Uint32Array>();
+  /** Blocks come from here, several at once, and how many are left of it. */
+  #store = new Uint32Array(0);
+  #left = 0;
 
   /** `blocks`: capacity in blocks of 4 KiB. */
   constructor(readonly seed: number, readonly blocks: number) {}
@@ -44,7 +47,7 @@ export class NvmeMedium {
   ): void {
     let stored = this.#blocks.get(block);
     if (stored === undefined) {
-      stored = new Uint32Array(BLOCK_WORDS);
+      stored = this.#newBlock();
       if (words < BLOCK_WORDS) {
         for (let i = 0; i < BLOCK_WORDS; i++) stored[i] = this.unwritten(block, i);
       }
@@ -52,5 +55,15 @@ export class NvmeMedium {
     }
     if (memory === undefined) stored.fill(0, word, word + words);
     else stored.set(memory.subarray(at, at + words), word);
+  }
+
+  /** A block of zeros. A controller that is hardly used takes little. */
+  #newBlock(): Uint32Array {
+    if (this.#left === 0) {
+      this.#left = Math.min(64, Math.max(4, this.#blocks.size));
+      this.#store = new Uint32Array(this.#left * BLOCK_WORDS);
+    }
+    this.#left--;
+    return this.#store.subarray(this.#left * BLOCK_WORDS, (this.#left + 1) * BLOCK_WORDS);
   }
 }

@@ -82,11 +82,12 @@ export class ContextCache {
   }
 
   invalidateAll(): void {
-    for (const bus of this.#buses) bus?.fill(0);
+    for (let bus = 0; bus < 256; bus++) this.#buses[bus]?.fill(0);
   }
 
   invalidateDomain(did: number): void {
-    for (const bus of this.#buses) {
+    for (let number = 0; number < 256; number++) {
+      const bus = this.#buses[number];
       if (bus === undefined) continue;
       for (let at = 0; at < bus.length; at += 2) {
         if (bus[at] !== 0 && contextDid(bus[at]) === did) bus[at] = 0;
