@@ -1,12 +1,17 @@
 import { GiB, MiB, PAGE_SIZE, PAGE_WORDS } from "../base/units.ts";
+import { fillWide } from "./fill.ts";
+
+/** Up to so many bytes a buffer is of the ordinary kind: one is all the memory of a small machine. */
+const PLAIN = 512 * MiB;
 
 /** Bytes of a part of physical memory, whole frames, with a note of what was written. */
 export class MemoryBuffer {
   /**
-   * Shared with nobody, but of the kind that could be: the garbage collector does not count it. A new
-   * buffer of the other kind makes it run at once, however little of it is used.
+   * Large ones are shared with nobody, but of the kind that could be: the garbage collector does not
+   * count it. A new buffer of the other kind makes it run at once, however little of it is used. In
+   * that kind memory is filled and copied faster: it is for those of which there are few.
    */
-  readonly bytes: SharedArrayBuffer;
+  readonly bytes: ArrayBuffer | SharedArrayBuffer;
   /** One byte per frame: 1 = has been written since the machine was made that has it. */
   readonly written: Uint8Array;
   /** The same for all machines that have had it: frames that the host keeps a page for. */
@@ -14,7 +19,7 @@ export class MemoryBuffer {
   #resident = 0;
 
   constructor(size: number) {
-    this.bytes = new SharedArrayBuffer(size);
+    this.bytes = size > PLAIN ? new SharedArrayBuffer(size) : new ArrayBuffer(size);
     const frames = size / PAGE_SIZE;
     // So that eight can be looked at at once.
     this.written = new Uint8Array(new ArrayBuffer(Math.ceil(frames / 8) * 8), 0, frames);
@@ -39,7 +44,7 @@ export class MemoryBuffer {
       if (written[at] !== 1) continue;
       const first = at;
       while (at < frames && written[at] === 1) this.#touch(at++);
-      words.fill(0, first * PAGE_WORDS / 2, at * PAGE_WORDS / 2);
+      fillWide(words, first * PAGE_WORDS / 2, at * PAGE_WORDS / 2, 0);
       if (this.resident > limit) return false;
     }
     eights.fill(0);
