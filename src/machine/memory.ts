@@ -9,10 +9,6 @@ const CHUNK_SHIFT = 18;
 const CHUNK_FRAMES = 1 << CHUNK_SHIFT;
 const CHUNK_MASK = CHUNK_FRAMES - 1;
 const CHUNK_BYTES = CHUNK_FRAMES * PAGE_SIZE;
-/** Above so many chunks several share a buffer of 8 GiB, in which page after page takes a little longer. */
-const GROUPED = 256;
-const GROUP = 8;
-
 /**
  * A 64-bit value below 2^52, read or written as a double through {@link Memory.writableWide}, is so
  * many times this: the bits of a small double are those of the whole number.
@@ -40,9 +36,6 @@ export class Memory {
   readonly frames: number;
   readonly #ram: RamMap;
   #chunks: (Uint32Array | undefined)[] = [];
-  /** The buffer that the next chunks share, and how many are in it. */
-  #group: MemoryBuffer | undefined;
-  #inGroup = 0;
   /** Buffers from the pool. */
   #buffers: MemoryBuffer[] = [];
   #disposed = false;
@@ -158,34 +151,17 @@ export class Memory {
     assert(pfn >= 0 && pfn < this.frames, `frame ${pfn} is beyond physical memory`);
     const index = pfn >>> CHUNK_SHIFT;
     const frames = Math.min(CHUNK_FRAMES, this.frames - index * CHUNK_FRAMES);
-    // A buffer may go on behind the end of memory: what is there belongs to nobody.
-    const [{ bytes, written }, first] = this.#bufferOf(frames);
-    const offset = first * PAGE_SIZE;
-    const chunk = this.#chunks[index] = new Uint32Array(bytes, offset, frames * PAGE_WORDS);
-    this.#wide[index] = new Float64Array(bytes, offset, frames * PAGE_WORDS / 2);
-    this.#bytes[index] = new Uint8Array(bytes, offset, frames * PAGE_SIZE);
-    const mine = this.#written[index] = written.subarray(first, first + frames);
+    // In the first one are the tables and what else kernels write, again and again.
+    const buffer = this.#pool.take(frames * PAGE_SIZE, this.#buffers.length > 0);
+    this.#buffers.push(buffer);
+    // It may go on behind the end of memory: what is there belongs to nobody.
+    const { bytes, written } = buffer;
+    const chunk = this.#chunks[index] = new Uint32Array(bytes, 0, frames * PAGE_WORDS);
+    this.#wide[index] = new Float64Array(bytes, 0, frames * PAGE_WORDS / 2);
+    this.#bytes[index] = new Uint8Array(bytes, 0, frames * PAGE_SIZE);
+    const mine = this.#written[index] = written.subarray(0, frames);
     mine[pfn & CHUNK_MASK] = 1;
     return chunk;
-  }
-
-  /**
-   * The buffer a chunk is in, and the frame it begins at there. Of much memory those chunks share one
-   * that are written to one after the other, wherever they lie.
-   */
-  #bufferOf(frames: number): [MemoryBuffer, first: number] {
-    if (this.#chunks.length <= GROUPED) return [this.#take(frames), 0];
-    if (this.#group === undefined || this.#inGroup === GROUP) {
-      this.#group = this.#take(GROUP * CHUNK_FRAMES);
-      this.#inGroup = 0;
-    }
-    return [this.#group, this.#inGroup++ * CHUNK_FRAMES];
-  }
-
-  #take(frames: number): MemoryBuffer {
-    const buffer = this.#pool.take(frames * PAGE_SIZE);
-    this.#buffers.push(buffer);
-    return buffer;
   }
 
   /**
@@ -198,7 +174,6 @@ export class Memory {
     this.#wide.fill(undefined);
     this.#bytes.fill(undefined);
     this.#written.fill(undefined);
-    this.#group = undefined;
     for (const buffer of this.#buffers.splice(0)) this.#pool.give(buffer);
     for (const told of this.onDispose.splice(0)) told();
   }

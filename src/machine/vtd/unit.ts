@@ -295,12 +295,15 @@ export class VtdUnit implements Remapper, Mmio {
     this.#walks++;
     this.stands = ++this.#changes;
     const at = pagingCache.find(hi, lo, did);
-    const pfn = at >= 0
-      ? walker.walkLast(pagingCache.table(at), pagingCache.permission(at), lo, need)
-      : walker.walk(this.contextCache.asr(sid), agawToLevels(contextAw(context)), hi, lo, need);
+    const asr = this.contextCache.asr(sid), levels = agawToLevels(contextAw(context));
+    const table = at >= 0 ? pagingCache.table(at) : walker.findLast(asr, levels, hi, lo, need);
+    const above = at >= 0 ? pagingCache.permission(at) : walker.above;
+    const pfn = table >= 0
+      ? walker.walkLast(table, above, lo, need)
+      : walker.walk(asr, levels, hi, lo, need);
     if (pfn >= 0) {
       this.iotlb.fill(hi, lo, did, pfn, walker.level, walker.permission);
-      if (at < 0 && walker.level === 1) pagingCache.fill(hi, lo, did, walker.table, walker.above);
+      if (at < 0 && table >= 0) pagingCache.fill(hi, lo, did, table, above);
     } else if (isAbsent(pfn, walker.permission) && this.#remembersAbsence()) {
       this.iotlb.fill(hi, lo, did, 0, 1, 0);
     }

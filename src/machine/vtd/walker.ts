@@ -26,8 +26,7 @@ export class Walker {
   level = 0;
   /** Of the last walk: R and W, ANDed over the levels it went through. */
   permission = 0;
-  /** Of the last walk that came to a leaf: the table it is in, and what the entries above it grant. */
-  table = 0;
+  /** What the entries above the table grant that {@link findLast} found. */
   above = 0;
   #memory: Memory;
   #ram: RamMap;
@@ -57,7 +56,7 @@ export class Walker {
     // The page number in two parts: 18 bits for levels 1 and 2, the rest for levels 3 to 5.
     const page = (lo >>> 12) & 0x3ffff;
     const upper = (hi << 2) | (lo >>> 30);
-    let permission = ACCESS_READ | ACCESS_WRITE, above = permission, table = root, level = levels;
+    let permission = ACCESS_READ | ACCESS_WRITE, table = root, level = levels;
     for (;;) {
       const chunk = memory.chunkOf(table), words = memory.readable(table);
       if (words === undefined) return this.#refuse(table, level, 0, need);
@@ -65,23 +64,40 @@ export class Walker {
       do {
         const at = memory.base(table) | (indexAt(upper, page, level) << 1);
         const low = words[at] | 0, high = words[at | 1] | 0;
-        above = permission;
         permission &= low;
         if ((permission & need) === 0 || (high & reservedHigh) !== 0) {
           return this.#refuse(table, level, permission, need);
         }
-        const target = ((high & 0xfffff) << 20) | (low >>> 12);
+        table = ((high & 0xfffff) << 20) | (low >>> 12);
         if (level === 1 || (low & DMA_PTE_LARGE_PAGE) !== 0) {
           this.level = level;
           this.permission = permission;
-          this.above = above;
-          this.table = table;
-          return level === 1 ? this.#leaf(low, target) : this.#superpage(level, low, target, page);
+          return level === 1 ? this.#leaf(low, table) : this.#superpage(level, low, table, page);
         }
-        table = target;
         level = (level - 1) | 0;
       } while (memory.chunkOf(table) === chunk);
     }
+  }
+
+  /**
+   * The first steps of a walk: the table of level 1 it comes to, and {@link above}. -1: something is in
+   * the way, or there is a large page; what becomes of the request {@link walk} knows.
+   */
+  findLast(root: number, levels: number, hi: number, lo: number, need: number): number {
+    const memory = this.#memory, page = (lo >>> 12) & 0x3ffff, upper = (hi << 2) | (lo >>> 30);
+    let permission = ACCESS_READ | ACCESS_WRITE, table = root;
+    for (let level = levels; level > 1; level = (level - 1) | 0) {
+      const words = memory.readable(table);
+      if (words === undefined) return -1;
+      const at = memory.base(table) | (indexAt(upper, page, level) << 1);
+      const low = words[at] | 0, high = words[at | 1] | 0;
+      permission &= low;
+      if ((permission & need) === 0 || (high & this.#reservedHigh) !== 0) return -1;
+      if ((low & DMA_PTE_LARGE_PAGE) !== 0) return -1;
+      table = ((high & 0xfffff) << 20) | (low >>> 12);
+    }
+    this.above = permission;
+    return table;
   }
 
   /** The last step of a walk alone, from a table of level 1 below entries that grant `above`. */
