@@ -1,5 +1,6 @@
 import { assert } from "../base/assert.ts";
 import { PAGE_SIZE, PAGE_WORDS } from "../base/units.ts";
+import { fillWide, wideOf } from "./fill.ts";
 import { MACHINE_MEMORY, type MemoryBuffer, type MemoryPool, nextWritten } from "./memory_pool.ts";
 import { RamMap } from "./ram_map.ts";
 
@@ -182,7 +183,7 @@ export class Memory {
     this.onFill(pfn, 1);
     if (!this.isWritten(pfn)) return;
     const wide = this.writableWide(pfn), first = this.wideBase(pfn);
-    wide.fill(0, first, first + PAGE_WORDS / 2);
+    fillWide(wide, first, first + PAGE_WORDS / 2, 0);
   }
 
   /** Zeroes `count` frames like {@link clearFrame}, and looks only for those that were written. */
@@ -190,20 +191,22 @@ export class Memory {
     this.onFill(pfn, count);
     for (const run of this.writtenRuns(pfn, pfn + count)) {
       const first = this.wideBase(run.pfn);
-      this.writableWide(run.pfn).fill(0, first, first + run.count * PAGE_WORDS / 2);
+      fillWide(this.writableWide(run.pfn), first, first + run.count * PAGE_WORDS / 2, 0);
     }
   }
 
   /** Fills whole frames with one word. */
   fillFrames(pfn: number, count: number, word: number): void {
     this.onFill(pfn, count);
+    const value = wideOf(word);
     for (let i = 0; i < count;) {
-      const chunk = this.writable(pfn + i);
+      const chunk = this.writable(pfn + i), wide = this.writableWide(pfn + i);
       const inChunk = Math.min(count - i, CHUNK_FRAMES - ((pfn + i) & CHUNK_MASK));
       const written = this.#written[(pfn + i) >>> CHUNK_SHIFT] as Uint8Array;
       const first = (pfn + i) & CHUNK_MASK;
       written.fill(1, first, first + inChunk);
-      chunk.fill(word, first << 10, (first + inChunk) << 10);
+      if (value !== value) chunk.fill(word, first << 10, (first + inChunk) << 10);
+      else fillWide(wide, first << 9, (first + inChunk) << 9, value);
       i += inChunk;
     }
   }

@@ -1,4 +1,5 @@
 import { GiB, MiB, PAGE_SIZE, PAGE_WORDS } from "../base/units.ts";
+import { fillWide } from "./fill.ts";
 
 /** Bytes of a part of physical memory, whole frames, with a note of what was written. */
 export class MemoryBuffer {
@@ -40,7 +41,7 @@ export class MemoryBuffer {
       if (written[at] !== 1) continue;
       const first = at;
       while (at < frames && written[at] === 1) this.#touch(at++);
-      words.fill(0, first * PAGE_WORDS / 2, at * PAGE_WORDS / 2);
+      fillWide(words, first * PAGE_WORDS / 2, at * PAGE_WORDS / 2, 0);
       if (this.resident > limit) return false;
     }
     eights.fill(0);
