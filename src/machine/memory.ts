@@ -1,5 +1,6 @@
 import { assert } from "../base/assert.ts";
 import { PAGE_SIZE, PAGE_WORDS } from "../base/units.ts";
+import { fillWide, wideOf } from "./fill.ts";
 import { MACHINE_MEMORY, type MemoryBuffer, type MemoryPool, nextWritten } from "./memory_pool.ts";
 import { RamMap } from "./ram_map.ts";
 
@@ -8,10 +9,6 @@ const CHUNK_SHIFT = 18;
 const CHUNK_FRAMES = 1 << CHUNK_SHIFT;
 const CHUNK_MASK = CHUNK_FRAMES - 1;
 const CHUNK_BYTES = CHUNK_FRAMES * PAGE_SIZE;
-/** Above so many chunks several share a buffer of 8 GiB, in which page after page takes a little longer. */
-const GROUPED = 256;
-const GROUP = 8;
-
 /**
  * A 64-bit value below 2^52, read or written as a double through {@link Memory.writableWide}, is so
  * many times this: the bits of a small double are those of the whole number.
@@ -39,9 +36,6 @@ export class Memory {
   readonly frames: number;
   readonly #ram: RamMap;
   #chunks: (Uint32Array | undefined)[] = [];
-  /** The buffer that the next chunks share, and how many are in it. */
-  #group: MemoryBuffer | undefined;
-  #inGroup = 0;
   /** Buffers from the pool. */
   #buffers: MemoryBuffer[] = [];
   #disposed = false;
@@ -157,34 +151,17 @@ export class Memory {
     assert(pfn >= 0 && pfn < this.frames, `frame ${pfn} is beyond physical memory`);
     const index = pfn >>> CHUNK_SHIFT;
     const frames = Math.min(CHUNK_FRAMES, this.frames - index * CHUNK_FRAMES);
-    // A buffer may go on behind the end of memory: what is there belongs to nobody.
-    const [{ bytes, written }, first] = this.#bufferOf(frames);
-    const offset = first * PAGE_SIZE;
-    const chunk = this.#chunks[index] = new Uint32Array(bytes, offset, frames * PAGE_WORDS);
-    this.#wide[index] = new Float64Array(bytes, offset, frames * PAGE_WORDS / 2);
-    this.#bytes[index] = new Uint8Array(bytes, offset, frames * PAGE_SIZE);
-    const mine = this.#written[index] = written.subarray(first, first + frames);
+    // In the first one are the tables and what else kernels write, again and again.
+    const buffer = this.#pool.take(frames * PAGE_SIZE, this.#buffers.length > 0);
+    this.#buffers.push(buffer);
+    // It may go on behind the end of memory: what is there belongs to nobody.
+    const { bytes, written } = buffer;
+    const chunk = this.#chunks[index] = new Uint32Array(bytes, 0, frames * PAGE_WORDS);
+    this.#wide[index] = new Float64Array(bytes, 0, frames * PAGE_WORDS / 2);
+    this.#bytes[index] = new Uint8Array(bytes, 0, frames * PAGE_SIZE);
+    const mine = this.#written[index] = written.subarray(0, frames);
     mine[pfn & CHUNK_MASK] = 1;
     return chunk;
-  }
-
-  /**
-   * The buffer a chunk is in, and the frame it begins at there. Of much memory those chunks share one
-   * that are written to one after the other, wherever they lie.
-   */
-  #bufferOf(frames: number): [MemoryBuffer, first: number] {
-    if (this.#chunks.length <= GROUPED) return [this.#take(frames), 0];
-    if (this.#group === undefined || this.#inGroup === GROUP) {
-      this.#group = this.#take(GROUP * CHUNK_FRAMES);
-      this.#inGroup = 0;
-    }
-    return [this.#group, this.#inGroup++ * CHUNK_FRAMES];
-  }
-
-  #take(frames: number): MemoryBuffer {
-    const buffer = this.#pool.take(frames * PAGE_SIZE);
-    this.#buffers.push(buffer);
-    return buffer;
   }
 
   /**
@@ -197,7 +174,6 @@ export class Memory {
     this.#wide.fill(undefined);
     this.#bytes.fill(undefined);
     this.#written.fill(undefined);
-    this.#group = undefined;
     for (const buffer of this.#buffers.splice(0)) this.#pool.give(buffer);
     for (const told of this.onDispose.splice(0)) told();
   }
@@ -207,7 +183,7 @@ export class Memory {
     this.onFill(pfn, 1);
     if (!this.isWritten(pfn)) return;
     const wide = this.writableWide(pfn), first = this.wideBase(pfn);
-    wide.fill(0, first, first + PAGE_WORDS / 2);
+    fillWide(wide, first, first + PAGE_WORDS / 2, 0);
   }
 
   /** Zeroes `count` frames like {@link clearFrame}, and looks only for those that were written. */
@@ -215,20 +191,22 @@ export class Memory {
     this.onFill(pfn, count);
     for (const run of this.writtenRuns(pfn, pfn + count)) {
       const first = this.wideBase(run.pfn);
-      this.writableWide(run.pfn).fill(0, first, first + run.count * PAGE_WORDS / 2);
+      fillWide(this.writableWide(run.pfn), first, first + run.count * PAGE_WORDS / 2, 0);
     }
   }
 
   /** Fills whole frames with one word. */
   fillFrames(pfn: number, count: number, word: number): void {
     this.onFill(pfn, count);
+    const value = wideOf(word);
     for (let i = 0; i < count;) {
-      const chunk = this.writable(pfn + i);
+      const chunk = this.writable(pfn + i), wide = this.writableWide(pfn + i);
       const inChunk = Math.min(count - i, CHUNK_FRAMES - ((pfn + i) & CHUNK_MASK));
       const written = this.#written[(pfn + i) >>> CHUNK_SHIFT] as Uint8Array;
       const first = (pfn + i) & CHUNK_MASK;
       written.fill(1, first, first + inChunk);
-      chunk.fill(word, first << 10, (first + inChunk) << 10);
+      if (value !== value) chunk.fill(word, first << 10, (first + inChunk) << 10);
+      else fillWide(wide, first << 9, (first + inChunk) << 9, value);
       i += inChunk;
     }
   }

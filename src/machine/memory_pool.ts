@@ -1,20 +1,22 @@
 import { GiB, MiB, PAGE_SIZE, PAGE_WORDS } from "../base/units.ts";
+import { fillWide } from "./fill.ts";
 
 /** Bytes of a part of physical memory, whole frames, with a note of what was written. */
 export class MemoryBuffer {
-  /**
-   * Shared with nobody, but of the kind that could be: the garbage collector does not count it. A new
-   * buffer of the other kind makes it run at once, however little of it is used.
-   */
-  readonly bytes: SharedArrayBuffer;
+  readonly bytes: ArrayBuffer | SharedArrayBuffer;
   /** One byte per frame: 1 = has been written since the machine was made that has it. */
   readonly written: Uint8Array;
   /** The same for all machines that have had it: frames that the host keeps a page for. */
   #touched: Uint8Array | undefined;
   #resident = 0;
 
-  constructor(size: number) {
-    this.bytes = new SharedArrayBuffer(size);
+  /**
+   * `uncounted`: of the kind that could be shared, though nobody does. The garbage collector does not
+   * count it, and the other kind of this size makes it run at once; but clearing it takes half as long
+   * again.
+   */
+  constructor(size: number, uncounted: boolean) {
+    this.bytes = uncounted ? new SharedArrayBuffer(size) : new ArrayBuffer(size);
     const frames = size / PAGE_SIZE;
     // So that eight can be looked at at once.
     this.written = new Uint8Array(new ArrayBuffer(Math.ceil(frames / 8) * 8), 0, frames);
@@ -39,7 +41,7 @@ export class MemoryBuffer {
       if (written[at] !== 1) continue;
       const first = at;
       while (at < frames && written[at] === 1) this.#touch(at++);
-      words.fill(0, first * PAGE_WORDS / 2, at * PAGE_WORDS / 2);
+      fillWide(words, first * PAGE_WORDS / 2, at * PAGE_WORDS / 2, 0);
       if (this.resident > limit) return false;
     }
     eights.fill(0);
@@ -96,11 +98,12 @@ export class MemoryPool {
 
   /**
    * At least `size` bytes of zeros: the smallest buffer that waits and is large enough, or a new one. Of
-   * several the one that the host keeps most of: what is asked for first is written to most.
+   * several the one that the host keeps most of: what is asked for first is written to most. `uncounted`:
+   * see {@link MemoryBuffer}, of a new one.
    */
-  take(size: number): MemoryBuffer {
+  take(size: number, uncounted = false): MemoryBuffer {
     const fitting = this.#spares.filter(({ bytes }) => bytes.byteLength >= size);
-    if (fitting.length === 0) return new MemoryBuffer(size);
+    if (fitting.length === 0) return new MemoryBuffer(size, uncounted);
     const best = fitting.reduce((a, b) => {
       const larger = b.bytes.byteLength - a.bytes.byteLength;
       return larger < 0 || (larger === 0 && b.resident > a.resident) ? b : a;

@@ -65,15 +65,12 @@ export const PACKET_SEQUENCE = 0;
 export const PACKET_STREAM = 1;
 export const PACKET_DATA = 2;
 
-/** The checksum of the first `words` words of a packet. */
-export function checksumOf(packet: Uint32Array, words: number): number {
+/** The checksum of the first `words` words of a packet, sensitive to their order. An int32. */
+export function packetChecksum(packet: Uint32Array, words: number): number {
   let sum = 0;
-  for (let i = 0; i < words; i++) sum = packetChecksum(sum, packet[i]);
+  for (let i = 0; i < words; i++) {
+    const word = packet[i], h = Math.imul(sum ^ word, 0x9e3779b1);
+    sum = ((h << 13) | (h >>> 19)) + word | 0;
+  }
   return sum;
-}
-
-/** Adds one word to a packet's checksum, which starts at 0. Sensitive to the words' order. */
-export function packetChecksum(sum: number, word: number): number {
-  const h = Math.imul(sum ^ word, 0x9e3779b1);
-  return ((h << 13) | (h >>> 19)) + word | 0;
 }

@@ -121,6 +121,28 @@ Deno.test("clearing frames leaves zeros, counts no new frame as written, and tou
   );
 });
 
+Deno.test("frames are filled with any word, bit by bit", () => {
+  // Twice side by side these are plain numbers, the smallest ones, -0, infinity and NaNs of all kinds.
+  const words = [0, 1, 0x6b6b6b6b, 0x00200063, 0x80000000, 0x7ff00000, 0x7ff00001, 0x7ff80000];
+  words.push(0x7fffffff, 0xfff00001, 0xfff80000, 0xffffffff, -1, -2);
+  const memory = flat(2 * GiB);
+  // The first GiB is of another kind than those behind it.
+  for (const pfn of [3, GiB / PAGE_SIZE + 3]) {
+    for (const word of words) {
+      memory.fillFrames(pfn, 2, word);
+      const filled = memory.readable(pfn)!.subarray(memory.base(pfn), memory.base(pfn + 2));
+      assert.ok(filled.every((found) => found === word >>> 0), word.toString(16));
+      assert.deepEqual([memory.load(pfn - 1, 1023), memory.load(pfn + 2, 0)], [0, 0]);
+    }
+    memory.clearFrames(pfn, 1);
+    assert.deepEqual([memory.load(pfn, 0), memory.load(pfn, 1023), memory.load(pfn + 1, 0)], [
+      0,
+      0,
+      -2,
+    ]);
+  }
+});
+
 Deno.test("filling frames goes across a chunk's border and no further", () => {
   const memory = flat(GiB + MiB);
   const border = GiB / PAGE_SIZE;

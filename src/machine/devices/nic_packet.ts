@@ -23,13 +23,11 @@ export function fillPacket(
 ): void {
   into[PACKET_SEQUENCE] = sequence;
   into[PACKET_STREAM] = stream;
-  let sum = packetChecksum(packetChecksum(0, sequence), stream);
   // One well-mixed start and a cheap step after it: this runs for each word of each packet.
   let word = mix32(stream, sequence, 0) | 0;
   for (let i = PACKET_DATA; i < words - 1; i++) {
     word = (Math.imul(word, 1664525) + 1013904223) | 0;
     into[i] = word;
-    sum = packetChecksum(sum, word);
   }
-  into[words - 1] = sum;
+  into[words - 1] = packetChecksum(into, words - 1);
 }

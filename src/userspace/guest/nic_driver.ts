@@ -207,7 +207,9 @@ export class GuestNicDriver {
     if (length % 4 !== 0 || length < 16 || length > bufferBytes) return false;
     const words = length / 4, packet = readRun(this.#cpu, buffer, words);
     const stream = packet[N.PACKET_STREAM];
-    if (stream === 0 || N.checksumOf(packet, words - 1) !== (packet[words - 1] | 0)) return false;
+    if (stream === 0 || N.packetChecksum(packet, words - 1) !== (packet[words - 1] | 0)) {
+      return false;
+    }
     // The first sound packet tells which stream this card carries; others are not ours.
     const ours = this.#state.get(Word.stream);
     if (ours === 0) this.#state.set(Word.stream, stream);

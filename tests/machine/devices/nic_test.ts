@@ -24,9 +24,9 @@ function startRing(rig: Rig, bar: number, entries: number, bufferBytes = 2048): 
 
 /** Whether the packet in a buffer has the checksum it came with. */
 function isSound(rig: Rig, buffer: number, bytes: number): boolean {
-  let sum = 0;
-  for (let i = 0; i < bytes - 4; i += 4) sum = N.packetChecksum(sum, rig.load32(buffer + i));
-  return sum === (rig.load32(buffer + bytes - 4) | 0);
+  const packet = new Uint32Array(bytes / 4);
+  rig.loadWords(buffer, packet);
+  return N.packetChecksum(packet, packet.length - 1) === (packet[packet.length - 1] | 0);
 }
 
 Deno.test("the NIC delivers one packet per interval, evenly spaced", () => {

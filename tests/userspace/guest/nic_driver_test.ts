@@ -165,11 +165,11 @@ Deno.test("another card's packets in our buffers count as corrupt", () => {
   rig.run(3_000);
   // A sound packet of a stream that is not ours.
   const buffer = BUFFERS + 11 * 2048;
-  const words = 128;
-  rig.store32(buffer + N.PACKET_STREAM * 4, 12345);
-  let sum = 0;
-  for (let i = 0; i < words - 1; i++) sum = N.packetChecksum(sum, rig.load32(buffer + i * 4));
-  rig.store32(buffer + (words - 1) * 4, sum);
+  const packet = new Uint32Array(128), last = packet.length - 1;
+  rig.loadWords(buffer, packet);
+  packet[N.PACKET_STREAM] = 12345;
+  packet[last] = N.packetChecksum(packet, last);
+  rig.storeWords(buffer, packet);
   driver.poll(100);
   assert.equal(driver.counters().corrupt, 1);
 });

@@ -288,7 +288,7 @@ export class DmarPageTable {
     const words = this.memory.writable(table), base = this.memory.base(table);
     const at = base | (first << 1), end = base + (last << 1) + 2;
     const unmapped = countMapped(words, at, end);
-    words.fill(0, at, end);
+    this.memory.writableWide(table).fill(0, at >> 1, end >> 1);
     return unmapped;
   }
 
