@@ -112,13 +112,21 @@ export class Health implements IncidentSink {
     for (const w of this.#watched) if (w.guest === guest) this.#promises.suspend(w.fn, taken);
   }
 
-  #strangerOf(sid: number, pfn: number, count: number): Strange | undefined {
+  /** `seen`: what was found by first frame; a guest's devices reach the same memory, one like the other. */
+  #strangerOf(
+    seen: Map<number, { count: number; number: number; at: number }>,
+    sid: number,
+    pfn: number,
+    count: number,
+  ): Strange | undefined {
     const guest = this.#requester(sid)?.guest;
-    const at = this.ledger.firstOfOthers(
-      pfn,
-      count,
-      guest === undefined ? 0 : this.ledger.numberOf(guest),
-    );
+    const number = guest === undefined ? 0 : this.ledger.numberOf(guest);
+    let found = seen.get(pfn);
+    if (found === undefined || found.count !== count || found.number !== number) {
+      found = { count, number, at: this.ledger.firstOfOthers(pfn, count, number) };
+      seen.set(pfn, found);
+    }
+    const { at } = found;
     return at < 0 ? undefined : { pfn: at, what: `${this.ledger.ownerName(at)}'s memory` };
   }
 
@@ -271,9 +279,10 @@ export class Health implements IncidentSink {
   /** Looks everything over: after each phase, and whenever somebody wants to know. */
   check(kernel: Kernel): void {
     if (kernel.ready) this.premises.add("programs-ran");
+    const strangers = new Map();
     const look = lookOver(this.#machine, kernel, {
       nameOf: (sid) => this.nameOf(sid),
-      strangerOf: (sid, pfn, count) => this.#strangerOf(sid, pfn, count),
+      strangerOf: (sid, pfn, count) => this.#strangerOf(strangers, sid, pfn, count),
       seen: this.#pickedUp,
     });
     this.#note(look);
