@@ -58,7 +58,8 @@ export class MemoryBuffer {
 /** Index of the first 1 in [from, end), `end` where none is. `written` begins where 8 bytes do. */
 export function nextWritten(written: Uint8Array, from: number, end = written.length): number {
   let at = from;
-  if (end - from > FEW) {
+  for (const near = Math.min(end, from + FEW); at < near; at++) if (written[at] !== 0) return at;
+  if (at < end) {
     while ((at & 7) !== 0 && written[at] === 0) at++;
     if ((at & 7) === 0) {
       const eights = new Float64Array(written.buffer, written.byteOffset, end >>> 3);
@@ -68,10 +69,10 @@ export function nextWritten(written: Uint8Array, from: number, end = written.len
     }
   }
   while (at < end && written[at] === 0) at++;
-  return at;
+  return Math.min(at, end);
 }
 
-/** Frames that are looked at one by one. */
+/** Frames that are looked at one by one: no view is made for those. */
 const FEW = 64;
 
 /**

@@ -5,7 +5,7 @@ import { GiB, MiB, PAGE_SIZE, PAGE_WORDS } from "../../src/base/units.ts";
 import { Bus } from "../../src/machine/bus.ts";
 import { GuestMemory } from "../../src/machine/guest_memory.ts";
 import { Memory } from "../../src/machine/memory.ts";
-import { MemoryPool } from "../../src/machine/memory_pool.ts";
+import { MemoryPool, nextWritten } from "../../src/machine/memory_pool.ts";
 
 const FRAMES = 32;
 const flat = (pool: MemoryPool, frames = FRAMES) =>
@@ -51,6 +51,20 @@ Deno.test("memory that others have had is as new, however they wrote to it and w
       }
     }),
     { numRuns: 30 },
+  );
+});
+
+Deno.test("the next written frame is found near and far, and none beyond the end", () => {
+  const frame = fc.nat(299);
+  fc.assert(
+    fc.property(fc.array(frame, { maxLength: 3 }), frame, fc.nat(300), (frames, from, end) => {
+      const written = new Uint8Array(300);
+      for (const i of frames) written[i] = 1;
+      const expected = written.subarray(from, Math.max(from, end)).indexOf(1);
+      const found = nextWritten(written, from, Math.max(from, end));
+      assert.equal(found, expected < 0 ? Math.max(from, end) : from + expected);
+    }),
+    { numRuns: 300 },
   );
 });
 
