@@ -231,7 +231,7 @@ static void read_context(uint32_t sid)
  * 21-52; DID and a bit that says that there is one; table; permission.
  */
 #define FEW 32
-#define MANY (1 << 14)
+#define MANY (1 << 15)
 
 static struct {
 	uint32_t *words, mask, live;
@@ -239,7 +239,7 @@ static struct {
 
 static uint32_t inner_slot(uint32_t low, uint32_t high)
 {
-	return ((low * 0x9e3779b1u >> 18) ^ (high & 0xffff)) << 2 & inner.mask;
+	return ((low * 0x9e3779b1u >> 17) ^ (high & 0xffff)) << 2 & inner.mask;
 }
 
 static void inner_size(uint32_t entries)

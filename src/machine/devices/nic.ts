@@ -1,5 +1,6 @@
 import { assert } from "../../base/assert.ts";
 import type { Chooser } from "../../base/choice.ts";
+import type { EventQueue } from "../../base/event_queue.ts";
 import { PAGE_SIZE } from "../../base/units.ts";
 import * as N from "../../uapi/nic_regs.ts";
 import { PCI_CLASS_NETWORK_ETHERNET } from "../../uapi/pci_regs.ts";
@@ -26,6 +27,14 @@ export interface NicOptions {
   /** It asks for pages that are not there (ATS, PRI), and keeps packets meanwhile. */
   readonly pageRequests?: boolean;
 }
+
+/** Cards whose packets come by one queue, and the event that one has come. */
+interface Cards {
+  readonly cards: Nic[];
+  readonly event: number;
+}
+
+const CARDS = new WeakMap<EventQueue, Cards>();
 
 // What a card works in while it delivers a packet: it takes no time, so there is one for all.
 const PACKET = new Uint32Array(N.RX_BUFFER_BYTES / 4);
@@ -67,12 +76,13 @@ export class Nic extends PciFunction {
   delivered = 0;
   /** Packets lost to a DMA that failed. */
   dmaErrors = 0;
-  readonly options: NicOptions;
-
   /** Of a card with page requests: packets on their way to the guest, one more waits for a page. */
   readonly #buffer: PacketBuffer | undefined;
   #waiting = false;
+  /** Its place among the cards of its queue. */
+  readonly #place: number;
   readonly #event: number;
+  readonly #interval: number;
   readonly #stream: number;
   readonly #words: number;
   #busy = false;
@@ -103,12 +113,25 @@ export class Nic extends PciFunction {
       packetBytes >= 64 && packetBytes <= N.RX_BUFFER_BYTES && packetBytes % 4 === 0,
       `${name}: packets of ${packetBytes} bytes`,
     );
-    this.options = options;
+    this.#interval = interval;
     this.#words = packetBytes / 4;
     if (options.pageRequests) this.#buffer = new PacketBuffer(BUFFER_BYTES / packetBytes);
     this.#stream = streamOf(seed, port.fn);
-    this.#event = port.queue.register(() => this.#arrive());
-    port.queue.after(chooser.pick(`nic:${name}:phase`, interval - 1), this.#event);
+    const { cards, event } = Nic.#cardsOf(port.queue);
+    this.#event = event;
+    this.#place = cards.push(this) - 1;
+    port.queue.after(chooser.pick(`nic:${name}:phase`, interval - 1), event, this.#place);
+  }
+
+  /** One event for all cards of a queue: what tells them apart is its argument. */
+  static #cardsOf(queue: EventQueue): Cards {
+    let made = CARDS.get(queue);
+    if (made === undefined) {
+      const cards: Nic[] = [];
+      made = { cards, event: queue.register((place) => cards[place].#arrive()) };
+      CARDS.set(queue, made);
+    }
+    return made;
   }
 
   override read32(offset: number): number {
@@ -204,7 +227,7 @@ export class Nic extends PciFunction {
   }
 
   #arrive(): void {
-    this.port.queue.after(this.options.interval, this.#event);
+    this.port.queue.after(this.#interval, this.#event, this.#place);
     this.arrived++;
     if (!this.#enabled) this.lostOnWire++;
     else if (this.#buffer !== undefined) this.#keep(this.#buffer);
@@ -275,7 +298,7 @@ export class Nic extends PciFunction {
     fillPacket(PACKET, this.#words, this.#stream, sequence);
     // Buffers are word aligned here; a real card takes any byte.
     if (!this.#writeBuffer(descriptor[1], (descriptor[0] & ~3) >>> 0)) return false;
-    descriptor[2] = this.options.packetBytes;
+    descriptor[2] = this.#words * 4;
     descriptor[3] = N.RXD_STAT_DD | N.RXD_STAT_EOP;
     return this.port.write(hi, lo, descriptor, 4);
   }

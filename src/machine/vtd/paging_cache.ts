@@ -1,5 +1,5 @@
 /** Entries at first, and at most: powers of two. */
-const FEW = 32, MANY = 1 << 14;
+const FEW = 32, MANY = 1 << 15;
 /** An odd number whose product spreads neighbours over all slots. */
 const SPREAD = 0x9e3779b1 | 0;
 /** Word 1 beside the DID: there is an entry; the address bits that word 0 has no room for. */
@@ -127,5 +127,5 @@ function highTag(hi: number, did: number): number {
 
 /** Domains with the same addresses get different slots; addresses are spread. `did`: its low 16 bits count. */
 function slot(low: number, did: number): number {
-  return ((Math.imul(low, SPREAD) >>> 18) ^ (did & 0xffff)) << 2;
+  return ((Math.imul(low, SPREAD) >>> 17) ^ (did & 0xffff)) << 2;
 }
