@@ -82,11 +82,16 @@ export class Guestmemfs implements FsDir {
   }
 
   lookup(name: string): FsFile | undefined {
+    const inode = this.#named(name);
+    if (inode === undefined) return undefined;
+    return { kind: "file", mode: 0, open: () => new GuestmemfsFile(this, inode) };
+  }
+
+  #named(name: string): L.PersistedInode | undefined {
     const wanted = L.nameWords(name);
     for (const ino of this.#names.candidates(wanted)) {
       const inode = this.sb.inode(ino);
-      if (!inode.isNamed(wanted)) continue;
-      return { kind: "file", mode: 0, open: () => new GuestmemfsFile(this, inode) };
+      if (inode.isNamed(wanted)) return inode;
     }
     return undefined;
   }
@@ -155,8 +160,8 @@ export class Guestmemfs implements FsDir {
    * loses its name: its memory is somebody's until the last of them is gone.
    */
   unlink(name: string): number {
-    const list = this.inodes();
-    const at = list.findIndex((i) => i.name === name);
+    const ino = this.#named(name)?.ino, list = this.inodes();
+    const at = list.findIndex((inode) => inode.ino === ino);
     if (at < 0) return -E.ENOENT;
     const inode = list[at];
     if (inode.pins !== 0 || this.serialised) return -E.EBUSY;
