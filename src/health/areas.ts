@@ -3,22 +3,31 @@ import { hex, PAGE_SIZE } from "../base/units.ts";
 import type { Area } from "../kernel/iommufd/area.ts";
 import { HwptPaging } from "../kernel/iommufd/hwpt.ts";
 import type { Kernel } from "../kernel/kernel.ts";
-import { IOMMU_READ, IOMMU_WRITE } from "../uapi/iommufd.ts";
 import type { Frames } from "../machine/frame_runs.ts";
+import { IOMMU_READ, IOMMU_WRITE } from "../uapi/iommufd.ts";
 import type { Look } from "./checks.ts";
 import type { Context, UnitReader } from "./translation.ts";
 
 /** The tables that devices on an address space go by, against its areas: frame by frame, both ways. */
 export function areasMapped(kernel: Kernel, units: readonly UnitReader[], look: Look): void {
-  for (const ctx of kernel.iommufd.contexts) {
-    for (const hwpt of ctx.objects.all) {
-      if (!(hwpt instanceof HwptPaging)) continue;
-      for (const unit of units) {
-        const context = unit.live.contexts.find((c) => c.root === hwpt.domain.pgd);
-        if (context !== undefined) compare(kernel, unit, context, hwpt, look);
-      }
+  const hwpts = kernel.iommufd.contexts.flatMap((ctx) =>
+    ctx.objects.all.filter((object) => object instanceof HwptPaging)
+  );
+  if (hwpts.length === 0) return;
+  const byRoot = units.map((unit) => firstByRoot(unit.live.contexts));
+  for (const hwpt of hwpts) {
+    for (const [i, unit] of units.entries()) {
+      const context = byRoot[i].get(hwpt.domain.pgd);
+      if (context !== undefined) compare(kernel, unit, context, hwpt, look);
     }
   }
+}
+
+/** Of the contexts that lead to the same tables the first. */
+function firstByRoot(contexts: readonly Context[]): Map<number, Context> {
+  const found = new Map<number, Context>();
+  for (const context of contexts) if (!found.has(context.root)) found.set(context.root, context);
+  return found;
 }
 
 function compare(

@@ -54,8 +54,9 @@ function compare(
   look: Look,
 ): void {
   if (said === undefined) return report(look, id, "is not in the tree");
-  const lost = is.find((line) => !said.includes(line));
-  const gone = said.find((line) => !is.includes(line));
+  const inTree = new Set(said), inUse = new Set(is);
+  const lost = is.find((line) => !inTree.has(line));
+  const gone = said.find((line) => !inUse.has(line));
   if (lost !== undefined) report(look, id, `the tree does not say "${lost}"`);
   else if (gone !== undefined) report(look, id, `the tree says "${gone}", which is not so`);
 }

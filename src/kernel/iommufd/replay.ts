@@ -34,6 +34,7 @@ export function replayCalls(
 
 function replayAll(kernel: Kernel, ctx: IommufdCtx, calls: readonly C.RecordedCall[]): number {
   const task = kernel.scheduler.newTask("kreplay");
+  const files = new Map(kernel.guestmemfs?.allInodes().map((inode) => [inode.ino, inode]));
   try {
     for (const [index, call] of calls.entries()) {
       ctx.objects.want(call.made);
@@ -77,7 +78,7 @@ function replayAll(kernel: Kernel, ctx: IommufdCtx, calls: readonly C.RecordedCa
     payload: Uint8Array,
   ): number {
     const fs = kernel.guestmemfs;
-    const inode = fs?.allInodes().find((i) => i.ino === call.file);
+    const inode = files.get(call.file);
     if (fs === undefined || inode === undefined) return -E.ENOENT;
     const fd = task.installFd(new GuestmemfsFile(fs, inode));
     const cmd = U.iommu_ioas_map_file.decode(payload);

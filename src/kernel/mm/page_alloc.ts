@@ -200,7 +200,8 @@ export class PageAllocator {
       if (i + 1 < count) this.freeRange(pfn + i + 1, count - i - 1);
       return;
     }
-    this.#release(pfn, count);
+    if (count === 1) this.#releaseOne(pfn);
+    else this.#release(pfn, count);
     this.#extents.add(pfn, count);
   }
 

@@ -88,7 +88,16 @@ export class SuperBlock {
   chainInodes(first: number): void {
     const { memory } = this;
     let at = this.inodes + first * INODE_SIZE + I_SIBLING;
-    for (let ino = first; ino < INODES; ino++, at += INODE_SIZE) memory.write64(at, ino + 1);
+    for (let ino = first; ino < INODES;) {
+      // A number of 64 bits lies in one page.
+      const pfn = Math.floor(at / PAGE_SIZE), end = (pfn + 1) * PAGE_SIZE;
+      const words = memory.writable(pfn), base = memory.base(pfn);
+      for (; at < end && ino < INODES; ino++, at += INODE_SIZE) {
+        const word = base | ((at - pfn * PAGE_SIZE) >>> 2);
+        words[word] = ino + 1;
+        words[word + 1] = 0;
+      }
+    }
   }
 
   /** Bit of a data block. */
