@@ -27,6 +27,25 @@ Deno.test("a path that leads nowhere is ENOENT, one that leads through a file EN
   assert.equal(sys.readdir("/sys/nothing"), -E.ENOENT);
 });
 
+Deno.test("a path has at most 4095 bytes and a name in it 255, in whatever script", () => {
+  const { sys } = new KernelRig();
+  const cases: [path: string, errno: number][] = [
+    ["/" + "x/".repeat(2047), E.ENOENT],
+    ["/" + "x/".repeat(2047) + "y", E.ENAMETOOLONG],
+    ["/" + "ü/".repeat(1364), E.ENOENT],
+    ["/" + "ü/".repeat(1365), E.ENAMETOOLONG],
+    ["/" + "n".repeat(255), E.ENOENT],
+    ["/" + "n".repeat(256), E.ENAMETOOLONG],
+    ["/sys/" + "ü".repeat(127), E.ENOENT],
+    ["/sys/" + "ü".repeat(128), E.ENAMETOOLONG],
+    ["/" + "n".repeat(256) + "/x", E.ENAMETOOLONG],
+  ];
+  for (const [path, errno] of cases) {
+    const answers = [sys.open(path, O_RDONLY), sys.readdir(path), sys.unlink(path)];
+    assert.deepEqual(answers, [-errno, -errno, -errno], `${path.slice(0, 9)}, ${path.length}`);
+  }
+});
+
 Deno.test("directories list their names in order", () => {
   const { sys } = new KernelRig();
   assert.deepEqual(sys.readdir("/sys/kernel/kho"), [

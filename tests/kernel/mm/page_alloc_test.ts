@@ -230,6 +230,9 @@ Deno.test("a frame map knows a gigabyte that is all for one use, and what is cut
   const copied = new Uint8Array(5);
   map.copy(chunk + 5, chunk, copied.subarray(0, 3));
   assert.deepEqual([...copied], [guestmemfs, guestmemfs, 0, 0, 0]);
+  // To the end of the gigabyte that is whole; elsewhere it would have to be looked for.
+  const alike = [2 * chunk, 2 * chunk + 5, chunk + 8, 3 * chunk].map((pfn) => map.alike(pfn));
+  assert.deepEqual(alike, [chunk, chunk - 5, 1, 1]);
   map.set(chunk, chunk, FrameUse.none);
   assert.equal(map.use(chunk + 7), free, "nothing set: what the allocator says");
 });
