@@ -205,15 +205,23 @@ export class DmaPort {
 
   /** Writes 32-bit words. False when the access failed. `words` must not cross a page. */
   write(hi: number, lo: number, from: Uint32Array, words: number): boolean {
-    const { last, memory } = this;
-    if (!this.#again(hi, lo, words * 4, 1)) {
+    const { last, memory } = this, again = this.#again(hi, lo, words * 4, 1);
+    if (!again) {
       const pfn = this.access(hi, lo, words * 4, true);
       if (pfn < 0) return false;
       last.words = memory.writable(pfn);
+      last.wide = memory.readableWide(pfn);
       last.first = memory.base(pfn);
     }
-    const chunk = last.words as Uint32Array, at = last.first + ((lo & 0xfff) >>> 2);
-    for (let i = 0; i < words; i++) chunk[at + i] = from[i];
+    const at = last.first + ((lo & 0xfff) >>> 2);
+    // In a burst it pays to have the device's buffer as 64-bit values.
+    if (again && ((at | words) & 1) === 0 && last.takesFrom(from)) {
+      const chunk = last.wide as Float64Array, { source } = last, first = at >>> 1;
+      for (let i = 0; i < words >>> 1; i++) chunk[first + i] = source[i];
+    } else {
+      const chunk = last.words as Uint32Array;
+      for (let i = 0; i < words; i++) chunk[at + i] = from[i];
+    }
     return true;
   }
 }

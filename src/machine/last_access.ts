@@ -22,6 +22,19 @@ export class LastAccess extends AccessWords {
   /** The words that its data was moved in or out of, and where the frame begins there. */
   words: Uint32Array | undefined;
   first = 0;
+  /** The same words as 64-bit values, which only carry bits, and so the device's buffer. */
+  wide: Float64Array | undefined;
+  source: Float64Array = new Float64Array(0);
+  #from: Uint32Array | undefined;
+
+  /** Makes {@link source} of a device's buffer; false where its place does not allow it. */
+  takesFrom(from: Uint32Array): boolean {
+    if (from === this.#from) return true;
+    if (from.byteOffset % 8 !== 0) return false;
+    this.#from = from;
+    this.source = new Float64Array(from.buffer, from.byteOffset, from.length >>> 1);
+    return true;
+  }
 
   /** The next one is not a repetition of it. */
   forget(): void {
