@@ -3,6 +3,9 @@ import process from "node:process";
 /** One benchmark on our side: prepares, times its hot part with {@link timed}, and tells what came of it. */
 export type Benchmark = () => number;
 
+/** Short runs that are measured together: what the garbage collector does now and then is longer. */
+export const IN_A_ROW = 20;
+
 let took = 0;
 
 /** Nanoseconds of CPU time, of all threads, that the parts took that were {@link timed} since. */
