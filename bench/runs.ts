@@ -109,9 +109,8 @@ export async function measureRuns(
   most = ROUNDS,
 ): Promise<RunResult[]> {
   const launcher = new Contender("launcher", await buildReference(folder, "launch"), []);
-  // Its platforms run before anything is measured.
-  const isWarm = runs.some(({ args }) => args === undefined);
-  const warm = isWarm ? ours("platform", 1) : undefined;
+  // Begun when it is needed: one that has waited for long is warm no more.
+  let warm: Contender | undefined;
   const launch = async (words: readonly string[]) => {
     const [wall, cpu, peak, status] = await launcher.ask(words.join("\t"), 4);
     if (status !== 0) throw new BenchError(`${words.join(" ")}: exit status ${status}`);
@@ -121,13 +120,14 @@ export async function measureRuns(
   const empty = `${folder}/empty.ts`;
   await Deno.writeTextFile(empty, "");
   const measured = async ({ name, args, scenario, times = 1 }: Run) => {
-    if (args === undefined && warm !== undefined) {
+    if (args === undefined) {
+      warm ??= ours("platform", 1);
       const { ns } = await warm.run(name);
       return { cpu: ns / 1e6 / times };
     }
     const file = `${folder}/${name}.yaml`;
     if (scenario !== undefined) await Deno.writeTextFile(file, scenario);
-    return await deno((args ?? []).map((word) => word === SCENARIO ? file : word));
+    return await deno(args.map((word) => word === SCENARIO ? file : word));
   };
   try {
     const results: RunResult[] = [];
