@@ -6,7 +6,7 @@ import type { GuestCpu } from "./cpu.ts";
  * word itself again every {@link OWN} words. So pages are filled and compared 64 bits at a time, and
  * no piece of a page passes for another's, nor for itself moved on.
  */
-const OWN = 64;
+const OWN = 16;
 
 /** 64-bit values in a page. */
 const WIDE = PAGE_WORDS / 2;

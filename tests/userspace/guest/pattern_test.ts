@@ -28,21 +28,21 @@ Deno.test("a wrong word of a page is found wherever it is, and nothing else", ()
   }
 });
 
-Deno.test("no piece of 256 bytes passes for another page's, nor for its own page's moved on", () => {
+Deno.test("no piece of 64 bytes passes for another page's, nor for its own page's moved on", () => {
   const rig = new Rig();
-  const piece = new Uint32Array(64);
+  const piece = new Uint32Array(16);
   // The last two begin at the same place of the noise, or next to it.
   for (const word of [WORD ^ 0x55aa, WORD + 512, WORD + 1]) {
-    for (let from = 0; from < PAGE_WORDS; from += 64) {
+    for (let from = 0; from < PAGE_WORDS; from += 16) {
       writePattern(rig, PAGE, WORD);
       writePattern(rig, OTHER, word);
       rig.loadWords(OTHER + 4 * from, piece);
       rig.storeWords(PAGE + 4 * from, piece);
       const found = findWrongWord(rig, PAGE, WORD);
-      assert.ok(found >= PAGE + 4 * from && found < PAGE + 4 * (from + 64), `${word}, ${from}`);
+      assert.ok(found >= PAGE + 4 * from && found < PAGE + 4 * (from + 16), `${word}, ${from}`);
     }
   }
-  for (const by of [1, 2, 64, 512]) {
+  for (const by of [1, 2, 16, 64, 512]) {
     writePattern(rig, PAGE, WORD);
     rig.loadWords(PAGE + 4 * by, piece);
     rig.storeWords(PAGE, piece);
