@@ -182,10 +182,8 @@ function addReviewCommands(program: Command, exit: (code: number) => void): void
       ]).default("intel-legacy"),
     )
     .action(async (options: { profile: string }) => {
-      const [{ withProgress }, { versions }] = [
-        await PROGRAMS.compare(),
-        await PROGRAMS.versions(),
-      ];
+      const { withProgress } = await PROGRAMS.compare();
+      const { versions } = await PROGRAMS.versions();
       const { text, safe } = withProgress((note) => versions(options.profile, note));
       print(text);
       exit(safe ? 0 : 1);

@@ -1,7 +1,6 @@
 import { ms, second } from "../base/units.ts";
-import { BUCKETS, Rings } from "./rings.ts";
+import { Rings } from "./rings.ts";
 
-export { BUCKETS };
 /** Width of one bucket of the rate history. */
 export const BUCKET = 20 * ms;
 
@@ -174,7 +173,7 @@ export class MeterTable {
     if (ring >= 0) this.#rings.turn(ring, from, filled, bucket);
   }
 
-  /** Accesses in the `n` buckets, at most {@link BUCKETS}, up to `last`, which is not yet past. */
+  /** Accesses in the `n` buckets, at most as many as {@link Rings} keeps, up to `last`, which is not yet past. */
   recent(fn: number, last: number, n: number): number[] {
     this.advance(fn, last);
     const values = new Array<number>(n).fill(0), ring = this.get(fn, At.ring);
@@ -366,7 +365,7 @@ export class Meter {
     return this.table.firstStray[this.fn];
   }
 
-  /** The last `n` buckets, at most {@link BUCKETS}, oldest first; the last one is still filling. */
+  /** The last `n` buckets, at most as many as {@link Rings} keeps, oldest first; the last one is still filling. */
   recent(now: number, n: number): number[] {
     return this.table.recent(this.fn, Math.floor(now / BUCKET), n);
   }

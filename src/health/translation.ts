@@ -110,25 +110,29 @@ export interface UnitReader<C extends Context = Context> {
   holeEnd?(context: C, page: number): number;
 }
 
-/** Collects table pages, and notices those that are reached twice. */
-export class TableSet {
-  readonly tables = new Set<number>();
-  readonly doubled = new Set<number>();
-  readonly guests = new Set<number>();
-  /** Tables with the level they were walked at: frame * 8 + level. */
-  readonly #walked = new Set<number>();
-
-  add(pfn: number): void {
-    if (this.tables.has(pfn)) this.doubled.add(pfn);
-    this.tables.add(pfn);
-  }
+/** Tables that were walked, each with the level it was walked at. */
+export class Walked {
+  /** frame * 8 + level. */
+  readonly #keys = new Set<number>();
 
   /** True the first time a table is walked at a level. */
   first(pfn: number, level: number): boolean {
     const key = pfn * 8 + level;
-    if (this.#walked.has(key)) return false;
-    this.#walked.add(key);
+    if (this.#keys.has(key)) return false;
+    this.#keys.add(key);
     return true;
+  }
+}
+
+/** Collects table pages, and notices those that are reached twice. */
+export class TableSet extends Walked {
+  readonly tables = new Set<number>();
+  readonly doubled = new Set<number>();
+  readonly guests = new Set<number>();
+
+  add(pfn: number): void {
+    if (this.tables.has(pfn)) this.doubled.add(pfn);
+    this.tables.add(pfn);
   }
 
   with<C extends Context>(contexts: readonly C[]): Tables<C> {

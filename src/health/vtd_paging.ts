@@ -1,9 +1,15 @@
 import { PAGE_SIZE } from "../base/units.ts";
 import type { Memory } from "../machine/memory.ts";
-import { differingBits, valuesInARow } from "../machine/rows.ts";
+import { allHave, valuesInARow } from "../machine/rows.ts";
 import type { VtdUnit } from "../machine/vtd/unit.ts";
 import { holeEnd, type TreeShape } from "./same_tables.ts";
-import type { Found, FoundTable, LeafVisitor, TableSet } from "./translation.ts";
+import {
+  type Found,
+  type FoundTable,
+  type LeafVisitor,
+  type TableSet,
+  Walked,
+} from "./translation.ts";
 
 /** Page tables of a VT-d unit, of either kind, read word by word (FACTS 3.2). */
 export interface Paging {
@@ -24,9 +30,14 @@ const READ_WRITE = 3, SL_DIRTY = 0x200, SNOOP = 0x800;
 const PRESENT = 1, FL_WRITE = 2, USER = 4, FL_ACCESSED = 0x20, FL_DIRTY = 0x40;
 const LARGE = 0x80;
 
-/** Frame in bits 12-51 of the entry at a word. */
+/** Frame in bits 12-51 of an entry, given as two words. */
+export function frameIn(lo: number, hi: number): number {
+  return ((hi & 0xfffff) << 20) | (lo >>> 12);
+}
+
+/** The same of the entry at a word. */
 export function pointer(memory: Memory, pfn: number, word: number): number {
-  return ((memory.load(pfn, word + 1) & 0xfffff) << 20) | (memory.load(pfn, word) >>> 12);
+  return frameIn(memory.load(pfn, word), memory.load(pfn, word + 1));
 }
 
 /** Bits of an entry's high word that are reserved up to bit `top` of it, by the host's width. */
@@ -80,11 +91,11 @@ function collectBelow(how: Collecting, table: number, level: number): void {
   const words = memory.readable(table), base = memory.base(table);
   if (level === 1 || !into.first(table, level) || words === undefined) return;
   // Full of large pages: no table is below it.
-  if ((words[base] & LARGE) !== 0 && (differingBits(words, base) & LARGE) === 0) return;
+  if (allHave(words, base, LARGE)) return;
   for (let at = base; (at = nextEntry(words, at, base + 1024, present)) < base + 1024; at += 2) {
     const lo = words[at] | 0, hi = words[at | 1] | 0;
     if ((lo & LARGE) !== 0 || (hi & reserved) !== 0) continue;
-    collectBelow(how, ((hi & 0xfffff) << 20) | (lo >>> 12), level - 1);
+    collectBelow(how, frameIn(lo, hi), level - 1);
   }
 }
 
@@ -139,13 +150,12 @@ export function eachLeaf(
   paging: Paging,
   visit: LeafVisitor,
 ): void {
-  const present = paging.first ? PRESENT : READ_WRITE, walked = new Set<number>();
+  const present = paging.first ? PRESENT : READ_WRITE, walked = new Walked();
   const { under } = paging;
   const through = under === undefined ? visit : throughSecond(memory, unit, under, visit);
   const walk = (pointed: number, level: number, base: number): void => {
     const table = frameOf(memory, unit, paging, pointed);
-    if (table < 0 || walked.has(table * 8 + level)) return;
-    walked.add(table * 8 + level);
+    if (table < 0 || !walked.first(table, level)) return;
     const words = memory.readable(table);
     if (words === undefined) return;
     const first = memory.base(table), end = first + 1024, span = 512 ** (level - 1);
@@ -155,7 +165,7 @@ export function eachLeaf(
       at += 2 * n, n = 1
     ) {
       const i = (at - first) / 2, lo = words[at];
-      const pfn = ((words[at + 1] & 0xfffff) << 20) | (lo >>> 12);
+      const pfn = frameIn(lo, words[at + 1]);
       if (level > 1 && (lo & LARGE) === 0) {
         walk(pfn, level - 1, base + i * span);
         continue;
@@ -253,7 +263,7 @@ function secondLevel(
     const lo = memory.load(table, word), hi = memory.load(table, word + 1);
     permission &= lo;
     if (permission === 0 || (hi & reserved) !== 0) return undefined;
-    const pfn = ((hi & 0xfffff) << 20) | (lo >>> 12);
+    const pfn = frameIn(lo, hi);
     const large = level > 1 && (lo & LARGE) !== 0;
     if (level > 1 && !large) {
       table = pfn;

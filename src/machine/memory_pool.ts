@@ -33,18 +33,15 @@ export class MemoryBuffer {
    */
   clear(limit: number): boolean {
     const { written } = this, words = new Float64Array(this.bytes);
-    const eights = new Float64Array(written.buffer), frames = written.length;
+    const frames = written.length;
     this.#touched ??= new Uint8Array(frames);
-    for (let at = 0; at < frames; at++) {
-      // Most frames nobody has written to.
-      while ((at & 7) === 0 && eights[at >>> 3] === 0) at += 8;
-      if (written[at] !== 1) continue;
+    for (let at = nextWritten(written, 0); at < frames; at = nextWritten(written, at)) {
       const first = at;
       while (at < frames && written[at] === 1) this.#touch(at++);
       fillWide(words, first * PAGE_WORDS / 2, at * PAGE_WORDS / 2, 0);
       if (this.resident > limit) return false;
     }
-    eights.fill(0);
+    written.fill(0);
     return true;
   }
 

@@ -88,3 +88,8 @@ export function differingBits(words: Uint32Array, base: number): number {
   }
   return bits;
 }
+
+/** The low words of all 512 values of a frame have one bit. As a rule the first one tells that they have not. */
+export function allHave(words: Uint32Array, base: number, bit: number): boolean {
+  return (words[base] & bit) !== 0 && (differingBits(words, base) & bit) === 0;
+}

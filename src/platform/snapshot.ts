@@ -1,6 +1,7 @@
 import type { Life, Reign } from "./chronicle.ts";
 import type { InvariantState } from "../health/health.ts";
-import { BUCKETS, type Meter } from "../health/meter.ts";
+import type { Meter } from "../health/meter.ts";
+import { BUCKETS } from "../health/rings.ts";
 import { type HealthWord, healthWord } from "../health/words.ts";
 import { PagingDomain } from "../kernel/iommu/domain.ts";
 import type { PciDev } from "../kernel/pci/pci.ts";

@@ -3,7 +3,7 @@
 import { noCosts } from "../../src/platform/update_costs.ts";
 import fc from "fast-check";
 import { HEALTH_WORDS } from "../../src/health/words.ts";
-import { BUCKETS } from "../../src/health/meter.ts";
+import { BUCKETS } from "../../src/health/rings.ts";
 import { type InvariantId, INVARIANTS } from "../../src/health/invariants.ts";
 import { type Phase, PHASES, type UpdateRecord } from "../../src/platform/live_update.ts";
 import type { DeviceLook } from "../../src/platform/look/device_look.ts";

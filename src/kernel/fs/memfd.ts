@@ -62,12 +62,7 @@ export class MemfdFile extends OpenFile implements PageOwner {
 
   /** Frame of a page, allocated when first asked for; -1 beyond the end or without memory. */
   pageAt(index: number): number {
-    if (index * PAGE_SIZE >= this.#bytes) return -1;
-    const pfn = this.#pages.get(index);
-    if (pfn >= 0) return pfn;
-    const fresh = this.userPages.alloc(this, index);
-    if (fresh >= 0) this.#pages.set(index, fresh);
-    return fresh;
+    return this.runAt(index, 1).pfn;
   }
 
   /** The same for as many of `count` pages as lie side by side. */

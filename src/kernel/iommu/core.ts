@@ -93,16 +93,17 @@ export class IommuGroup {
 
   /** The domains a held group runs on, without and with PASIDs. */
   get heldDomains(): PagingDomain[] {
-    if (!this.held) return [];
-    const first = this.#domain instanceof PagingDomain ? [this.#domain] : [];
-    return [...first, ...this.#pasids.values()];
+    return this.held ? this.#pagingDomains() : [];
   }
 
   /** The domains of the previous kernel the device still runs on, whoever has it. */
   get inheritedDomains(): PagingDomain[] {
-    const first = this.#domain instanceof PagingDomain && this.#domain.inherited;
-    const others = [...this.#pasids.values()].filter((domain) => domain.inherited);
-    return first ? [this.#domain as PagingDomain, ...others] : others;
+    return this.#pagingDomains().filter((domain) => domain.inherited);
+  }
+
+  #pagingDomains(): PagingDomain[] {
+    const first = this.#domain instanceof PagingDomain ? [this.#domain] : [];
+    return [...first, ...this.#pasids.values()];
   }
 
   get owned(): boolean {

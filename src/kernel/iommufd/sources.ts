@@ -95,10 +95,8 @@ export class MemfdSource implements PageSource {
   }
 
   pin(index: number): number {
-    const pfn = this.file.pageAt(Math.floor(this.start / PAGE_SIZE) + index);
-    if (pfn < 0) return -EFAULT;
-    this.pins.pin(pfn);
-    return pfn;
+    const run = this.pinRun(index, 1);
+    return typeof run === "number" ? run : run.pfn;
   }
 
   pinRun(index: number, count: number): Frames | number {

@@ -1,5 +1,5 @@
 import { type Memory, WIDE_UNIT } from "../../../machine/memory.ts";
-import { differingBits, fillEmptyRow, fillRow } from "../../../machine/rows.ts";
+import { allHave, fillEmptyRow, fillRow } from "../../../machine/rows.ts";
 import { FrameUse } from "../../mm/frames.ts";
 import type { PageAllocator } from "../../mm/page_alloc.ts";
 import { EEXIST, ENOMEM } from "../../../uapi/errno.ts";
@@ -341,8 +341,7 @@ export class DmarPageTable {
     if (level === 1 || words === undefined) return count;
     const base = this.memory.base(table);
     // Full of large pages: no table is below it.
-    const isLarge = (words[base] & DMA_PTE_LARGE) !== 0;
-    if (isLarge && (differingBits(words, base) & DMA_PTE_LARGE) === 0) return count;
+    if (allHave(words, base, DMA_PTE_LARGE)) return count;
     for (let at = base; at < base + 1024; at += 2) {
       const entry = words[at] | 0;
       if ((entry & MAPPED) === 0 || (entry & DMA_PTE_LARGE) !== 0) continue;
